@@ -92,7 +92,8 @@ def read_excluded(given: argparse.Namespace) -> FeatureTable | None:
     paths = [str((given.gtzan / path).resolve()) for path in listed["path"]]
     given.work.mkdir(parents=True, exist_ok=True)
     clips, target = given.work / "views_excluded.csv", given.work / "views_excluded.parquet"
-    pd.DataFrame({"id": listed["track"], "path": paths}).to_csv(clips, index=False)
+    facts = {"id": listed["track"], "path": paths, "label": "not read"}
+    pd.DataFrame(facts).to_csv(clips, index=False)
     extract(load_source(str(clips)), target, embeddings=NETWORKS, n_jobs=-1)
     return read_feature_table(target)
 

@@ -6,7 +6,6 @@ folder `audio` of github.com/jordipons/musicnn.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import subprocess
@@ -15,11 +14,13 @@ import zipfile
 from pathlib import Path
 
 import numpy as np
+import onnxruntime
 import pandas as pd
 import pytest
 import soundfile
 from typer.testing import CliRunner
 
+import quintet
 from quintet.audio.resample import resample, to_mono
 from quintet.classifiers.networks.backend import load_keras
 from quintet.classifiers.networks.music_weights import MUSICNN, fill_network
@@ -30,9 +31,9 @@ from quintet.embeddings.front_end import clip_windows
 from quintet.embeddings.golden import check_golden, golden_clip
 from quintet.embeddings.library import installed_networks, open_network
 from quintet.embeddings.musicnn_graph import Checkpoint, musicnn_graph
-from quintet.embeddings.network import Network
+from quintet.errors import ArtefactError
+from quintet.features.storage.read import read_feature_table
 from tests.embeddings.conftest import musicnn_arrays
-from tests.embeddings.test_contract import contract
 
 JORAM, TRWJ = "joram-moments_of_clarity-08-solipsism-59-88.mp3", "TRWJAZW128F42760DD_test.mp3"
 PUBLISHED = {
@@ -122,24 +123,55 @@ def downloaded(requirement: str, folder: Path) -> Path:
     return next(folder.glob("*.whl"))
 
 
+NOTES = "StatefulPartitionedCall:1"
+FOREIGN = """
+id = "basic-pitch"
+version = "0.4.0"
+licence = "Apache-2.0"
+source = "package basic-pitch"
+sample_rate = {sample_rate}
+input_name = "serving_default_input_2:0"
+[input]
+kind = "waveform"
+samples = 43844
+hop_samples = 43844
+channel_axis = "last"
+[[outputs]]
+name = "{notes}"
+dimension = 15136
+[golden]
+output = "{notes}"
+values = {values}
+tolerance = 0.001
+"""
+
+
 @pytest.mark.slow
-def test_a_foreign_model_of_the_registry_runs_by_its_contract(tmp_path: Path) -> None:
+@pytest.mark.usefixtures("library")
+def test_a_foreign_model_of_the_registry_is_added_checked_and_gives_columns(tmp_path: Path) -> None:
     """basic-pitch: a waveform of 43,844 samples at 22,050 Hz to notes of 172 frames × 88 keys."""
     with zipfile.ZipFile(downloaded("basic-pitch==0.4.0", tmp_path)) as wheel:
-        content = wheel.read("basic_pitch/saved_models/icassp_2022/nmp.onnx")
-    form = {"kind": "waveform", "samples": 43844, "hop_samples": 43844, "channel_axis": "last"}
-    terms = contract(
-        id="basic-pitch",
-        sha256=hashlib.sha256(content).hexdigest(),
-        sample_rate=22050,
-        input_name="serving_default_input_2:0",
-        input=form,
-        outputs=[{"name": "StatefulPartitionedCall:1", "dimension": 172 * 88}],
-    )
-    t = np.arange(2 * 43844) / 22050
-    notes = Network(content, terms).run((0.3 * np.sin(2 * np.pi * 440 * t)).astype(np.float32), windows="all")
-    keys = notes["StatefulPartitionedCall:1"].reshape(-1, 172, 88).mean(axis=(0, 1))
-    assert keys.argmax() == 48  # A4, the 49th key of a piano
+        (tmp_path / "nmp.onnx").write_bytes(wheel.read("basic_pitch/saved_models/icassp_2022/nmp.onnx"))
+    session = onnxruntime.InferenceSession(tmp_path / "nmp.onnx", providers=["CPUExecutionProvider"])
+    clip = golden_clip(22050)
+    windows = clip[: len(clip) // 43844 * 43844].reshape(-1, 43844, 1)
+    values = session.run([NOTES], {"serving_default_input_2:0": windows})[0].mean(axis=0).ravel()
+    terms, add = tmp_path / "c.toml", ["weights", "add", str(tmp_path / "nmp.onnx"), "--contract"]
+    terms.write_text(FOREIGN.format(sample_rate=16000, notes=NOTES, values=values.tolist()))
+    wrong = CliRunner().invoke(app, [*add, str(terms)])
+    assert isinstance(wrong.exception, ArtefactError)
+    assert "golden" in str(wrong.exception)
+    terms.write_text(FOREIGN.format(sample_rate=22050, notes=NOTES, values=values.tolist()))
+    for words in ([*add, str(terms)], ["weights", "check", "basic-pitch"]):
+        result = CliRunner().invoke(app, words)
+        assert result.exit_code == 0, result.output + str(result.exception)
+    t = np.arange(5 * 44100) / 44100
+    (tmp_path / "music" / "a").mkdir(parents=True)
+    soundfile.write(tmp_path / "music" / "a" / "tone.wav", 0.3 * np.sin(2 * np.pi * 440 * t), 44100)
+    quintet.extract(tmp_path / "music", tmp_path / "f.parquet", embeddings="basic-pitch", n_jobs=0)
+    columns = read_feature_table(tmp_path / "f.parquet").features.filter(regex=r"^embedding_.*\.mean$")
+    notes = columns.to_numpy().reshape(172, 88).mean(axis=0)
+    assert notes.argmax() == 48  # A4, the 49th key of a piano
 
 
 @pytest.mark.slow
