@@ -155,6 +155,10 @@ class Contract(_Terms):
         input: the form of the input.
         shortest_s: clips that are shorter are refused.
         short_clips: what happens to a clip that is shorter than a window: `"repeat"`, `"zero"` or `"refuse"`.
+        clip_end: when all windows are read, what happens to the samples behind the last whole window:
+            `"drop"`; `"zero"`: a further window is filled with zeros; `"repeat"`: it is filled with
+            these samples again.
+        runtime: what computes the network: `"onnx"`.
         outputs: the outputs that are read.
         golden: the golden clip, or None.
     """
@@ -171,6 +175,8 @@ class Contract(_Terms):
     input: Annotated[LogMelInput | WaveformInput, Field(discriminator="kind")]
     shortest_s: float = Field(default=0.1, ge=0)
     short_clips: Literal["repeat", "zero", "refuse"] = "repeat"
+    clip_end: Literal["drop", "zero", "repeat"] = "drop"
+    runtime: Literal["onnx"] = "onnx"
     outputs: tuple[Output, ...] = Field(min_length=1)
     golden: Golden | None = None
 
@@ -226,7 +232,9 @@ class Contract(_Terms):
     @property
     def hash(self) -> str:
         """16 hex digits of everything that decides the numbers, the same on every machine."""
-        described_only = {"licence", "source", "trained_on", "published", "golden"}
+        described_only = {"licence", "source", "trained_on", "published", "golden", "runtime"}
+        if self.clip_end == "drop":  # as contracts were hashed before they could say anything else
+            described_only.add("clip_end")
         content = self.model_dump(mode="json", exclude=described_only)
         canonical = json.dumps(content, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(canonical.encode()).hexdigest()[:16]

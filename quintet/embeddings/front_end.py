@@ -34,7 +34,7 @@ def clip_windows(samples: Floats, contract: Contract, windows: Windows = DEFAULT
     """
     padded = pad_clip(np.asarray(samples, np.float32), contract)
     spans = window_spans(len(padded), contract, windows)
-    return np.stack([window_input(_take(padded, first, last), contract) for first, last in spans])
+    return np.stack([window_input(_take(padded, span, contract), contract) for span in spans])
 
 
 def needed_samples(contract: Contract) -> int:
@@ -44,7 +44,7 @@ def needed_samples(contract: Contract) -> int:
 
 
 def window_spans(n_samples: int, contract: Contract, windows: Windows) -> list[tuple[int, int]]:
-    """First sample of each window, and the sample after its last. Samples outside the clip are zeros.
+    """First sample of each window, and the sample after its last. `fill_window` gives those outside the clip.
 
     Args:
         n_samples: length of the clip at the contract's sample rate, at least `needed_samples`.
@@ -53,10 +53,10 @@ def window_spans(n_samples: int, contract: Contract, windows: Windows) -> list[t
     """
     form = contract.input
     if isinstance(form, WaveformInput):
-        starts = window_starts(n_samples, form.samples, form.hop_samples, windows)
+        starts = _contract_starts(n_samples, contract, windows)
         return [(int(start), int(start) + form.samples) for start in starts]
-    starts = window_starts(_n_frames(n_samples, form), form.frames, form.hop_frames, windows)
-    margin = form.n_fft // 2 if form.center else 0
+    starts = _contract_starts(_n_frames(n_samples, form), contract, windows)
+    margin = _margin(form)
     length = (form.frames - 1) * form.hop_length + form.n_fft
     firsts = [int(start) * form.hop_length - margin for start in starts]
     return [(first, first + length) for first in firsts]
@@ -66,7 +66,7 @@ def window_input(samples: Floats, contract: Contract) -> Floats:
     """The input of the network for one window, shape `window_shape`.
 
     Args:
-        samples: the samples of a span of `window_spans`, zeros outside the clip included.
+        samples: the samples of a span of `window_spans`, as `fill_window` gives them.
         contract: the network.
     """
     form = contract.input
@@ -78,10 +78,28 @@ def window_input(samples: Floats, contract: Contract) -> Floats:
     return values.reshape(form.window_shape)
 
 
-def _take(samples: Floats, first: int, last: int) -> Floats:
-    """The samples of a span, with zeros outside the clip."""
+def fill_window(samples: Floats, before: int, after: int, contract: Contract) -> Floats:
+    """The samples of a span of `window_spans`.
+
+    Args:
+        samples: those in the clip.
+        before: samples of the span before the clip begins; they are 0.
+        after: samples of the span behind its end; they are 0, or the samples again if the contract says so.
+            Half a frame is always 0 where frames are centred.
+        contract: the network.
+    """
+    form = contract.input
+    margin = _margin(form) if isinstance(form, LogMelInput) else 0
+    if contract.clip_end == "repeat" and after > margin:
+        samples = np.resize(samples, len(samples) + after)
+        after = 0
+    return np.pad(samples, (before, after))
+
+
+def _take(samples: Floats, span: tuple[int, int], contract: Contract) -> Floats:
+    first, last = span
     inside = samples[max(first, 0) : max(last, 0)]
-    return np.pad(inside, (max(-first, 0), max(last - len(samples), 0)))
+    return fill_window(inside, max(-first, 0), max(last - len(samples), 0), contract)
 
 
 def window_times(
@@ -90,15 +108,27 @@ def window_times(
     """Start of each window that `clip_windows` gives, seconds."""
     form = contract.input
     if isinstance(form, WaveformInput):
-        n_samples = max(n_samples, form.samples)
-        starts = window_starts(n_samples, form.samples, form.hop_samples, windows)
+        starts = _contract_starts(max(n_samples, form.samples), contract, windows)
         return starts / float(contract.sample_rate)
     n_frames = max(_n_frames(n_samples, form), form.frames)
-    starts = window_starts(n_frames, form.frames, form.hop_frames, windows)
+    starts = _contract_starts(n_frames, contract, windows)
     return starts * form.hop_length / float(contract.sample_rate)
 
 
-def window_starts(length: int, window: int, hop: int, windows: Windows) -> NDArray[np.int64]:
+def _contract_starts(length: int, contract: Contract, windows: Windows) -> NDArray[np.int64]:
+    """Where windows start, in samples or frames. `length` is that of the clip, at least a window."""
+    form = contract.input
+    size, hop = (
+        (form.samples, form.hop_samples)
+        if isinstance(form, WaveformInput)
+        else (form.frames, form.hop_frames)
+    )
+    return window_starts(length, size, hop, windows, fills_last=contract.clip_end != "drop")
+
+
+def window_starts(
+    length: int, window: int, hop: int, windows: Windows, *, fills_last: bool = False
+) -> NDArray[np.int64]:
     """Where windows start.
 
     Args:
@@ -106,14 +136,19 @@ def window_starts(length: int, window: int, hop: int, windows: Windows) -> NDArr
         window: length of a window.
         hop: distance of windows when all are wanted.
         windows: number of windows, spread from the start to the end of the clip, or `"all"`.
+        fills_last: whether all windows include one that begins in the clip and ends behind it, if whole
+            windows do not reach the end.
 
     Example:
         >>> window_starts(10, 4, 2, "all").tolist(), window_starts(10, 4, 2, 3).tolist()
         ([0, 2, 4, 6], [0, 3, 6])
+        >>> window_starts(10, 4, 4, "all", fills_last=True).tolist()
+        [0, 4, 8]
     """
     last = length - window
     if windows == "all":
-        return np.arange(0, last + 1, hop)
+        starts = np.arange(0, last + hop if fills_last else last + 1, hop)
+        return starts[starts < length]
     if windows == 1:
         return np.array([last // 2])
     return np.unique(np.round(np.linspace(0, last, windows)).astype(np.int64))
@@ -143,6 +178,11 @@ def pad_clip(samples: Floats, contract: Contract) -> Floats:
 def _samples_of(form: LogMelInput) -> int:
     """Samples that give the frames of one window."""
     return (form.frames - 1) * form.hop_length + (1 if form.center else form.n_fft)
+
+
+def _margin(form: LogMelInput) -> int:
+    """Samples of a frame before the sample that it stands for."""
+    return form.n_fft // 2 if form.center else 0
 
 
 def _n_frames(n_samples: int, form: LogMelInput) -> int:

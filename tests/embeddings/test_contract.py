@@ -61,6 +61,8 @@ def contract(**changes: Any) -> Contract:
         ({"golden": {"output": "tags", "values": [0.5]}}, "2"),
         ({"golden": {"output": "moods", "values": [0.5]}}, "moods"),
         ({"window": 3}, "window"),
+        ({"clip_end": "reflect"}, "clip_end"),
+        ({"runtime": "torch"}, "runtime"),
     ],
 )
 def test_a_fault_is_named(changes: dict[str, Any], named: str) -> None:
@@ -79,6 +81,8 @@ def test_the_hash_is_of_what_decides_the_numbers() -> None:
         contract(sample_rate=22050),
         contract(sha256="1" * 64),
         contract(short_clips="zero"),
+        contract(clip_end="zero"),
+        contract(clip_end="repeat"),
         contract(input=LOG_MEL | {"power": 1}),
         contract(input=LOG_MEL | {"layout": "mel_time"}),
         contract(input=LOG_MEL | {"hop_frames": 187}),

@@ -88,6 +88,38 @@ def test_short_clips_are_repeated_padded_or_refused() -> None:
             clip_windows(samples, terms, "all")
 
 
+def test_the_end_of_a_clip_is_dropped_or_fills_a_window() -> None:
+    form = {"kind": "waveform", "samples": 1000, "hop_samples": 800}
+    samples = noise(1.0)[:2100]  # whole windows start at 0 and 800; 300 samples are behind them
+    received = {}
+    for clip_end in ("drop", "zero", "repeat"):
+        terms = contract(input=form, shortest_s=0.0, clip_end=clip_end)
+        received[clip_end] = clip_windows(samples, terms, "all")
+        assert len(window_times(2100, terms, "all")) == len(received[clip_end])
+        assert len(clip_windows(samples[:1800], terms, "all")) == 2, "nothing is left"
+        np.testing.assert_array_equal(clip_windows(samples, terms, 2), [samples[:1000], samples[1100:]])
+    rest = samples[1600:]
+    np.testing.assert_array_equal(received["drop"], [samples[:1000], samples[800:1800]])
+    np.testing.assert_array_equal(received["zero"][:2], received["drop"])
+    np.testing.assert_array_equal(received["zero"][2], np.r_[rest, np.zeros(500)])
+    np.testing.assert_array_equal(received["repeat"][2], np.r_[rest, rest])
+    far = contract(input=form | {"hop_samples": 2100}, shortest_s=0.0, clip_end="zero")
+    assert len(clip_windows(samples, far, "all")) == 1
+
+
+def test_whole_windows_are_the_same_whatever_the_end() -> None:
+    form = LOG_MEL | {"frames": 40, "hop_frames": 40}
+    whole = [
+        clip_windows(noise(2.0), contract(input=form, clip_end=end), "all") for end in ("drop", "repeat")
+    ]
+    np.testing.assert_array_equal(whole[1][:-1], whole[0])
+    assert len(whole[1]) == len(whole[0]) + 1
+    aligned = noise(2.0)[: 79 * 256 + 1]  # two windows, and nothing is left
+    for end in ("drop", "zero", "repeat"):
+        windows = clip_windows(aligned, contract(input=form, clip_end=end), "all")
+        np.testing.assert_array_equal(windows, clip_windows(aligned, contract(input=form), "all"))
+
+
 @pytest.mark.parametrize("windows", [1, 3, 50, "all"])
 def test_windows_lie_inside_the_clip(windows: Any) -> None:
     starts = window_starts(137, 40, 13, windows)

@@ -20,7 +20,13 @@ from numpy.typing import NDArray
 
 from quintet.audio.resample import Stretch, plan_stretch, resample, resample_stretch
 from quintet.embeddings.contract import Contract, parse_contract
-from quintet.embeddings.front_end import Windows, needed_samples, window_input, window_spans
+from quintet.embeddings.front_end import (
+    Windows,
+    fill_window,
+    needed_samples,
+    window_input,
+    window_spans,
+)
 from quintet.embeddings.library import CONTRACT, open_folder
 from quintet.embeddings.network import Network
 from quintet.errors import ArtefactError, ConfigError
@@ -110,8 +116,8 @@ class _Window:
 
     Args:
         stretch: the samples of the source that it needs.
-        before: zeros before the clip begins, at the rate of the network.
-        after: zeros behind its end.
+        before: samples before the clip begins, at the rate of the network.
+        after: samples behind its end.
     """
 
     stretch: Stretch
@@ -173,8 +179,8 @@ class _Reading:
                 orig_sr=sample_rate,
                 target_sr=self.contract.sample_rate,
             )
-            padded = np.pad(samples, (window.before, window.after))
-            self.inputs.append(window_input(padded, self.contract))
+            filled = fill_window(samples, window.before, window.after, self.contract)
+            self.inputs.append(window_input(filled, self.contract))
             if len(self.inputs) == self.network.batch:
                 self.flush()
 

@@ -23,7 +23,7 @@ from quintet.cli import app
 from quintet.commands.terminal.listing import records
 from quintet.embeddings.columns import embedder
 from quintet.embeddings.columns.networks import find_embedder, with_embeddings
-from quintet.embeddings.library import open_network, remove_network
+from quintet.embeddings.library import install, open_network, remove_network
 from quintet.embeddings.musicnn_graph import Checkpoint, musicnn_graph
 from quintet.embeddings.tagging import TagChoice
 from quintet.errors import ArtefactError, ConfigError
@@ -40,6 +40,8 @@ from quintet.pipeline.recipe import load_recipe
 from quintet.pipeline.reporter import NullReporter
 from quintet.pipeline.runner import describe_clips
 from tests.embeddings.conftest import install_network, musicnn_arrays
+from tests.embeddings.test_contract import contract
+from tests.embeddings.test_library import terms
 
 HAND_MADE = FeatureParameters(feature_set="bahuleyan2018", families=("temporal",))
 BOTH = ("musicnn_msd", "musicnn_mtt")
@@ -150,6 +152,19 @@ def test_a_long_recording_is_read_in_the_same_two_sweeps(
     expected_short = row_of(short, job).values
     monkeypatch.setattr(worker, "should_stream", lambda *_, **__: True)
     np.testing.assert_allclose(row_of(short, job).values, expected_short, rtol=1e-6)
+
+
+@pytest.mark.usefixtures("library")
+@pytest.mark.parametrize("clip_end", ["zero", "repeat"])
+def test_the_end_of_a_clip_is_the_same_in_columns_and_in_tags(clip_end: str) -> None:
+    content = musicnn_graph(Checkpoint(musicnn_arrays()))
+    install(content, contract(**(terms(content) | {"id": "mine", "clip_end": clip_end, "golden": None})))
+    samples = np.random.default_rng(0).normal(size=8 * 16000).astype(np.float32) / 9
+    found = find_embedder(with_embeddings(HAND_MADE, ["mine"], "all"))
+    assert found is not None
+    outputs = open_network("mine").run(samples, windows="all")["tags"]
+    assert len(outputs) == 5, "four whole windows and the end"
+    np.testing.assert_allclose(found.embed(samples, 16000)[:50], outputs.mean(axis=0), atol=1e-6)
 
 
 def test_a_network_with_long_windows_does_not_stream(networks: Path, monkeypatch: pytest.MonkeyPatch) -> None:
