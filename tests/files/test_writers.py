@@ -43,6 +43,7 @@ KNOWN = {
     "classifiers/networks/backend.py": "os.devnull",
     "datasets/demo/corpus.py": "a temporary folder that takes its name at the end",
     "embeddings/musicnn.py": "a temporary folder",
+    "serving/uploads.py": "a temporary file that is removed after the answer",
     "reports/html.py": "a temporary folder that takes its name at the end",
     "reports/run_page.py": "a temporary folder that takes its name at the end",
     "commands/terminal/faults.py": "the standard streams",

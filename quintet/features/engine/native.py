@@ -12,8 +12,6 @@ import base64
 import ctypes
 import hashlib
 import json
-import os
-import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import import_module
@@ -21,6 +19,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from quintet.files.atomic import write_bytes
 
 FILE = "kernels.json"
 """File of the cache folder: a digest, and in the next line the machine code of all kernels as JSON."""
@@ -135,9 +135,8 @@ def save_kernels(folder: Path) -> None:
                 "content": base64.b64encode(kernel.code.content).decode(),
             }
     text = json.dumps(content)
-    unfinished = folder / f"{FILE}.{secrets.token_hex(6)}"
-    unfinished.write_text(f"{hashlib.sha256(text.encode()).hexdigest()}\n{text}", encoding="ascii")
-    os.replace(unfinished, folder / FILE)
+    whole = f"{hashlib.sha256(text.encode()).hexdigest()}\n{text}"
+    write_bytes(folder / FILE, whole.encode("ascii"))
 
 
 def load_kernels(folder: Path) -> bool:
