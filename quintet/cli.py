@@ -54,6 +54,14 @@ COMMANDS = {
 of the command (`list_` for `list`) and `EXAMPLE`, or a group `app`."""
 
 
+_GOES_ON = "Finished work is kept: the same command continues."
+KEPT_WORK = {
+    **dict.fromkeys(("extract", "run", "tune", "fetch"), _GOES_ON),
+    "train": "Finished work is kept: the same command continues with --resume.",
+}
+"""What becomes of the work of a command that is interrupted. Of all others nothing is kept."""
+
+
 class _LoadedWhenUsed(MutableMapping[str, Any]):
     """Name of a command → the command of typer, made when somebody asks for it.
 
@@ -125,10 +133,8 @@ class Commands(TyperGroup):
 
             for note in getattr(interrupt, "__notes__", []):
                 print_plain(err, note)
-            err.print(
-                "Interrupted. Finished work is kept: the same command continues (`train`: with --resume).",
-                soft_wrap=True,
-            )
+            kept = KEPT_WORK.get(ctx.invoked_subcommand, "No output was changed.")
+            err.print(f"Interrupted. {kept}", soft_wrap=True)
             raise typer.Exit(EXIT_INTERRUPTED) from None
 
 

@@ -80,6 +80,10 @@ def test_an_interrupt_has_a_message_and_an_exit_code(monkeypatch: pytest.MonkeyP
     result = CliRunner().invoke(cli.app, ["extract", "demo", "-o", "x.parquet"])
     assert result.exit_code == 130
     assert "the same command continues" in result.stderr
+    monkeypatch.setattr("quintet.commands.pretrained.tag.prepare_file", interrupt)
+    result = CliRunner().invoke(cli.app, ["tag", "x.wav"])
+    assert result.exit_code == 130
+    assert "kept" not in result.stderr
 
 
 @pytest.mark.parametrize(
