@@ -121,6 +121,8 @@ def predict(
     if chosen_format == "csv" and not (for_spreadsheets or quiet):
         print_formulas(result)
     if output is not None:
-        print_message(f"{len(result.columns('frame')['file'])} files predicted → {output}", quiet=quiet)
+        n_files = len(result.columns("frame")["file"])
+        noun = "file" if n_files == 1 else "files"
+        print_message(f"{n_files} {noun} predicted → {output}", quiet=quiet)
     if result.columns("failures")["file"]:
         raise typer.Exit(EXIT_DATA)

@@ -26,6 +26,7 @@ import pyarrow as pa
 from quintet.errors import ArtefactError, DatasetError, QuintetError
 from quintet.files.delimited.dialect import SAMPLE_ROWS, SEPARATORS, Dialect, find_dialect, join_levels
 from quintet.files.delimited.numbers import has_decimal_commas, parse_numbers
+from quintet.files.delimited.texts import unwrap
 from quintet.files.text import BLOCK_BYTES, find_encoding
 from quintet.files.untrusted.parquet import (
     PARQUET_ERRORS,
@@ -210,6 +211,12 @@ def _unreadable(path: Path, reason: object) -> ArtefactError:
     open_quote = re.search(r"EOF inside string starting at row (\d+)", str(reason))
     if open_quote:
         reason = f"the quotation mark that begins in row {int(open_quote[1]) + 1} has no end"
+    too_long = re.search(r"Expected (\d+) fields in line (\d+), saw (\d+)", str(reason))
+    if too_long:
+        reason = (
+            f"line {too_long[2]} has {too_long[3]} cells, the first {too_long[1]}. Put a cell that holds a "
+            "separator between quotation marks"
+        )
     return ArtefactError(
         f"A table must be readable as CSV or parquet. '{path}' cannot be read: {str(reason).strip()}."
     )
@@ -284,6 +291,8 @@ def _read_csv(path: Path, text: TextColumns, *, rest_in_last: bool) -> TableCont
             f"its rows have more cells than its first row ({first!r}). Remove lines above the names",
         )
     frame = frame.drop(columns=[name for name in extra if frame[name].isna().all()])
+    for name in texts:
+        frame[name] = unwrap(frame[name])
     notes = _encoding_notes(path, encoding, is_guess=is_guess)
     if dialect.separator != "," and _read_decimal_commas(frame, texts):
         notes += (f"{path.name} was read with decimal commas.",)

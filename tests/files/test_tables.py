@@ -79,6 +79,15 @@ def test_encodings_are_recognised_and_a_guess_is_announced(
     assert len(content.notes) == n_notes
 
 
+@pytest.mark.parametrize("wrapping", ['="{}"', '"=""{}"""', "'{}'"])
+def test_marks_around_every_text_are_no_part_of_it(tmp_path: Path, wrapping: str) -> None:
+    """Excel keeps zeros with a formula, and openSMILE puts names between marks."""
+    rows = [f"{wrapping.format(id)},'n' roll,1.5" for id in ("007", "010")]
+    frame = read_table_file(write(tmp_path, "\n".join(["id,label,f", *rows])), text=roles).frame
+    assert frame["id"].tolist() == ["007", "010"]
+    assert frame["label"].tolist() == ["'n' roll"] * 2
+
+
 def test_content_decides_about_the_kind_of_file(tmp_path: Path) -> None:
     frame = pd.DataFrame({"id": ["a"], "f": [1.0]})
     frame.to_parquet(tmp_path / "t.parquet", index=False)
@@ -168,7 +177,7 @@ def test_names_of_rows_without_a_header_are_a_column_without_a_name(tmp_path: Pa
     ("content", "message"),
     [
         (b"", "no rows"),
-        (b"id,f\na,1\nb,2,3\n", "line 3"),
+        (b"id,f\na,1\nb,2,3\n", "line 3 has 3 cells, the first 2"),
         (b"PK\x03\x04 a workbook", "Excel"),
         (b"PAR1 no more", "cannot be read"),
         (b'[{"id": "a", "f": 1}]', "JSON"),
