@@ -19,8 +19,8 @@ import numpy as np
 import pandas as pd
 
 from quintet.audio.decode import ClipSource, load_clip
-from quintet.audit.duplicates import find_same_recordings
-from quintet.audit.fingerprints import RATE, Fingerprint, fingerprint
+from quintet.auditing.duplicates import find_same_recordings
+from quintet.auditing.fingerprints import RATE, Fingerprint, fingerprint
 from quintet.datasets.source import load_source
 
 COPIES = {

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from quintet.audio.clip import Clip
     from quintet.audio.decode import load_clip
+    from quintet.auditing.run import audit
     from quintet.classifiers.registry import make_member
     from quintet.datasets.manifest import Manifest
     from quintet.datasets.source import load_source
@@ -60,6 +61,7 @@ _HOMES = {
     "fuse": "quintet.ensemble.fuse_files",
     "evaluate": "quintet.predictions.evaluate",
     "tag": "quintet.workflow",
+    "audit": "quintet.auditing.run",
 }
 
 __all__ = [
@@ -90,6 +92,7 @@ __all__ = [
     "fuse",
     "evaluate",
     "tag",
+    "audit",
 ]
 
 

@@ -35,7 +35,7 @@ LAYERS = (  # a part may import the parts of earlier lines, and itself
     ("ensemble",),
     ("frozen",),
     ("model_folder",),
-    ("audit", "explanation", "training"),
+    ("auditing", "explanation", "training"),
     ("tuning",),
     ("inference",),
     ("library", "reports"),
@@ -295,9 +295,9 @@ def test_an_import_from_the_root_is_resolved(name: str, false_package: FalsePack
 
 
 def test_parts_of_one_layer_must_not_import_each_other(false_package: FalsePackage) -> None:
-    files = {"audit/run.py": "from quintet.training import train\n", "training/train.py": ""}
+    files = {"auditing/run.py": "from quintet.training import train\n", "training/train.py": ""}
     faults = upward_imports(false_package(files))
-    assert faults == ["audit/run.py:1 imports training/train.py. training is not below audit."]
+    assert faults == ["auditing/run.py:1 imports training/train.py. training is not below auditing."]
 
 
 def test_a_string_is_no_import(false_package: FalsePackage) -> None:

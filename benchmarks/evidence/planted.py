@@ -3,7 +3,7 @@
     python -m benchmarks.evidence.planted [--seeds 20]
 
 Tests check the same: tests/ensemble/test_fusion.py, tests/ensemble/test_classifier.py,
-tests/datasets/splits/test_splits.py, tests/audit/test_shortcuts.py.
+tests/datasets/splits/test_splits.py, tests/auditing/test_shortcuts.py.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from benchmarks.evidence.corpora import arguments
-from quintet.audit.shortcuts import shortcut_audit
+from quintet.auditing.shortcuts import shortcut_audit
 from quintet.datasets.splits.protocols import SplitSettings, make_split
 from quintet.ensemble.crossfit import Inputs, Trainer
 from quintet.ensemble.fusion import LabelledPredictions, fit_fusion

@@ -62,9 +62,9 @@ def audit(
 ) -> None:
     """Find faults of a corpus before training: duplicates, wrong labels, imbalance, non-musical shortcuts."""
     from quintet.audio.isolation.calls import start_worker
-    from quintet.audit import write_groups
-    from quintet.audit.corpus import is_table
-    from quintet.audit.run import audit as audit_corpus
+    from quintet.auditing import write_groups
+    from quintet.auditing.corpus import is_table
+    from quintet.auditing.run import audit as audit_corpus
     from quintet.commands.terminal.console import out, print_plain
     from quintet.commands.terminal.output import print_json
     from quintet.commands.terminal.progress import progress_counter

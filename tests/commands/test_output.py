@@ -195,7 +195,7 @@ def no_work(monkeypatch: pytest.MonkeyPatch) -> None:
         "quintet.workflow.report",
         "quintet.workflow.explain",
         "quintet.ensemble.fuse_files.fuse",
-        "quintet.audit.run.audit",
+        "quintet.auditing.run.audit",
         "quintet.commands.terminal.options.TableColumns.read",
         "quintet.pipeline.recipe.load_recipe",
         "quintet.datasets.builtin.audioset_download.retrieve",

@@ -19,7 +19,7 @@ import soundfile
 import quintet
 from quintet.audio.isolation import calls, processes
 from quintet.audio.isolation.bounds import MEMORY_VARIABLE, SECONDS_VARIABLE
-from quintet.audit.run import audit
+from quintet.auditing.run import audit
 from quintet.commands.terminal.prediction_rows import prediction_rows
 from quintet.errors import AudioError
 from quintet.inference.predict import predict_files

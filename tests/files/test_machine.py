@@ -16,7 +16,7 @@ import soundfile
 
 from quintet.audio.decode import ClipSource, DecodedClip, load_clip
 from quintet.audio.isolation import processes
-from quintet.audit.clip_facts import measure_clip
+from quintet.auditing.clip_facts import measure_clip
 from quintet.errors import DecodeError, MachineError
 from quintet.features.engine import kernel_cache
 from quintet.features.extraction.worker import ClipTask, Job, describe_clip

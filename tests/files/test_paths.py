@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import quintet
-from quintet.audit import audit
+from quintet.auditing import audit
 from quintet.ensemble.fuse_files import fuse
 from quintet.errors import ConfigError
 from quintet.features.parameters import FeatureParameters

@@ -13,8 +13,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from quintet.audit import audit
-from quintet.audit.report import AuditReport, write_groups
+from quintet.auditing import audit
+from quintet.auditing.report import AuditReport, write_groups
 from quintet.features.storage.external_table import Roles, foreign_table
 from quintet.features.storage.table import FeatureTable, write_feature_table
 from quintet.files.atomic import append_bytes, atomic_folder, write_bytes, write_text

@@ -15,7 +15,7 @@ from quintet.audio.isolation.bounds import peak_bytes
 READERS = {
     "quintet.features.extraction.worker": "describe_clip",
     "quintet.features.extraction.segments": "describe_file",
-    "quintet.audit.clip_facts": "measure_clip",
+    "quintet.auditing.clip_facts": "measure_clip",
 }
 """Module → its function that reads one file in a worker."""
 LEAST_S, LEAST_MB = 0.25, 32.0

@@ -11,7 +11,7 @@ import pytest
 import soundfile
 
 import quintet
-from quintet.audit.run import audit
+from quintet.auditing.run import audit
 from quintet.embeddings.library import remove_network
 from quintet.embeddings.musicnn_graph import Checkpoint, musicnn_graph
 from quintet.errors import AlignmentError, ArtefactError, ConfigError

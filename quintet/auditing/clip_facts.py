@@ -17,8 +17,8 @@ from quintet.audio.isolation.calls import LostWorkerError, map_isolated
 from quintet.audio.reading.probe import is_long
 from quintet.audio.reading.recording import Recording
 from quintet.audio.resample import resample
-from quintet.audit.fingerprints import RATE, Fingerprint, fingerprint
-from quintet.audit.levels import (
+from quintet.auditing.fingerprints import RATE, Fingerprint, fingerprint
+from quintet.auditing.levels import (
     RecordingLevels,
     clipping_share,
     cutoff_hz,

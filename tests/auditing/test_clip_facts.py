@@ -12,9 +12,9 @@ from quintet.audio.clip import Clip
 from quintet.audio.decode import ClipSource
 from quintet.audio.reading import probe
 from quintet.audio.resample import resample
-from quintet.audit import levels
-from quintet.audit.clip_facts import measure_clip, measure_clips
-from quintet.audit.levels import clipping_share, cutoff_hz, loudness_db, silence_share
+from quintet.auditing import levels
+from quintet.auditing.clip_facts import measure_clip, measure_clips
+from quintet.auditing.levels import clipping_share, cutoff_hz, loudness_db, silence_share
 
 RATE = 44100
 NOISE = 0.1 * np.random.default_rng(0).normal(size=3 * RATE)
@@ -155,7 +155,7 @@ def test_three_hours_are_measured_in_little_memory(tmp_path: Path) -> None:
     code = (
         "import resource, sys\n"
         "from quintet.audio.decode import ClipSource\n"
-        "from quintet.audit.clip_facts import measure_clip\n"
+        "from quintet.auditing.clip_facts import measure_clip\n"
         "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
         "found = measure_clip(ClipSource(sys.argv[1], id='a'), fingerprints=True)\n"
         "assert found.facts['duration_s'] == 10800.0, found\n"

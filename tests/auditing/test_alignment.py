@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from quintet.audio.clip import Clip
 from quintet.audio.decode import load_clip
 from quintet.audio.resample import resample
-from quintet.audit.alignment import NO_ALIGNMENT, align
+from quintet.auditing.alignment import NO_ALIGNMENT, align
 
 RATE = 8000
 VIOLIN = Path(__file__).parents[2] / "../shared/data/instruments/Violin_or_fiddle/6eb59008.flac"

@@ -5,9 +5,9 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from quintet.audit import candidates
-from quintet.audit.candidates import candidate_pairs
-from quintet.audit.fingerprints import Fingerprint
+from quintet.auditing import candidates
+from quintet.auditing.candidates import candidate_pairs
+from quintet.auditing.fingerprints import Fingerprint
 
 
 def random_fingerprint(rng: np.random.Generator, n: int = 60, kinds: int = 200) -> Fingerprint:

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from quintet.audit.shortcuts import ALL_SIGNALS, SIGNALS, shortcut_audit
+from quintet.auditing.shortcuts import ALL_SIGNALS, SIGNALS, shortcut_audit
 from quintet.errors import DatasetError
 
 

@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 
 from quintet.audio.clip import Clip
 from quintet.audio.resample import resample
-from quintet.audit import fingerprints
-from quintet.audit.candidates import candidate_pairs
-from quintet.audit.fingerprints import HOP, RATE, Fingerprint, fingerprint
+from quintet.auditing import fingerprints
+from quintet.auditing.candidates import candidate_pairs
+from quintet.auditing.fingerprints import HOP, RATE, Fingerprint, fingerprint
 from quintet.errors import ConfigError
 
 spec = importlib.util.spec_from_file_location("audit_sounds", Path(__file__).with_name("conftest.py"))

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 
 import pandas as pd
 
-from quintet.audit.balance import IMBALANCE_RATIO, SCARCE_GROUPS
-from quintet.audit.duplicates import KINDS
-from quintet.audit.shortcuts import ALL_SIGNALS, HIGH_AUC
+from quintet.auditing.balance import IMBALANCE_RATIO, SCARCE_GROUPS
+from quintet.auditing.duplicates import KINDS
+from quintet.auditing.shortcuts import ALL_SIGNALS, HIGH_AUC
 from quintet.evaluation.telling import RowOrder, telling_warnings
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from quintet.audit.levels import SILENCE_DB
+from quintet.auditing.levels import SILENCE_DB
 from quintet.datasets.labels import label_set
 
 SILENT_SHARE = 0.9  # of the clip

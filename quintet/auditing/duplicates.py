@@ -17,9 +17,9 @@ from quintet.audio.clip import Clip
 from quintet.audio.decode import ClipSource
 from quintet.audio.isolation.calls import call_isolated
 from quintet.audio.reading.probe import LONG_S
-from quintet.audit.alignment import align
-from quintet.audit.candidates import candidate_pairs
-from quintet.audit.fingerprints import HOP_S, RATE, Fingerprint
+from quintet.auditing.alignment import align
+from quintet.auditing.candidates import candidate_pairs
+from quintet.auditing.fingerprints import HOP_S, RATE, Fingerprint
 from quintet.errors import AudioError
 
 SAME_AUDIO, SAME_ROW, SAME_SOUND = "same audio", "same row", "same recording"

@@ -15,8 +15,8 @@ from quintet.audio.reading.checks import Facts
 from quintet.audio.reading.recording import Recording
 from quintet.audio.resample import resample_blocks
 from quintet.audio.spectrum import spectrum_from_frames
-from quintet.audit.fingerprints import BLOCK_S as MARKED_S
-from quintet.audit.fingerprints import RATE, Fingerprint, fingerprint_blocks
+from quintet.auditing.fingerprints import BLOCK_S as MARKED_S
+from quintet.auditing.fingerprints import RATE, Fingerprint, fingerprint_blocks
 
 Samples = NDArray[np.floating]
 

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from quintet.audit.fingerprints import Fingerprint
+from quintet.auditing.fingerprints import Fingerprint
 
 Integers = NDArray[np.int64]
 

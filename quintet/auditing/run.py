@@ -8,19 +8,19 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from quintet.audit.balance import class_balance, oddities, spans
-from quintet.audit.clip_facts import ClipMeasurement, measure_clips
-from quintet.audit.corpus import Corpus, clip_sources, read_corpus
-from quintet.audit.duplicates import (
+from quintet.auditing.balance import class_balance, oddities, spans
+from quintet.auditing.clip_facts import ClipMeasurement, measure_clips
+from quintet.auditing.corpus import Corpus, clip_sources, read_corpus
+from quintet.auditing.duplicates import (
     empty_pairs,
     find_equal_digests,
     find_equal_rows,
     find_same_recordings,
     join_groups,
 )
-from quintet.audit.report import AuditReport
-from quintet.audit.shortcuts import SHORTCUT_COLUMNS, shortcut_audit
-from quintet.audit.warnings import warnings
+from quintet.auditing.report import AuditReport
+from quintet.auditing.shortcuts import SHORTCUT_COLUMNS, shortcut_audit
+from quintet.auditing.warnings import warnings
 from quintet.datasets.labels import label_set
 from quintet.datasets.manifest import Manifest
 from quintet.datasets.splits.class_task import make_task

@@ -10,7 +10,7 @@ import pytest
 import soundfile
 from numpy.typing import NDArray
 
-from quintet.audit import AuditReport, audit, write_groups
+from quintet.auditing import AuditReport, audit, write_groups
 from quintet.errors import DatasetError
 from quintet.features.extraction.chunks import Progress
 from quintet.features.storage.external_table import Roles, foreign_table

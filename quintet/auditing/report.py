@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from quintet.audit.balance import Spans
-from quintet.audit.duplicates import KINDS
+from quintet.auditing.balance import Spans
+from quintet.auditing.duplicates import KINDS
 from quintet.evaluation.telling import RowOrder
 from quintet.files.atomic import replace_output
 from quintet.files.display.spreadsheets import exact_csv

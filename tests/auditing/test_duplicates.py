@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from quintet.audio.decode import ClipSource
 from quintet.audio.resample import resample
-from quintet.audit import duplicates
-from quintet.audit.clip_facts import measure_clips
-from quintet.audit.duplicates import (
+from quintet.auditing import duplicates
+from quintet.auditing.clip_facts import measure_clips
+from quintet.auditing.duplicates import (
     _neighbours,
     find_equal_digests,
     find_equal_rows,
