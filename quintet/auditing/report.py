@@ -13,6 +13,7 @@ from quintet.auditing.balance import Spans
 from quintet.auditing.duplicates import KINDS
 from quintet.evaluation.telling import RowOrder
 from quintet.files.atomic import replace_output
+from quintet.files.display.notebook import notebook_html
 from quintet.files.display.spreadsheets import exact_csv
 from quintet.files.json_types import JsonObject
 
@@ -65,6 +66,9 @@ class AuditReport:
     def pairs_across_classes(self) -> pd.DataFrame:
         """Pairs with two labels, of which one is wrong."""
         return self.pairs[self.pairs["across_classes"]]
+
+    def _repr_html_(self) -> str:
+        return notebook_html(self._headline(), self.balance, notes=(*self.warnings, *self.notes))
 
     def to_json(self) -> JsonObject:
         """Everything except the table of clips, as plain values; None stands for NaN."""

@@ -100,6 +100,13 @@ class PredictionResult:
     notes: tuple[str, ...] = ()
     multilabel: bool = False
 
+    def _repr_html_(self) -> str:
+        from quintet.files.display.notebook import notebook_html
+
+        n_failed = self.failures["file"].nunique()
+        facts = f"Predictions of {len(self.frame)} files; {n_failed} could not be read"
+        return notebook_html(facts, self.frame, notes=self.notes)
+
     def columns(self, name: str) -> Columns:
         """A table as plain columns, for which pandas is not imported.
 

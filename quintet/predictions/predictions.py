@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from quintet.datasets.groups import group_name
 from quintet.datasets.labels import label_name, label_notes, label_set, repair_numbers
 from quintet.errors import AlignmentError, DatasetError
+from quintet.files.display.notebook import notebook_html
 from quintet.files.paths import require_path
 from quintet.predictions.columns import (
     Positions,
@@ -114,6 +115,24 @@ class Predictions:
 
     def __len__(self) -> int:
         return len(self.clip_ids)
+
+    def _repr_html_(self) -> str:
+        facts = f"Predictions of {len(self)} clips, {len(self.classes)} classes"
+        return notebook_html(facts, self.frame, notes=self.notes)
+
+    @property
+    def frame(self) -> pd.DataFrame:
+        """One row per clip: `clip_id`, `label` and `group` where they are known, `probability.<class>`.
+
+        Example:
+            >>> p = Predictions(np.array(["a"]), ("rock", "jazz"), np.array([[0.9, 0.1]]), np.array(["rock"]))
+            >>> p.frame.columns.tolist()
+            ['clip_id', 'label', 'probability.rock', 'probability.jazz']
+        """
+        known = {"clip_id": self.clip_ids, "label": self.labels, "group": self.groups}
+        facts = {name: values for name, values in known.items() if values is not None}
+        columns = {f"probability.{name}": self.probabilities[:, k] for k, name in enumerate(self.classes)}
+        return pd.DataFrame({**facts, **columns})
 
     def take(self, ids: Sequence[str] | Texts) -> Predictions:
         """Rows of these clips, in this order.
