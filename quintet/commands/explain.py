@@ -25,6 +25,9 @@ def explain(
     quiet: Quiet = False,
 ) -> None:
     """Explain the prediction for one track: over time, by feature, on the spectrogram, and by neighbours."""
+    from quintet.audio.isolation.processes import use_one_thread_ahead
+
+    use_one_thread_ahead()
     from quintet import workflow
     from quintet.audio.isolation.calls import start_worker
     from quintet.commands.terminal.console import print_message

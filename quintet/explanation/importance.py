@@ -14,15 +14,12 @@ For label sets, the model of each tag is explained on its own: log-odds, probabi
 tag. For every method, `values.sum(axis=1) + base_values` must be the output itself; `additivity_residual`
 measures the difference.
 
-In: a fitted member, rows to explain and background rows. Out: a `shap.Explanation`, and tables of importance.
+In: a fitted member, rows to explain and background rows. Out: a `ColumnValues`, and tables of importance.
 """
 
 from __future__ import annotations
 
-import importlib
-import warnings
 from collections.abc import Callable, Mapping, Sequence
-from types import ModuleType
 from typing import TYPE_CHECKING, cast
 
 import numpy as np
@@ -32,7 +29,7 @@ from scipy.special import logit
 from quintet.classifiers.tabular.members import ignore_large_sums
 from quintet.classifiers.views import split_name
 from quintet.errors import unknown_name
-from quintet.explanation.contracts import Floats, Groups
+from quintet.explanation.contracts import ColumnValues, Floats, Groups
 from quintet.explanation.shapley.family_shapley import SPECTROGRAM
 from quintet.explanation.shapley.forests import forest_from_sklearn
 from quintet.explanation.shapley.svm_shap import kernel_shapley
@@ -40,7 +37,6 @@ from quintet.explanation.shapley.tree_shap import tree_shapley
 from quintet.features.catalogue import feature_family
 
 if TYPE_CHECKING:
-    import shap
     from sklearn.ensemble import RandomForestClassifier
     from sklearn.linear_model import LogisticRegression
     from sklearn.svm import SVC
@@ -82,7 +78,7 @@ def value_space(member: str, *, multilabel: bool = False) -> str:
 
 def explain(
     member: TableMember, X: pd.DataFrame, background: pd.DataFrame, *, tags: Sequence[str] | None = None
-) -> shap.Explanation:
+) -> ColumnValues:
     """SHAP values of a fitted table member on the rows of `X`, for every class.
 
     Args:
@@ -93,7 +89,7 @@ def explain(
         tags: names of the tags, for a member of label sets. Default: its `classes_`.
 
     Returns:
-        `shap.Explanation` with `values` (n, d, classes), `base_values` (n, classes), `data` (n, d),
+        `ColumnValues` with `values` (n, d, classes), `base_values` (n, classes), `data` (n, d),
         `feature_names` (the d columns that the member uses) and `output_names` (the classes, in the order of
         `classes_`). A two-class member has two columns of opposite sign. A tag that every training row had,
         or none, has values of 0.
@@ -111,7 +107,7 @@ def explain(
     else:
         values, base = _explain_model(name, member.models_[0], rows, others)
     classes = member.classes_ if tags is None else tags
-    return _import_shap().Explanation(
+    return ColumnValues(
         values=values,
         base_values=np.tile(base, (len(rows), 1)),
         data=rows,
@@ -220,9 +216,7 @@ def _constant_outputs(name: str, member: TableMember) -> Floats:
     return constants.copy() if name == "random_forest" else np.asarray(logit(constants))
 
 
-def concatenate_explanations(
-    explanations: Sequence[shap.Explanation], columns: Sequence[str]
-) -> shap.Explanation:
+def concatenate_explanations(explanations: Sequence[ColumnValues], columns: Sequence[str]) -> ColumnValues:
     """Explanations of different rows by members of one kind, one below the other.
 
     Args:
@@ -246,7 +240,7 @@ def concatenate_explanations(
         wide_data[:, places] = explanation.data
         values.append(wide_values)
         data.append(wide_data)
-    return _import_shap().Explanation(
+    return ColumnValues(
         values=np.concatenate(values),
         base_values=np.concatenate([explanation.base_values for explanation in explanations]),
         data=np.concatenate(data),
@@ -255,7 +249,7 @@ def concatenate_explanations(
     )
 
 
-def additivity_residual(explanation: shap.Explanation, output: Floats) -> float:
+def additivity_residual(explanation: ColumnValues, output: Floats) -> float:
     """The largest `|sum of values + base - output|` over rows and classes; 0 is exact.
 
     Args:
@@ -267,7 +261,7 @@ def additivity_residual(explanation: shap.Explanation, output: Floats) -> float:
     return float(differences.max())
 
 
-def column_importance(explanation: shap.Explanation) -> pd.DataFrame:
+def column_importance(explanation: ColumnValues) -> pd.DataFrame:
     """Mean |SHAP value| over rows.
 
     Args:
@@ -281,7 +275,7 @@ def column_importance(explanation: shap.Explanation) -> pd.DataFrame:
 
 
 def family_importance(
-    explanation: shap.Explanation, family_of_column: Callable[[str], str] | None = None
+    explanation: ColumnValues, family_of_column: Callable[[str], str] | None = None
 ) -> pd.DataFrame:
     """Mean |sum of the SHAP values within a feature family| over rows.
 
@@ -314,7 +308,7 @@ def _importance_table(sizes: Floats, names: list[str], classes: list[str]) -> pd
 
 
 def ranking_stability(
-    explanation: shap.Explanation, groups: Groups, *, n_splits: int = 25, seed: int = 0
+    explanation: ColumnValues, groups: Groups, *, n_splits: int = 25, seed: int = 0
 ) -> float:
     """Mean rank correlation of the columns' importance between two halves of the groups.
 
@@ -380,14 +374,6 @@ def _column_correlation(a: Floats, b: Floats) -> Floats:
     size = np.sqrt(a_squares * b_squares)
     safe_size = np.where(size > 0, size, 1.0)
     return np.where(size > 0, products / safe_size, np.nan)
-
-
-def _import_shap() -> ModuleType:
-    """The module shap, imported on first use. Its import warns about a future version of matplotlib; ignored
-    here."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return importlib.import_module("shap")
 
 
 def _xgboost(model: XGBClassifier, rows: Floats, background: Floats) -> ValuesAndBase:

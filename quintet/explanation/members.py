@@ -18,6 +18,7 @@ import pandas as pd
 from quintet.classifiers.registry import reads_table
 from quintet.classifiers.views import split_name
 from quintet.explanation.assembly import Assembly, Part, assemble, background_ids, draw_rows, training_ids
+from quintet.explanation.contracts import ColumnValues
 from quintet.explanation.ensemble import (
     ColumnExplanation,
     EnsembleExplanation,
@@ -43,8 +44,6 @@ from quintet.explanation.stability import CHEAP_MEMBERS, agreements, fold_stabil
 from quintet.model_folder.run import Run
 
 if TYPE_CHECKING:
-    import shap
-
     from quintet.classifiers.tabular.members import TableMember
 
 MAX_CLIPS, MAX_BACKGROUND = 120, 16
@@ -74,7 +73,7 @@ class MemberExplanation:
     """
 
     name: str
-    explanation: shap.Explanation
+    explanation: ColumnValues
     columns: pd.DataFrame
     families: pd.DataFrame
     residual: float

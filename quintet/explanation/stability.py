@@ -10,19 +10,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import combinations
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 from scipy.stats import spearmanr
 
 from quintet.classifiers.views import split_name
+from quintet.explanation.contracts import ColumnValues
 from quintet.explanation.importance import SPACES, TOTAL, column_importance, explain
 from quintet.explanation.refits import Refit, refits
 from quintet.model_folder.run import Run
-
-if TYPE_CHECKING:
-    import shap
 
 CHEAP_MEMBERS = ("logistic_regression", "random_forest", "xgboost")
 """Members that are fitted and explained in seconds per fold. The exact values of an SVM would cost minutes
@@ -157,7 +154,7 @@ def fold_rankings(
     return importance_by_fold(explanations, run.values.columns)
 
 
-def importance_by_fold(explanations: Mapping[int, shap.Explanation], columns: Iterable[str]) -> pd.DataFrame:
+def importance_by_fold(explanations: Mapping[int, ColumnValues], columns: Iterable[str]) -> pd.DataFrame:
     """The importance of every column in every fold.
 
     Args:

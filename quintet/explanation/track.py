@@ -31,6 +31,7 @@ from quintet.model_folder.run import Run
 if TYPE_CHECKING:
     from quintet.classifiers.spectrogram.classifier import SpectrogramClassifier
     from quintet.classifiers.tabular.members import TableMember
+    from quintet.frozen.network_member import NetworkMember
 
 MAX_BACKGROUND, MAX_SEGMENTS = 16, 24
 """Most training clips that give the values of absent columns, and most segments that are explained."""
@@ -233,20 +234,25 @@ def explain_track(
 
 def _split_members(
     ensemble: EnsembleClassifier,
-) -> tuple[dict[str, TableMember], dict[str, SpectrogramClassifier]]:
+) -> tuple[dict[str, TableMember], dict[str, SpectrogramClassifier | NetworkMember]]:
     """The table members and the networks of an ensemble."""
     tables: dict[str, TableMember] = {}
-    networks: dict[str, SpectrogramClassifier] = {}
+    networks: dict[str, SpectrogramClassifier | NetworkMember] = {}
     for name, member in ensemble.members_.items():
         if reads_table(name):
             tables[name] = cast("TableMember", member)
         else:
-            networks[name] = cast("SpectrogramClassifier", member)
+            networks[name] = cast("SpectrogramClassifier | NetworkMember", member)
     return tables, networks
 
 
 def embed_track(
-    track: TrackPrediction, name: str, member: SpectrogramClassifier, run: Run, *, seed: int = 0
+    track: TrackPrediction,
+    name: str,
+    member: SpectrogramClassifier | NetworkMember,
+    run: Run,
+    *,
+    seed: int = 0,
 ) -> TrackEmbedding | None:
     """A track and training clips in the last hidden layer of a network.
 
@@ -293,7 +299,7 @@ def column_contributions(
 
 
 def explain_network(
-    track: TrackPrediction, name: str, member: SpectrogramClassifier, k: int
+    track: TrackPrediction, name: str, member: SpectrogramClassifier | NetworkMember, k: int
 ) -> NetworkExplanation:
     """Occlusion and Grad-CAM of one network for one class.
 
@@ -321,7 +327,7 @@ def explain_network(
     return NetworkExplanation(name, k, tuple(segments), tuple(occlusions), maps if has_maps else None)
 
 
-def _occlusion_segments(track: TrackPrediction, member: SpectrogramClassifier) -> list[int]:
+def _occlusion_segments(track: TrackPrediction, member: SpectrogramClassifier | NetworkMember) -> list[int]:
     """Segments for occlusion: as many as `MAX_PATCHES` allows, evenly spread."""
     longest = max(spectrogram.shape[1] for spectrogram in track.pictures)
     patches_of_longest = ceil(longest / member.patch_frames)

@@ -21,6 +21,7 @@ from quintet.files.untrusted import limits
 from quintet.files.untrusted.arrays import StoredArray
 
 Array = NDArray[np.float32]
+Floats = NDArray[np.float64]
 
 BATCH_BYTES = 8 * limits.MIB
 """Size of the largest output that a batch of patches may have, so that it stays in the processor's cache."""
@@ -108,10 +109,12 @@ class Network:
             raise ValueError("a weight of a network that is not finite")
         self._last_use = {number: k for k, step in enumerate(steps, start=1) for number in step.inputs}
         self._largest = 1
+        self._plan = {k: (step, [self.weights[n] for n in step.weights]) for k, step in enumerate(steps, 1)}
         nothing = np.empty((0, *patch_shape), np.float32)
         logits = self._run(nothing, is_trial=True)
         if logits.shape != (0, n_outputs):
             raise ValueError(f"a network with outputs of the shape {logits.shape[1:]}")
+        self._fuse()
 
     def logits(self, patches: Array) -> NDArray[np.float64]:
         """Logits of standardised patches.
@@ -126,17 +129,27 @@ class Network:
         parts = [self._run(patches[begin : begin + n_patches]) for begin in range(0, len(patches), n_patches)]
         return np.concatenate(parts).astype(np.float64)
 
-    def _run(self, patches: Array, *, is_trial: bool = False) -> Array:
-        """The last output; a trial without patches finds the largest one."""
+    def embedding(self, patches: Array) -> NDArray[np.float64]:
+        """What the last step reads, the last hidden layer, for standardised patches: `(n, d)`."""
+        n_patches = max(1, BATCH_BYTES // self._largest)
+        number = self.steps[-1].inputs[0]
+        starts = range(0, len(patches), n_patches)
+        parts = [self._run(patches[begin : begin + n_patches], end=number) for begin in starts]
+        return np.concatenate(parts).astype(np.float64)
+
+    def _run(self, patches: Array, *, end: int | None = None, is_trial: bool = False) -> Array:
+        """The output of step `end`, or the last one; a trial without patches finds the largest one."""
         outputs: dict[int, Array] = {0: patches}
-        for k, step in enumerate(self.steps, start=1):
+        last = len(self.steps) if end is None else end
+        for k, (step, weights) in self._plan.items():
+            if k > last:
+                break
             if not step.inputs or not all(0 <= number < k for number in step.inputs):
                 raise ValueError("a step that reads what comes later")
             read = [outputs[number] for number in step.inputs]
             if is_trial:
                 _require_numbers(step.numbers)
-            operation = OPERATIONS[step.operation]
-            output = operation(read, [self.weights[name] for name in step.weights], step.numbers)
+            output = OPERATIONS[step.operation](read, weights, step.numbers)
             if is_trial:
                 n_bytes = 4 * math.prod(output.shape[1:])
                 if n_bytes > limits.ACTIVATION_BYTES or output.ndim < 2 or output.shape[0] != 0:
@@ -146,7 +159,41 @@ class Network:
             for number in step.inputs:
                 if self._last_use[number] == k:
                     outputs.pop(number, None)
-        return outputs[len(self.steps)]
+        return outputs[last]
+
+    def _fuse(self) -> None:
+        """Join each convolution with the normalisation and the activation that alone read its output.
+
+        Scale and centre become part of the kernel and a bias, so that three sweeps over a picture are one.
+        """
+        uses = [number for step in self.steps for number in step.inputs]
+        kept = self.steps[-1].inputs[0]  # `embedding` asks for it
+        for k, step in enumerate(self.steps, start=1):
+            end = k + 1
+            if step.operation != "convolution" or step.numbers["activation"] != "linear" or k == kept:
+                continue
+            if not self._follows(end, "normalisation", uses) or self.steps[k].numbers["axis"] != -1:
+                continue
+            kernel, *bias = self._plan[k][1]
+            factor, shift = normalisation(self._plan[end][1], self.steps[k].numbers)
+            if bias:
+                shift = shift + bias[0] * factor
+            weights = [(kernel * factor).astype(np.float32), shift.astype(np.float32)]
+            numbers = dict(step.numbers)
+            if end != kept and self._follows(end + 1, "activation", uses):
+                numbers["activation"] = self.steps[end].numbers["activation"]
+                end += 1
+            for number in range(k, end):
+                del self._plan[number]
+            self._plan[end] = (Step("convolution", step.inputs, (), numbers), weights)
+        self._plan = dict(sorted(self._plan.items()))
+
+    def _follows(self, number: int, operation: str, uses: list[int]) -> bool:
+        """Whether a step does this with the output before it, which nothing else reads."""
+        if number > len(self.steps) or uses.count(number - 1) != 1:
+            return False
+        step = self.steps[number - 1]
+        return step.operation == operation and step.inputs == (number - 1,)
 
 
 def _require_numbers(numbers: object) -> None:
@@ -220,14 +267,19 @@ def _dense(read: list[Array], weights: list[Array], numbers: JsonObject) -> Arra
     return _activate(np.asarray(out), numbers["activation"])
 
 
-def _normalise(read: list[Array], weights: list[Array], numbers: JsonObject) -> Array:
-    """Batch normalisation with fixed statistics; `numbers` says which of scale and centre it has."""
-    x, axis = read[0], numbers["axis"]
+def normalisation(weights: list[Array], numbers: JsonObject) -> tuple[Floats, Floats]:
+    """Factor and shift of each channel of a batch normalisation with fixed statistics."""
     *learnt, mean, variance = weights
     factor = 1.0 / np.sqrt(variance.astype(np.float64) + numbers["epsilon"])
     if numbers["scale"]:
         factor = factor * learnt.pop(0)
-    shift = -mean * factor + (learnt.pop(0) if numbers["center"] else 0.0)
+    return factor, -mean * factor + (learnt.pop(0) if numbers["center"] else 0.0)
+
+
+def _normalise(read: list[Array], weights: list[Array], numbers: JsonObject) -> Array:
+    """Batch normalisation with fixed statistics; `numbers` says which of scale and centre it has."""
+    x, axis = read[0], numbers["axis"]
+    factor, shift = normalisation(weights, numbers)
     shape = [1] * x.ndim
     shape[axis] = -1
     out: Array = x * factor.astype(np.float32).reshape(shape)
@@ -235,28 +287,42 @@ def _normalise(read: list[Array], weights: list[Array], numbers: JsonObject) -> 
     return out
 
 
-def _pool(read: list[Array], weights: list[Array], numbers: JsonObject) -> Array:
-    """Maximum or mean of windows without padding."""
-    is_series, x = read[0].ndim == 3, _pictures(read[0])
+def pool_windows(x: Array, numbers: JsonObject) -> list[Array]:
+    """Views of the values at each place of the windows of a pooling, row by row; series stay series.
+
+    Args:
+        x: what the step reads.
+        numbers: of the step.
+
+    Raises:
+        ValueError: a window is larger than its picture.
+    """
+    is_series, x = x.ndim == 3, _pictures(x)
     (rows, columns), (down, right) = numbers["size"], numbers["strides"]
     height = (x.shape[1] - rows) // down + 1
     width = (x.shape[2] - columns) // right + 1
     if min(height, width, rows, columns, down, right) < 1:
         raise ValueError("a pooling larger than its picture")
-    out: Array | None = None
-    for i in range(rows):
-        for j in range(columns):
-            part = x[:, i : i + (height - 1) * down + 1 : down, j : j + (width - 1) * right + 1 : right]
-            if out is None:
-                out = part.copy()
-            elif numbers["mean"]:
-                out += part
-            else:
-                np.maximum(out, part, out=out)
-    assert out is not None
+    windows = [
+        x[:, i : i + (height - 1) * down + 1 : down, j : j + (width - 1) * right + 1 : right]
+        for i in range(rows)
+        for j in range(columns)
+    ]
+    return [window[:, :, 0] for window in windows] if is_series else windows
+
+
+def _pool(read: list[Array], weights: list[Array], numbers: JsonObject) -> Array:
+    """Maximum or mean of windows without padding."""
+    windows = pool_windows(read[0], numbers)
+    out: Array = windows[0].copy()
+    for part in windows[1:]:
+        if numbers["mean"]:
+            out += part
+        else:
+            np.maximum(out, part, out=out)
     if numbers["mean"]:
-        out /= rows * columns
-    return out[:, :, 0] if is_series else out
+        out /= len(windows)
+    return out
 
 
 def _reduce(read: list[Array], weights: list[Array], numbers: JsonObject) -> Array:

@@ -37,6 +37,7 @@ from quintet.frozen.freezing import (
     largest_differences,
 )
 from quintet.frozen.members import NETWORK, FrozenMember, FrozenNetwork, FrozenTable, Size
+from quintet.frozen.network_member import NetworkMember
 from quintet.model_folder.folder import BUNDLE, DISTANCE, ModelFolder, OpenFolder
 from quintet.model_folder.replacement import read_unchanged
 
@@ -206,6 +207,36 @@ def _read_ensemble(folder: OpenFolder, head: JsonObject) -> FrozenEnsemble:
         read_distance(folder, conformal),
         folder.files,
     )
+
+
+def read_network_members(folder: OpenFolder) -> dict[str, NetworkMember]:
+    """Networks of the folder that can be explained without Keras, by name; none if nothing is frozen.
+
+    Args:
+        folder: an open folder with a model.
+
+    Raises:
+        ArtefactError, ValueError, TypeError, KeyError: the files are damaged, or not what training wrote.
+    """
+    if HEAD not in folder.files:
+        return {}
+    head = folder.read_json(HEAD)
+    if head.get("schema") != SCHEMA:
+        return {}
+    bundle = folder.bundle
+    heads: JsonObject = head["members"]
+    if all(own["kind"] != NETWORK for own in heads.values()):
+        return {}
+    classes = np.asarray(bundle["classes"], dtype=object)
+    size = Size(len(bundle["feature_names"]), len(classes), bundle["multilabel"])
+    members = {}
+    for name, frozen in _read_members(folder, heads, size).items():
+        member = None
+        if isinstance(frozen, FrozenNetwork):
+            member = NetworkMember.of(name, classes, frozen)
+        if member is not None:
+            members[name] = member
+    return members
 
 
 def _read_members(folder: OpenFolder, heads: JsonObject, size: Size) -> dict[str, FrozenMember]:

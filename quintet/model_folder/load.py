@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
@@ -15,8 +17,12 @@ from quintet.errors import ArtefactError
 from quintet.files.paths import require_path
 from quintet.files.untrusted.reasons import reason
 from quintet.model_folder.folder import ModelFolder, OpenFolder
-from quintet.model_folder.frozen_files import read_conformal, read_distance
+from quintet.model_folder.frozen_files import read_conformal, read_distance, read_network_members
 from quintet.model_folder.replacement import read_unchanged
+
+if TYPE_CHECKING:
+    from quintet.classifiers.member import Member
+    from quintet.frozen.network_member import NetworkMember
 
 DEFAULT_FOLDS = 5
 
@@ -38,11 +44,27 @@ def load_model(path: str | Path) -> EnsembleClassifier:
     return read_unchanged(path, lambda: _load(ModelFolder(path)))
 
 
-def _load(model_folder: ModelFolder) -> EnsembleClassifier:
+def load_to_explain(path: str | Path) -> EnsembleClassifier:
+    """The same as `load_model`, with networks that need no Keras where they are frozen and have gradients.
+
+    Such a network is a `quintet.frozen.network_member.NetworkMember`; its numbers are those of the fitted one
+    to 1e-5.
+
+    Args:
+        path: a folder made by `quintet train`.
+
+    Raises:
+        ArtefactError: as `load_model`.
+    """
+    path = require_path(path, "`model`")
+    return read_unchanged(path, lambda: _load(ModelFolder(path), with_frozen=True))
+
+
+def _load(model_folder: ModelFolder, *, with_frozen: bool = False) -> EnsembleClassifier:
     folder = model_folder.open()
     folder.require_model()
     try:
-        return _read_ensemble(folder)
+        return _read_ensemble(folder, read_network_members(folder) if with_frozen else {})
     except DAMAGE_ERRORS as error:
         if isinstance(error, ArtefactError):
             raise
@@ -52,8 +74,8 @@ def _load(model_folder: ModelFolder) -> EnsembleClassifier:
         ) from error
 
 
-def _read_ensemble(folder: OpenFolder) -> EnsembleClassifier:
-    """The ensemble of a folder whose digests were checked."""
+def _read_ensemble(folder: OpenFolder, frozen: Mapping[str, NetworkMember]) -> EnsembleClassifier:
+    """The ensemble of a folder whose digests were checked, with members that are frozen."""
     bundle = folder.bundle
     settings = folder.read_json("config.json")["train"]
     rules = folder.read_json("fusion.json")["rules"]
@@ -68,7 +90,10 @@ def _read_ensemble(folder: OpenFolder) -> EnsembleClassifier:
         seed=settings["seed"],
     )
     ensemble.classes_ = np.asarray(bundle["classes"], dtype=object)
-    ensemble.members_ = {name: load_member(folder.member(name)) for name in names}
+    ensemble.members_ = {
+        name: cast("Member", frozen[name]) if name in frozen else load_member(folder.member(name))
+        for name in names
+    }
     ensemble.fusions_ = {rule: Fusion.from_json(content) for rule, content in rules.items()}
     ensemble.rule_ = bundle["rule"]
     ensemble.calibration_ = Calibration.from_json(trust["calibration"])

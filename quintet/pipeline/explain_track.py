@@ -20,7 +20,7 @@ from quintet.files.display.file_names import name_text
 from quintet.files.locks import output_lock
 from quintet.files.paths import require_path
 from quintet.inference.track import predict_track
-from quintet.model_folder.load import load_model
+from quintet.model_folder.load import load_to_explain
 from quintet.model_folder.replacement import read_unchanged
 from quintet.model_folder.run import Run, content_used, read_run
 from quintet.pipeline.track_answer import track_answer
@@ -119,7 +119,7 @@ def _predict_and_explain(
     """The prediction of a file, its reasons, and the model folder."""
 
     def predict_and_explain() -> tuple[TrackPrediction, TrackExplanation, Run]:
-        ensemble, run = load_model(model), read_run(model)
+        ensemble, run = load_to_explain(model), read_run(model)
         prediction = predict_track(ensemble, source, segment_s=segment_s, n_jobs=n_jobs, progress=progress)
         with content_used(model):
             return prediction, explain_track(prediction, ensemble, run), run

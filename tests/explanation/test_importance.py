@@ -17,9 +17,9 @@ from quintet.classifiers.registry import make_member
 from quintet.classifiers.storage import load_member
 from quintet.errors import ConfigError
 from quintet.explanation.assembly import Part
+from quintet.explanation.contracts import import_shap
 from quintet.explanation.importance import (
     TOTAL,
-    _import_shap,
     additivity_residual,
     column_importance,
     explain,
@@ -61,7 +61,7 @@ def test_values_and_base_add_up_to_the_output_of_the_member(
     output = outputs(member, rows[0])
     assert additivity_residual(explanation, output) < 1e-5
     assert np.abs(output - output.mean(axis=0)).max() > 0.05  # the outputs differ, so the sum is tested
-    changed = _import_shap().Explanation(explanation.values.copy(), explanation.base_values)
+    changed = import_shap().Explanation(explanation.values.copy(), explanation.base_values)
     changed.values[0, 0, 0] += 1e-3
     assert additivity_residual(changed, output) > 9e-4
 
@@ -79,15 +79,14 @@ def test_logistic_regression_equals_shap_linear_explainer(
     explained: dict[str, tuple[Any, Any]], rows: Any
 ) -> None:
     member, explanation = explained["logistic_regression"]
-    shap = _import_shap()
-    masker = shap.maskers.Independent(member.prepare(rows[1]), max_samples=100)
-    theirs = shap.LinearExplainer(member.models_[0], masker).shap_values(member.prepare(rows[0]))
+    masker = import_shap().maskers.Independent(member.prepare(rows[1]), max_samples=100)
+    theirs = import_shap().LinearExplainer(member.models_[0], masker).shap_values(member.prepare(rows[0]))
     np.testing.assert_allclose(explanation.values, theirs, atol=1e-9)
 
 
 def test_xgboost_equals_shap_tree_explainer(explained: dict[str, tuple[Any, Any]], rows: Any) -> None:
     member, explanation = explained["xgboost"]
-    theirs = _import_shap().TreeExplainer(member.models_[0]).shap_values(member.prepare(rows[0]))
+    theirs = import_shap().TreeExplainer(member.models_[0]).shap_values(member.prepare(rows[0]))
     np.testing.assert_allclose(explanation.values, theirs, atol=1e-4)
     own = (
         member.models_[0].get_booster().predict(xgboost.DMatrix(member.prepare(rows[0])), pred_contribs=True)
@@ -113,8 +112,8 @@ def test_svm_equals_the_definition() -> None:
 def test_svm_equals_shap_exact_explainer() -> None:
     machine, rows, background = _small_machine()
     values, _ = kernel_shapley([machine], rows, background)
-    theirs = _import_shap().explainers.Exact(
-        machine.decision_function, _import_shap().maskers.Independent(background, max_samples=100)
+    theirs = import_shap().explainers.Exact(
+        machine.decision_function, import_shap().maskers.Independent(background, max_samples=100)
     )(rows)
     np.testing.assert_allclose(values[:, :, 0], theirs.values, atol=1e-6)
 
@@ -204,22 +203,22 @@ def test_ranking_stability_is_high_for_real_sizes_and_low_for_noise() -> None:
     noise = np.abs(rng.normal(size=(40, 30, 1)))
     firm = noise * np.geomspace(1, 1000, 30)[None, :, None]
     groups, base = np.repeat(np.arange(10), 4), np.zeros((40, 1))
-    assert ranking_stability(_import_shap().Explanation(firm, base), groups) > 0.95
-    assert abs(ranking_stability(_import_shap().Explanation(noise, base), groups)) < 0.35
+    assert ranking_stability(import_shap().Explanation(firm, base), groups) > 0.95
+    assert abs(ranking_stability(import_shap().Explanation(noise, base), groups)) < 0.35
     by_group = np.abs(rng.normal(size=(10, 30, 1)))[
         groups
     ]  # each group has its own ranking: only a division by groups shows it
     assert (
-        ranking_stability(_import_shap().Explanation(by_group, base), groups)
+        ranking_stability(import_shap().Explanation(by_group, base), groups)
         < 0.3
-        < ranking_stability(_import_shap().Explanation(by_group, base), np.arange(40))
+        < ranking_stability(import_shap().Explanation(by_group, base), np.arange(40))
     )
-    assert np.isnan(ranking_stability(_import_shap().Explanation(firm, base), groups % 3))
+    assert np.isnan(ranking_stability(import_shap().Explanation(firm, base), groups % 3))
 
 
 def test_columns_that_cancel_give_their_family_importance_0() -> None:
     values = np.array([[[1.0], [-1.0], [0.5]]])
-    explanation = _import_shap().Explanation(
+    explanation = import_shap().Explanation(
         values,
         np.zeros((1, 1)),
         data=np.zeros((1, 3)),

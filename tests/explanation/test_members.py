@@ -208,7 +208,7 @@ def test_shap_plots_accept_the_explanation(found: RunExplanation) -> None:
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    explanation = found.members["xgboost"].explanation
+    explanation = found.members["xgboost"].explanation.to_shap()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         import shap

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from quintet.classifiers.networks.backend import load_keras
-from quintet.classifiers.networks.gradients import gradient, split_network
+from quintet.classifiers.networks.gradients import KerasHalves, gradient, split_network
 from quintet.classifiers.networks.registry import build_network
 from quintet.classifiers.spectrogram.classifier import SpectrogramClassifier
 from quintet.classifiers.spectrogram.fitting import forward
@@ -163,13 +163,13 @@ def _network(name: str, **settings: Any) -> Any:
 def test_maps_of_every_network_are_turned_to_bands_and_time(
     name: str, settings: dict[str, Any], has_bands: bool
 ) -> None:
-    halves = split_network(_network(name, **settings))
+    halves = KerasHalves.cut(_network(name, **settings), batch_size=1)
     assert halves is not None
     quiet = np.zeros((1, 96, 128), np.float32)
     loud = quiet.copy()
     loud[:, 6:16, 84:108] = 3.0  # low, and three quarters through
-    made = [forward(halves.front, x, batch_size=1) for x in (quiet, loud)]
-    upright = _orient_maps(np.abs(made[1] - made[0]).sum(axis=-1), halves.front, quiet, 1)
+    made = [halves.features(x) for x in (quiet, loud)]
+    upright = _orient_maps(np.abs(made[1] - made[0]).sum(axis=-1), halves, quiet)
     found = _stretch_map(upright[0], (96, 128))
     band, frame = (
         (found.sum(axis=1) * np.arange(96)).sum() / found.sum(),

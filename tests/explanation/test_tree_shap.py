@@ -11,7 +11,7 @@ import pytest
 import xgboost
 from sklearn.ensemble import RandomForestClassifier
 
-from quintet.explanation.importance import _import_shap
+from quintet.explanation.contracts import import_shap
 from quintet.explanation.shapley.arrays import Forest
 from quintet.explanation.shapley.forests import forest_from_sklearn, forest_from_xgboost
 from quintet.explanation.shapley.tree_shap import tree_shapley
@@ -65,7 +65,7 @@ def test_deep_forest_equals_shap_tree_explainer(balanced: str | None) -> None:
     X, y = _problem()
     model = RandomForestClassifier(30, class_weight=balanced, random_state=0).fit(X, y)
     values, base = tree_shapley(forest_from_sklearn(model), X[:20])
-    explainer = _import_shap().TreeExplainer(model)
+    explainer = import_shap().TreeExplainer(model)
     np.testing.assert_allclose(values, explainer.shap_values(X[:20], check_additivity=False), atol=1e-12)
     np.testing.assert_allclose(base, explainer.expected_value, atol=1e-12)
     np.testing.assert_allclose(values.sum(axis=1) + base, model.predict_proba(X[:20]), atol=1e-12)

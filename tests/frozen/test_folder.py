@@ -213,3 +213,11 @@ def test_predict_imports_no_library_that_fits(run: Path) -> None:
     printed = subprocess.run(program, capture_output=True, text=True, check=True).stdout.splitlines()
     assert printed[0].startswith("file,status")
     assert printed[-1] == "[]"
+
+
+def test_explain_imports_no_keras(run: Path, tmp_path: Path) -> None:
+    words = ["explain", str(run / "model"), str(run / "new.wav"), "-o", str(tmp_path / "page"), "-q"]
+    program = [sys.executable, "-c", IMPORTS.format(heavy=("tensorflow", "keras", "h5py", "shap")), *words]
+    printed = subprocess.run(program, capture_output=True, text=True, check=True).stdout.splitlines()
+    assert printed[-1] == "[]"
+    assert (tmp_path / "page" / "numbers" / "vgg-small-cells.parquet").is_file()

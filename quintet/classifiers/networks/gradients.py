@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
+from dataclasses import dataclass
+from typing import NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from quintet.classifiers.networks.backend import backend_name, load_keras
 from quintet.classifiers.networks.keras_types import KerasLayer, KerasModel, Tensor
+from quintet.classifiers.spectrogram.fitting import forward
 from quintet.errors import unknown_name
 
 Floats = NDArray[np.float64]
@@ -38,6 +40,35 @@ class Halves(NamedTuple):
     front: KerasModel
     head: KerasModel
     layer: str
+
+
+@dataclass(frozen=True)
+class KerasHalves:
+    """A network cut at its last feature map, for explanations.
+
+    Args:
+        halves: the two parts.
+        batch_size: patches that are computed at a time.
+    """
+
+    halves: Halves
+    batch_size: int
+
+    @classmethod
+    def cut(cls, model: KerasModel, batch_size: int) -> Self | None:
+        """The network cut at its last feature map before pooling; None if it has none."""
+        halves = split_network(model)
+        return None if halves is None else cls(halves, batch_size)
+
+    def features(self, patches: Inputs) -> Floats:
+        """The feature map of standardised patches `(n, bands, frames)`: `(n, …, channels)`."""
+        return forward(self.halves.front, patches, batch_size=self.batch_size)
+
+    def slopes(self, features: Floats, column: int) -> Floats:
+        """Derivative of the logit `column` with respect to a feature map: the shape of `features`."""
+        starts = range(0, len(features), self.batch_size)
+        batches = [features[start : start + self.batch_size] for start in starts]
+        return np.concatenate([gradient(self.halves.head, batch, column) for batch in batches])
 
 
 def split_network(model: KerasModel) -> Halves | None:

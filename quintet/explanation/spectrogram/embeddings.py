@@ -19,6 +19,7 @@ from quintet.model_folder.run import Run
 
 if TYPE_CHECKING:
     from quintet.classifiers.spectrogram.classifier import SpectrogramClassifier
+    from quintet.frozen.network_member import NetworkMember
 
 MAX_CLIPS = 300
 """Most clips that a network embeds for one page: a map shows no more, and a large network takes a second per
@@ -26,7 +27,12 @@ dozen."""
 
 
 def embed_clips(
-    run: Run, member: SpectrogramClassifier, ids: list[str], *, limit: int = MAX_CLIPS, seed: int = 0
+    run: Run,
+    member: SpectrogramClassifier | NetworkMember,
+    ids: list[str],
+    *,
+    limit: int = MAX_CLIPS,
+    seed: int = 0,
 ) -> pd.DataFrame | None:
     """The last hidden layer of a network for clips of the run.
 

@@ -6,33 +6,43 @@ of the network, weighted by the gradient of the logit of the class with respect 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from quintet.classifiers.networks.gradients import Halves, gradient, split_network
-from quintet.classifiers.spectrogram.fitting import forward
 from quintet.classifiers.spectrogram.patches import even_patches
 from quintet.classifiers.spectrogram.settings import PatchSettings
 from quintet.explanation.contracts import Floats
+from quintet.frozen.network_member import NetworkMember
 
 if TYPE_CHECKING:
-    from quintet.classifiers.networks.keras_types import KerasModel
     from quintet.classifiers.spectrogram.classifier import SpectrogramClassifier
 
 MIN_SHIFT = 0.1
 """Least shift, in half lengths of an axis, that shows that an axis of a feature map stands for bands."""
 
 
-def grad_cam(member: SpectrogramClassifier, clip: ArrayLike, column: int) -> Floats | None:
+class CutNetwork(Protocol):
+    """A network cut at its last feature map."""
+
+    def features(self, patches: NDArray[np.float32]) -> Floats:
+        """The feature map of standardised patches `(n, bands, frames)`: `(n, …, channels)`."""
+        ...
+
+    def slopes(self, features: Floats, column: int) -> Floats:
+        """Derivative of the logit `column` with respect to a feature map: the shape of `features`."""
+        ...
+
+
+def grad_cam(member: SpectrogramClassifier | NetworkMember, clip: ArrayLike, column: int) -> Floats | None:
     """The places where the last filters of a network respond to a class.
 
     `max(0, Σ_c mean(∂logit/∂A[c]) · A[c])` of the last feature map A, patch by patch, stretched to bands and
     frames. If the feature map has lost the order of the bands, the map shows time only: its rows are equal.
 
     Args:
-        member: a fitted `SpectrogramClassifier`.
+        member: a fitted network.
         clip: (n_mels, frames), dB.
         column: of the class in `classes_`.
 
@@ -44,34 +54,39 @@ def grad_cam(member: SpectrogramClassifier, clip: ArrayLike, column: int) -> Flo
         Selvaraju et al., "Grad-CAM: visual explanations from deep networks via gradient-based localization"
         (2017), equations 1 and 2.
     """
-    halves = split_network(member.fitted_network())
+    halves = _cut(member)
     if halves is None:
         return None
     spectrogram = np.asarray(clip, dtype=np.float32)
     settings = member.patch_settings
     patches = member.standardise(even_patches(spectrogram, settings))
     patches = patches.astype(np.float32)
-    maps = _class_maps(halves, patches, column, member.batch_size)
-    maps = _orient_maps(maps, halves.front, patches, member.batch_size)
+    maps = _class_maps(halves, patches, column)
+    maps = _orient_maps(maps, halves, patches)
     stretched = np.stack([_stretch_map(one, patches.shape[1:]) for one in maps])
     n_bands, n_frames = spectrogram.shape
     return _lay_out(stretched, (n_bands, n_frames), settings)
 
 
-def _class_maps(halves: Halves, patches: NDArray[np.float32], column: int, batch_size: int) -> Floats:
+def _cut(member: SpectrogramClassifier | NetworkMember) -> CutNetwork | None:
+    """A network cut at its last feature map: without Keras if it is frozen. None if it has none."""
+    if isinstance(member, NetworkMember):
+        return member.halves
+    from quintet.classifiers.networks.gradients import KerasHalves
+
+    return KerasHalves.cut(member.fitted_network(), member.batch_size)
+
+
+def _class_maps(halves: CutNetwork, patches: NDArray[np.float32], column: int) -> Floats:
     """(n, height, width) or (n, steps): the feature maps of the patches, weighted for a class."""
-    features = forward(halves.front, patches, batch_size=batch_size)
-    slopes = []
-    for start in range(0, len(features), batch_size):
-        batch = features[start : start + batch_size]
-        slopes.append(gradient(halves.head, batch, column))
+    features = halves.features(patches)
     inner_axes = tuple(range(1, features.ndim - 1))
-    channel_weights = np.concatenate(slopes).mean(axis=inner_axes, keepdims=True)
+    channel_weights = halves.slopes(features, column).mean(axis=inner_axes, keepdims=True)
     weighted_sum = (channel_weights * features).sum(axis=-1)
     return np.asarray(np.maximum(weighted_sum, 0.0))
 
 
-def _orient_maps(maps: Floats, front: KerasModel, patches: NDArray[np.float32], batch_size: int) -> Floats:
+def _orient_maps(maps: Floats, halves: CutNetwork, patches: NDArray[np.float32]) -> Floats:
     """Turn maps (n, height, width) or (n, steps) into (n, bands, times), low bands first.
 
     The order of axes depends on the network. It is measured: noise is added to the upper bands, and to the
@@ -85,9 +100,9 @@ def _orient_maps(maps: Floats, front: KerasModel, patches: NDArray[np.float32], 
     later[:, :, : 3 * n_frames // 4] = 0.0
     higher[:, : 3 * n_bands // 4] = 0.0
     silence = 0.0 * noise
-    before = forward(front, probe + silence, batch_size=batch_size)[0]
-    after_later = forward(front, probe + later, batch_size=batch_size)[0]
-    after_higher = forward(front, probe + higher, batch_size=batch_size)[0]
+    before = halves.features(probe + silence)[0]
+    after_later = halves.features(probe + later)[0]
+    after_higher = halves.features(probe + higher)[0]
     in_time = _shifts(np.abs(after_later - before))
     in_bands = _shifts(np.abs(after_higher - before))
     time_axis = int(np.abs(in_time).argmax())
