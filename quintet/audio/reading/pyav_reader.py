@@ -18,7 +18,7 @@ from av.codec.context import Flags2
 from av.container import InputContainer
 from numpy.typing import NDArray
 
-from quintet.audio.reading.containers import EXACT_CONTAINERS, index_fault, read_statement
+from quintet.audio.reading.formats.containers import EXACT_CONTAINERS, index_fault, read_statement
 from quintet.audio.reading.mpeg import FILTERBANK_DELAY
 from quintet.audio.reading.native import (
     READER_ERRORS,

@@ -18,14 +18,13 @@ import soundfile
 from numpy.typing import NDArray
 
 from quintet.audio.reading.byte_view import ByteView
-from quintet.audio.reading.headers import (
+from quintet.audio.reading.formats.headers import (
     byte_share,
     frames_of_bytes,
-    ogg_frames,
-    ogg_is_complete,
     repair_header,
     stated_frames,
 )
+from quintet.audio.reading.formats.ogg import ogg_frames, ogg_is_complete
 from quintet.audio.reading.mpeg import find_mpeg_audio, xing_frame
 from quintet.audio.reading.native import (
     SHORTAGE_S,

@@ -288,6 +288,9 @@ def encode(path: Path, codec: str, *, format: str | None = None, video_s: float 
     ("a.mkv", "aac", "matroska", 9.0),
     ("a.mp4", "aac", "mp4", 9.0),
     ("a.m4a", "aac", None, 0.0),
+    ("a.wmv", "wmav2", "asf", 9.0),
+    ("a.avi", "ac3", "avi", 9.0),
+    ("a.flv", "aac", "flv", 0.0),
 ])  # fmt: skip
 def test_a_container_neither_shortens_nor_lengthens(
     tmp_path: Path, name: str, codec: str, format: str | None, video_s: float
@@ -379,13 +382,25 @@ def test_a_missing_page_of_an_ogg_file_is_missed(tmp_path: Path, where: str) -> 
             data[page + 6 : page + 14] = late
             sign_page(data, page)
         path.write_bytes(data)
-        assert load_clip(path, sample_rate=None).duration_s == pytest.approx(SECONDS, abs=0.1)
+        assert seconds_of(path) == pytest.approx(SECONDS, abs=0.1)
     for page in places[4:6]:
         data[page + 100] ^= 0xFF
     path.write_bytes(data)
     clip = load_clip(path, sample_rate=None, strict=False)
     assert clip.missing_s > 0.3
     assert SECONDS - 0.6 < clip.duration_s + clip.missing_s < SECONDS + 0.1
+
+
+def test_a_late_start_is_no_missing_sound(tmp_path: Path) -> None:
+    av = pytest.importorskip("av")
+    path = tmp_path / "a.mkv"
+    with av.open(str(path), "w") as file:
+        stream = file.add_stream("pcm_s16le", rate=RATE, layout="mono")
+        samples = (32767 * sound(3.0)).astype(np.int16)
+        frame = av.AudioFrame.from_ndarray(samples[None], format="s16", layout="mono")
+        frame.sample_rate, frame.pts = RATE, 2 * RATE
+        file.mux([*stream.encode(frame), *stream.encode(None)])
+    assert seconds_of(path) == pytest.approx(3.0, abs=0.01)
 
 
 def sign_page(data: bytearray, at: int) -> None:

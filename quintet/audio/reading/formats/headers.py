@@ -22,15 +22,6 @@ EXTENSIBLE, IEEE_FLOAT = b"\xfe\xff", b"\x03\x00"
 """Format tags of WAV and W64 files."""
 SDS_HEADER_BYTES, SDS_BLOCK_BYTES, SDS_DATA_BYTES, SDS_BITS_AT = 21, 127, 120, 6
 """SDS: bytes of the header, of a block and of its samples (7 bits each); place of the bits of a sample."""
-OGG_HEAD_BYTES, OGG_TAIL_BYTES = 1 << 18, 70_000
-"""Bytes at the start and at the end of an Ogg file that are looked at. A page has at most 65,307."""
-OGG_LATE_S = 10.0
-"""Position of the end of the first page, seconds, from which a stream counts as part of a longer one.
-
-A page has at most 255 packets: some 5 s."""
-OPUS_CLOCK = 48_000
-OGG_CODECS = {b"\x01vorbis": 0, b"OpusHead": OPUS_CLOCK, b"\x7fFLAC": 0, b"Speex   ": 0}
-"""Start of the first packet of a codec → positions per second in its pages; 0 is the sample rate."""
 FARTHEST = 1 << 60
 """Largest position of a byte that is looked for."""
 VOC_SOUND = (1, 2, 9)
@@ -109,77 +100,6 @@ def frames_of_bytes(path: Path, *, format: str) -> int | None:
     n_blocks = max(0, path.stat().st_size - SDS_HEADER_BYTES) // SDS_BLOCK_BYTES
     bits = head[SDS_BITS_AT] if len(head) > SDS_BITS_AT else 0
     return n_blocks * (SDS_DATA_BYTES // max(2, -(-bits // 7)))
-
-
-def ogg_is_complete(path: Path) -> bool:
-    """Whether the last page of an Ogg file carries the end-of-stream mark.
-
-    Returns:
-        True also if no page is found near the end, since then the file says nothing about it.
-    """
-    with path.open("rb") as file:
-        file.seek(max(0, path.stat().st_size - OGG_TAIL_BYTES))
-        tail = file.read()
-    page = tail.rfind(b"OggS")
-    if page < 0 or len(tail) < page + 6:
-        return True
-    flags = tail[page + 5]
-    return bool(flags & 0x04)
-
-
-def ogg_frames(path: Path, sample_rate: int) -> int | None:
-    """Frames of an Ogg stream, from the positions that its first and last page state.
-
-    A recording of a broadcast begins at any position. Its first page is not counted then.
-
-    Args:
-        path: the file.
-        sample_rate: Hz, of the frames.
-
-    Returns:
-        None if several streams follow each other or run beside each other, or if the codec is unknown.
-    """
-    with path.open("rb") as file:
-        head = file.read(OGG_HEAD_BYTES)
-        file.seek(max(0, path.stat().st_size - OGG_TAIL_BYTES))
-        tail = file.read()
-    if head[:4] != b"OggS" or len(head) < 28:
-        return None
-    body = head[27 + head[26] :]
-    clock = next((rate for mark, rate in OGG_CODECS.items() if body.startswith(mark)), None)
-    pages = _ogg_pages(head)
-    last = [page for page in _ogg_pages(tail[max(0, tail.find(b"OggS")) :]) if page.position >= 0]
-    begun = [page for page in pages if not page.is_first and page.position > 0]
-    if (
-        clock is None
-        or not begun
-        or not last
-        or {page.serial for page in (*pages, *last)} != {pages[0].serial}
-    ):
-        return None
-    clock = clock or sample_rate
-    skipped = int.from_bytes(body[10:12], "little") if clock == OPUS_CLOCK else 0
-    start = begun[0].position if begun[0].position > OGG_LATE_S * clock else 0
-    return max(0, last[-1].position - start - skipped) * sample_rate // clock or None
-
-
-class _OggPage(NamedTuple):
-    """A page of an Ogg file: its stream, the position of its end, and whether the stream begins with it."""
-
-    serial: bytes
-    position: int
-    is_first: bool
-
-
-def _ogg_pages(content: bytes) -> list[_OggPage]:
-    """The pages in some bytes of an Ogg file. Damaged bytes between them are passed over."""
-    pages, at = [], 0
-    while at >= 0 and at + 27 <= len(content):
-        if content[at : at + 4] == b"OggS":
-            (position,) = struct.unpack_from("<q", content, at + 6)
-            pages.append(_OggPage(content[at + 14 : at + 18], position, bool(content[at + 5] & 0x02)))
-        at = content.find(b"OggS", at + 27)
-    return pages
 
 
 def repair_header(path: Path) -> list[tuple[int, int] | bytes] | None:

@@ -15,7 +15,8 @@ from pathlib import Path
 from av import AudioStream
 from av.container import InputContainer
 
-from quintet.audio.reading.headers import byte_share, ogg_frames, ogg_is_complete
+from quintet.audio.reading.formats.headers import byte_share
+from quintet.audio.reading.formats.ogg import ogg_frames, ogg_is_complete
 
 EXACT_CONTAINERS = ("mov", "mp4", "m4a")
 """Containers whose time stamps are exact: they are sought in, and their stated length is believed.
@@ -117,17 +118,18 @@ def _seconds_of_header(
     source: Path, container: InputContainer, stream: AudioStream, names: set[str]
 ) -> float | None:
     tag = re.fullmatch(r"(\d+):(\d+):(\d+(?:\.\d+)?)", stream.metadata.get("DURATION", "").strip("\0 "))
+    late_s = max(0.0, _seconds(stream.start_time or 0, stream.time_base) or 0.0)  # part of the length
     is_alone = len(container.streams) == 1 or ("flv" in names and not _flv_has_video(source))
     if names & STREAM_LENGTHS and stream.duration is not None:
         return _seconds(stream.duration, stream.time_base)
     if tag is not None:  # matroska
         hours, minutes, seconds = (float(part) for part in tag.groups())
-        return 3600 * hours + 60 * minutes + seconds
+        return 3600 * hours + 60 * minutes + seconds - late_s
     if names & FILE_LENGTHS and is_alone and container.duration:
-        return container.duration / 1_000_000
+        return container.duration / 1_000_000 - late_s
     if "avi" in names and stream.frames:
         return _seconds(stream.frames, stream.time_base)
-    return _asf_seconds(source) if "asf" in names else None
+    return _asf_seconds(source) if "asf" in names and is_alone else None
 
 
 def _flv_has_video(source: Path) -> bool:

@@ -1,0 +1,1 @@
+"""Lengths that file formats state."""
