@@ -21,6 +21,9 @@ def report(
     quiet: Quiet = False,
 ) -> None:
     """Write a report on a model: one HTML page that needs no network, and its numbers as files."""
+    from quintet.audio.isolation.processes import use_one_thread_ahead
+
+    use_one_thread_ahead()
     from quintet import workflow
     from quintet.commands.terminal.console import print_message
     from quintet.commands.terminal.output import print_json

@@ -21,6 +21,7 @@ from quintet.ensemble.model_selection.preparation import prepare_members
 from quintet.ensemble.support import LearningPlan, plan_learning
 from quintet.explanation.contracts import Floats, Fuse
 from quintet.explanation.refits import targets, training_seed
+from quintet.frozen.quick_table import QuickTable
 from quintet.model_folder.run import Run
 from quintet.predictions.predictions import Predictions
 
@@ -57,7 +58,7 @@ class Assembly:
         part: `"test"` or `"oof"`: the stored predictions that belong to the clips.
     """
 
-    members: Mapping[str, TableMember | None]
+    members: Mapping[str, QuickTable | None]
     fuse: Fuse
     rows: pd.DataFrame
     background: pd.DataFrame
@@ -123,7 +124,7 @@ def assemble(run: Run, part: Part) -> Assembly | None:
     labelled = pd.Index(predictions.clip_ids[has_label])
     ids = part.rows.index.intersection(labelled, sort=False)
     return Assembly(
-        members={name: part.members.get(name) for name in order},
+        members={name: QuickTable(part.members[name]) if name in part.members else None for name in order},
         fuse=_with_calibration(fuse, run.calibration),
         rows=part.rows.loc[ids],
         background=part.background,

@@ -26,6 +26,7 @@ from quintet.explanation.spectrogram.embeddings import embed_clips
 from quintet.explanation.spectrogram.grad_cam import grad_cam
 from quintet.explanation.spectrogram.occlusion import N_BANDS, Occlusion, occlusion
 from quintet.features.parameters import LogMelParameters
+from quintet.frozen.quick_table import QuickTable
 from quintet.model_folder.run import Run
 
 if TYPE_CHECKING:
@@ -362,7 +363,7 @@ def _family_values(
     def fuse(stack: Floats) -> Floats:
         return ensemble.fuse_and_calibrate(dict(zip(names, stack, strict=True)))
 
-    members = {name: tables.get(name) for name in names}
+    members = {name: QuickTable(tables[name]) if name in tables else None for name in names}
     return family_shapley(members, fuse, rows, background, players=players, networks=predictions)
 
 

@@ -173,7 +173,7 @@ def _join(
     return starts[:-1].astype(np.int32), joined[0], joined[1]
 
 
-def _freeze_machines(model: FittedModel) -> Scorer:
+def freeze_machines(model: FittedModel) -> Scorer:
     classifier = cast("MarginClassifier", model)
     machines = [cast("RbfMachine | None", machine) for machine in classifier.machines]
     fitted = [machine for machine in machines if machine is not None]
@@ -197,7 +197,7 @@ _FREEZERS = {
     "logistic_regression": _freeze_regression,
     "random_forest": _freeze_forest,
     "xgboost": _freeze_boosted,
-    "svm": _freeze_machines,
+    "svm": freeze_machines,
 }
 
 

@@ -45,6 +45,10 @@ class DecisionTree(Protocol):
     n_features: int
     value: NDArray[np.float64]
 
+    def predict(self, X: NDArray[np.float32], /) -> NDArray[np.float64]:
+        """Shares of the classes in the leaf of each row."""
+        ...
+
     def __getstate__(self) -> dict[str, Nodes]:
         """The nodes and other parts, by name."""
         ...

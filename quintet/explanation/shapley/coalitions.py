@@ -20,6 +20,7 @@ from scipy.special import expit, softmax
 
 from quintet.explanation.contracts import Classifier, Floats
 from quintet.explanation.shapley.forests import coalition_outputs, forest_from_sklearn, forest_from_xgboost
+from quintet.frozen.quick_table import QuickTable
 
 if TYPE_CHECKING:
     from sklearn.ensemble import RandomForestClassifier
@@ -73,6 +74,8 @@ def coalition_probabilities(
         (2^k, n·m, classes) float64. Bit i of the first index says whether player i is present (the clip's own
         columns). Pairs are ordered by clip, then by background clip.
     """
+    if isinstance(member, QuickTable):
+        member = member.fitted  # for whole games there are quicker ways still
     name = getattr(member, "member", "")
     if name not in _FAST:
         return _hybrid_probabilities(member, rows, background, players)
