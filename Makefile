@@ -6,7 +6,7 @@ READY  := $(VENV)/.ready
 DEMO   ?= demo-run
 
 .DEFAULT_GOAL := help
-.PHONY: .bounds help demo test test-recipes test-all test-lowest test-newest check lint types docs bench fuzz mutants build lock clean
+.PHONY: .bounds help demo test test-recipes test-all test-lowest test-newest check lint types docs bench fuzz mutants build image lock clean
 
 help:          ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -66,8 +66,13 @@ mutants: $(READY)  ## sabotage the code line by line: each sabotage must turn a 
 build: $(READY)  ## the wheel (pure Python) and the sdist, into dist/
 	@$(BIN)/hatchling build
 
+image:         ## the image of `quintet serve`, tried (needs docker)
+	docker build -t quintet-serve .
+	sh docker/check.sh quintet-serve
+
 lock:          ## resolve the dependencies anew (needs uv)
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --extra all --group dev -o requirements.lock pyproject.toml
+	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header -c requirements.lock -o docker/requirements.lock docker/requirements.in
 
 clean:         ## remove everything that make made, but the environment
 	rm -rf $(DEMO) site dist build .pytest_cache .mypy_cache .ruff_cache

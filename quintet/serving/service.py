@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from quintet import __version__
-from quintet.errors import ArtefactError
+from quintet.errors import ArtefactError, QuintetError
 from quintet.files.json_types import JsonObject
 from quintet.frozen.ensemble import FrozenEnsemble
 from quintet.inference.answers import predict_answer
@@ -58,7 +58,7 @@ class Service:
                     f"A service must have a finished model. '{folder}' holds none: "
                     "train one, or name its folder."
                 )
-            self.model = WarmModel.load(folder)
+            self.model = _load(folder)
             self.model.require_sets(settings.confidence)
             self.explanations = ExplanationDesk(folder)
         except BaseException:
@@ -128,3 +128,20 @@ class Service:
         self.predictions.close()
         self.explanations.close()
         self._uploads.cleanup()
+
+
+def _load(folder: Path) -> WarmModel:
+    """The model.
+
+    Raises:
+        QuintetError: it cannot be used.
+    """
+    try:
+        return WarmModel.load(folder)
+    except ImportError as error:
+        if isinstance(error, QuintetError):
+            raise
+        raise ArtefactError(
+            "Without the libraries that train, a model must have a frozen ensemble. This one has none, and "
+            f"{error.name} is not installed: train it again, or install quintet-music with all dependencies."
+        ) from error

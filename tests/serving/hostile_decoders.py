@@ -1,10 +1,11 @@
-"""A decoder that crashes or hangs by the sample rate of the file. Worker processes import this module."""
+"""What worker processes of the tests do: decoders that crash or hang, and the names of loaded modules."""
 
 from __future__ import annotations
 
 import faulthandler
 import os
 import signal
+import sys
 import time
 from typing import Any
 
@@ -24,3 +25,8 @@ def load(path: str, **options: Any) -> DecodedClip:
     if rate == HANG_RATE:
         time.sleep(60)
     return load_clip(path, **options)
+
+
+def loaded_modules() -> list[str]:
+    """Names of the modules that this process has loaded, without those inside of packages."""
+    return sorted({name.split(".")[0] for name in sys.modules})

@@ -160,6 +160,7 @@ def test_the_answer_is_what_predict_prints(
     place = str(music / file)
     expected = expected.replace(json.dumps(place)[1:-1], "NAME").replace(file, "NAME")
     assert text == expected
+    assert list(server.service.upload_folder.iterdir()) == []
     body, content_type = form(sound, None if query else "NAME")
     assert (
         send(server, f"/predict?{'name=NAME' if query else ''}{query}", body, **content_type)[2] == expected

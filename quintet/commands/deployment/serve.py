@@ -52,6 +52,9 @@ def serve(
     quiet: Quiet = False,
 ) -> None:
     """Answer predictions and explanations over HTTP: POST /predict, POST /explain, GET /health, /docs."""
+    from quintet.audio.isolation.processes import use_one_thread_ahead
+
+    use_one_thread_ahead()  # the worker processes are the parallelism
     from quintet.commands.terminal.console import print_message
     from quintet.commands.terminal.output import print_json
     from quintet.serving.server import ModelServer

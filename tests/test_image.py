@@ -1,0 +1,56 @@
+"""The image of `quintet serve`: its libraries are a part of the lock (what it imports: test_load.py)."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+NOT_IN_THE_IMAGE = ("tensorflow", "keras", "scikit-learn", "xgboost", "pandas", "pyarrow", "shap")
+
+
+def locked(path: Path) -> dict[str, tuple[str, ...]]:
+    """Name, version and marker of each library → its hashes."""
+    text = path.read_text(encoding="utf-8").replace("\\\n", "")
+    found = {}
+    for line in text.splitlines():
+        if re.match(r"[a-z]", line):
+            name, _, hashes = line.partition("--hash=")
+            found[name.split(";")[0].strip()] = tuple(sorted(re.findall(r"sha256:\w+", hashes)))
+    return found
+
+
+def names(requirements: list[str]) -> set[str]:
+    return {re.match(r"[A-Za-z0-9-]+", text)[0].lower() for text in requirements}  # type: ignore[index]
+
+
+def wanted() -> set[str]:
+    lines = (ROOT / "docker/requirements.in").read_text(encoding="utf-8").splitlines()
+    return {line for line in lines if line and not line.startswith("#")}
+
+
+def test_the_libraries_of_the_image_are_those_of_the_lock() -> None:
+    everything, image = locked(ROOT / "requirements.lock"), locked(ROOT / "docker/requirements.lock")
+    assert len(image) > 30
+    assert {name: hashes for name, hashes in image.items() if everything.get(name) != hashes} == {}
+    present = {name.split("==")[0] for name in image}
+    assert present.isdisjoint(NOT_IN_THE_IMAGE)
+    extras = PROJECT["optional-dependencies"]
+    allowed = [*PROJECT["dependencies"], *extras["codecs"], *extras["embeddings"], *extras["serve"]]
+    assert names(extras["serve"]) <= wanted() <= names(allowed)
+    assert wanted() <= present
+
+
+def test_what_the_dockerfile_copies_exists_and_is_not_ignored() -> None:
+    text = (ROOT / "Dockerfile").read_text(encoding="utf-8")
+    shown = {line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")}
+    n = 0
+    for line in text.splitlines():
+        if line.startswith("COPY ") and "--from" not in line:
+            for source in line.split()[1:-1]:
+                assert (ROOT / source).exists()
+                assert source in shown
+                n += 1
+    assert n == len(shown)
