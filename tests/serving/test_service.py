@@ -304,7 +304,7 @@ def test_a_client_that_goes_away_is_not_worked_for() -> None:
         return {"type": "http.disconnect"}
 
     with pytest.raises(Refusal):
-        asyncio.run(serving_app._result(future, gone))
+        asyncio.run(asyncio.wait_for(serving_app._result(future, gone), 5))
     assert future.cancelled()
 
 
@@ -329,8 +329,8 @@ def test_what_waits_is_predicted_together_and_a_fault_costs_one(server: ModelSer
     try:
         from quintet.serving.desks import Question
 
-        names = ["first", "a", "bad", "b"]
-        questions = [Question(model.task(name, str(music / "new.wav"))) for name in names]
+        files = {"first": "new.wav", "a": "data/low/0.wav", "bad": "new.wav", "b": "long.wav"}
+        questions = [Question(model.task(name, str(music / file), 0.6)) for name, file in files.items()]
         desk.ask(questions[0])
         assert entered.wait(20)
         for question in questions[1:]:
@@ -343,9 +343,12 @@ def test_what_waits_is_predicted_together_and_a_fault_costs_one(server: ModelSer
         desk._model = model
     assert kinds == [type(None), type(None), ValueError, type(None)]
     assert sizes == [1, 3, 1, 1, 1]
-    alone = model.predict([(questions[0].task, model.describe(questions[0].task, desk._pools[0]))])[0]
-    for question in (questions[1], questions[3]):
-        np.testing.assert_allclose(question.answer.result().probabilities, alone.probabilities, atol=1e-12)
+    described = [(question.task, model.describe(question.task, desk._pools[0])) for question in questions]
+    for together, recording in zip(model.predict(described), described, strict=True):
+        (alone,) = model.predict([recording])
+        assert len(together.rows) == len(alone.rows) == len(alone.probabilities)
+        np.testing.assert_allclose(together.probabilities, alone.probabilities, atol=1e-12)
+        np.testing.assert_allclose(together.distances, alone.distances, atol=1e-12)
 
 
 def test_the_page_of_an_explanation_has_its_policy_as_a_header(
