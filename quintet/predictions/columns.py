@@ -63,7 +63,7 @@ def name_clips(ids: Sequence[str], limit: int = 3) -> str:
         >>> name_clips(["a", "b", "c", "d"])
         "4 clips ('a', 'b', 'c', …)"
     """
-    shown = ", ".join(f"'{name}'" for name in ids[:limit])
+    shown = ", ".join(f"'{_printable(name)}'" for name in ids[:limit])
     more = ", …" if len(ids) > limit else ""
     return f"{len(ids)} clips ({shown}{more})"
 
@@ -74,10 +74,18 @@ def name_columns(names: Sequence[str], limit: int = 8) -> str:
     Example:
         >>> name_columns(["a", "b", "c"], limit=2)
         '`a`, `b`, … (3 in all)'
+        >>> name_columns(["two" + chr(10) + "lines"])
+        '`two\\\\nlines`'
     """
-    shown = ", ".join(f"`{name}`" for name in names[:limit])
+    shown = ", ".join(f"`{_printable(name)}`" for name in names[:limit])
     more = f", … ({len(names)} in all)" if len(names) > limit else ""
     return shown + more
+
+
+def _printable(name: object) -> str:
+    """A name of a file for a message: its first 80 characters, control characters as escapes."""
+    text = str(name)
+    return repr(text[:80])[1:-1] + ("…" if len(text) > 80 else "")
 
 
 def _name_after(text: str, names: Sequence[str]) -> str:
