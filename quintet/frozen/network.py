@@ -15,6 +15,7 @@ from typing import Self
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
+from xxhash import xxh3_128_digest
 
 from quintet.files.json_types import JsonObject
 from quintet.files.untrusted import limits
@@ -117,7 +118,9 @@ class Network:
         self._fuse()
 
     def logits(self, patches: Array) -> NDArray[np.float64]:
-        """Logits of standardised patches.
+        """Logits of standardised patches. Patches that are equal are computed once.
+
+        Covered copies of a clip (occlusion) have many of them.
 
         Args:
             patches: `(n, bands, frames)`.
@@ -125,9 +128,15 @@ class Network:
         Returns:
             Shape `(n, outputs)`.
         """
+        patches = np.ascontiguousarray(patches, np.float32)
+        numbers: dict[bytes, int] = {}
+        owners = [numbers.setdefault(xxh3_128_digest(patch.data), len(numbers)) for patch in patches]
+        first = np.unique(owners, return_index=True)[1]
+        different = patches if len(first) == len(patches) else patches[first]
         n_patches = max(1, BATCH_BYTES // self._largest)
-        parts = [self._run(patches[begin : begin + n_patches]) for begin in range(0, len(patches), n_patches)]
-        return np.concatenate(parts).astype(np.float64)
+        starts = range(0, len(different), n_patches)
+        parts = [self._run(different[begin : begin + n_patches]) for begin in starts]
+        return np.concatenate(parts).astype(np.float64)[owners]
 
     def embedding(self, patches: Array) -> NDArray[np.float64]:
         """What the last step reads, the last hidden layer, for standardised patches: `(n, d)`."""

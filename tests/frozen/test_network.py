@@ -153,3 +153,17 @@ def test_weights_that_are_missing_or_no_numbers_are_refused() -> None:
 def test_a_step_of_another_kind_is_refused(change: JsonObject) -> None:
     with pytest.raises(ValueError, match=r"operation|step"):
         Step.from_json({**FLAT[1].to_json(), **change})
+
+
+def test_equal_patches_are_computed_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    steps = [Step("flatten", (0,)), Step("dense", (1,), ("kernel",), {"activation": "linear"})]
+    network = Network(steps, {"kernel": np.eye(6, 2, dtype=np.float32)}, (2, 3), 2)
+    patches = np.random.default_rng(0).normal(size=(3, 2, 3)).astype(np.float32)[[2, 0, 2, 1, 0]]
+    computed = []
+    run = Network._run
+    monkeypatch.setattr(
+        Network, "_run", lambda self, part, **k: computed.append(len(part)) or run(self, part)
+    )
+    received = network.logits(patches)
+    assert sum(computed) == 3
+    np.testing.assert_allclose(received, patches.reshape(5, 6)[:, :2], rtol=1e-6)
