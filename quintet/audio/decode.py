@@ -151,9 +151,15 @@ class ClipSource:
     def load(self, *, sample_rate: int | None) -> DecodedClip:
         """Decode the clip with `load_clip`, at `sample_rate` Hz (None: the rate of the file).
 
-        A file at a URL is fetched and removed again.
+        A recording that is cut short is decoded as far as it goes. A file at a URL is fetched and removed
+        again.
         """
         with readable_file(self.path) as path:
             return load_clip(
-                path, sample_rate=sample_rate, start_s=self.start_s, end_s=self.end_s, id=self.key
+                path,
+                sample_rate=sample_rate,
+                start_s=self.start_s,
+                end_s=self.end_s,
+                id=self.key,
+                strict=False,
             )

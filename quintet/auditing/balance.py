@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import pandas as pd
 
 from quintet.auditing.levels import SILENCE_DB
@@ -49,7 +51,7 @@ def class_balance(labels: pd.Series, groups: pd.Series) -> pd.DataFrame:
     return balance[BALANCE_COLUMNS]
 
 
-def oddities(facts: pd.DataFrame) -> pd.DataFrame:
+def oddities(facts: pd.DataFrame, truncated: Mapping[str, str]) -> pd.DataFrame:
     """Odd clips: one row per clip and reason.
 
     | kind | meaning |
@@ -57,14 +59,17 @@ def oddities(facts: pd.DataFrame) -> pd.DataFrame:
     | silent | 90 % of the clip or more is below -60 dBFS |
     | clipped | one sample in a thousand or more is at full scale, three in a row |
     | band-limited | the spectrum ends below 0.8 of half the sample rate |
+    | cut short | the file says that something is missing; its sound is used as far as it goes |
 
     Args:
         facts: facts by clip id. A kind is checked if its columns are present.
+        truncated: clip id → what is missing, of the clips that are cut short.
 
     Returns:
         Columns id, kind, detail.
     """
-    rows = [*_find_silence(facts), *_find_clipping(facts), *_find_band_limits(facts)]
+    cut = [(id, "cut short", reason) for id, reason in truncated.items()]
+    rows = [*cut, *_find_silence(facts), *_find_clipping(facts), *_find_band_limits(facts)]
     return pd.DataFrame(rows, columns=["id", "kind", "detail"], dtype="str")
 
 

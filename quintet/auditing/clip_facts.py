@@ -66,12 +66,14 @@ class ClipMeasurement(NamedTuple):
         facts: its facts; None if it cannot be read.
         fingerprint: its fingerprint; None if it cannot be read, or if no fingerprints are wanted.
         problem: why it cannot be read; None if it can.
+        truncation: why it counts as cut short; empty if it is complete.
     """
 
     id: str
     facts: ClipFacts | None
     fingerprint: Fingerprint | None
     problem: str | None
+    truncation: str = ""
 
 
 def measure_clip(source: ClipSource, *, fingerprints: bool) -> ClipMeasurement:
@@ -84,12 +86,15 @@ def measure_clip(source: ClipSource, *, fingerprints: bool) -> ClipMeasurement:
     try:
         with readable_file(source.path) as path:
             if is_long(path, start_s=source.start_s, end_s=source.end_s):
-                recording = Recording(path, sample_rate=None, start_s=source.start_s, end_s=source.end_s)
+                recording = Recording(
+                    path, sample_rate=None, start_s=source.start_s, end_s=source.end_s, strict=False
+                )
                 levels = recording_levels(recording, fingerprints=fingerprints)
-                return ClipMeasurement(source.key, _facts_of_levels(levels), levels.fingerprint, None)
+                facts, truncation = _facts_of_levels(levels), levels.facts.truncation
+                return ClipMeasurement(source.key, facts, levels.fingerprint, None, truncation)
             decoded = replace(source, path=os.fspath(path), id=source.key).load(sample_rate=None)
         marks = fingerprint(at_fingerprint_rate(decoded.clip)) if fingerprints else None
-        return ClipMeasurement(source.key, _facts(decoded), marks, None)
+        return ClipMeasurement(source.key, _facts(decoded), marks, None, decoded.truncation)
     except CLIP_ERRORS as error:
         fault = machine_fault(error)
         if fault is not None:

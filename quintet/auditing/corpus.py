@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pandas as pd
@@ -31,6 +32,7 @@ class Corpus:
         known_facts: facts that a table holds, by clip id; no columns for a source of audio.
         features: features by clip id; None for a source of audio.
         problems: id and problem of the clips that cannot be used.
+        truncated: clip id → reason, of the clips that a table says are cut short.
         is_in_order: whether somebody wrote the rows in their order: a manifest file, a table from elsewhere.
         notes: how the source was read: columns that were ignored, spellings that were joined.
     """
@@ -41,6 +43,7 @@ class Corpus:
     known_facts: pd.DataFrame
     features: pd.DataFrame | None
     problems: list[tuple[str, str]]
+    truncated: Mapping[str, str] = field(default_factory=dict)
     is_in_order: bool = False
     notes: tuple[str, ...] = ()
 
@@ -99,6 +102,8 @@ def clip_sources(clips: pd.DataFrame) -> list[ClipSource]:
 
 
 def _table_corpus(table: FeatureTable) -> Corpus:
+    cut = table.frame[table.frame["status"] == "truncated"]
+    truncated = {str(row.id): str(row.reason) for row in cut.itertuples()}
     problems = [(str(row.id), f"{row.error}: {row.reason}") for row in table.failures.itertuples()]
     known_facts = [name for name in FACTS if table.meta[name].notna().any()]
     return Corpus(
@@ -108,6 +113,7 @@ def _table_corpus(table: FeatureTable) -> Corpus:
         known_facts=table.meta[known_facts],
         features=table.features,
         problems=problems,
+        truncated=truncated,
         is_in_order=table.parameters is None,
         notes=tuple(table.metadata.get("notes", ())),
     )

@@ -84,7 +84,8 @@ def audit(
     balance = class_balance(labels, groups_of_labels)
     count = None if measurements else progress  # the facts of a table: no clip was counted
     shortcuts = _find_shortcuts(facts[has_label], labels, groups_of_labels, seed=seed, progress=count)
-    odd = oddities(facts)
+    cut = {clip.id: clip.truncation for clip in measurements if clip.truncation}
+    odd = oddities(facts, {**corpus.truncated, **cut})
     telling = _find_telling(corpus, labels, groups_of_labels, seed=seed)
     order = None
     if corpus.is_in_order:

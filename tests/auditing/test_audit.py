@@ -10,6 +10,7 @@ import pytest
 import soundfile
 from numpy.typing import NDArray
 
+import quintet
 from quintet.auditing import AuditReport, audit, write_groups
 from quintet.errors import DatasetError
 from quintet.features.extraction.chunks import Progress
@@ -79,6 +80,32 @@ def test_unusable_clips_are_problems_and_have_no_facts(report: AuditReport) -> N
     assert sorted(report.problems["id"]) == ["drums/broken.wav", "tunes/silent.wav"]
     assert not set(report.problems["id"]) & set(report.clips.index)
     assert report.oddities[["id", "kind"]].to_numpy().tolist()[:1] == [["drums/hushed.wav", "silent"]]
+
+
+def test_a_recording_that_is_cut_short_is_used_and_named(tmp_path: Path) -> None:
+    """The audit called unusable what `extract` and `train` use, and looked for no copies of it."""
+    noise = 0.1 * np.random.default_rng(0).standard_normal((3, 6 * RATE))
+    for name, samples in zip(("a/x.wav", "a/cut.wav", "b/y.wav"), noise[[0, 0, 1]], strict=True):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        soundfile.write(tmp_path / name, samples, RATE)
+    content = (tmp_path / "a/cut.wav").read_bytes()
+    (tmp_path / "a/cut.wav").write_bytes(content[: len(content) * 8 // 10])
+    table = tmp_path / "t.parquet"
+    parameters = quintet.FeatureParameters(feature_set="bahuleyan2018", families=("temporal",))
+    quintet.extract(tmp_path, table, parameters=parameters)
+    for source in (tmp_path, table):
+        report = audit(source)
+        assert len(report.clips) == 3
+        assert not len(report.problems)
+        cut = report.oddities[report.oddities["kind"] == "cut short"]
+        assert cut["id"].tolist() == ["a/cut.wav"]
+        assert "4.80 s could be decoded" in cut["detail"].item()
+        assert [set(pair) for pair in report.pairs[["first", "second"]].to_numpy().tolist()] == [
+            {"a/x.wav", "a/cut.wav"}
+        ]
+    table.rename(tmp_path / "moved.parquet")
+    (tmp_path / "a/cut.wav").unlink()
+    assert audit(tmp_path / "moved.parquet").oddities["id"].tolist() == ["a/cut.wav"]
 
 
 def test_equal_files_have_one_pair_each_with_the_first(
