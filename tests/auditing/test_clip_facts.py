@@ -130,7 +130,7 @@ def test_a_long_recording_has_the_numbers_of_the_sound_at_once(
     np.testing.assert_array_equal(in_sweeps.fingerprint.frames, at_once.fingerprint.frames)
 
 
-def test_a_long_recording_that_is_damaged_is_a_problem(
+def test_a_long_recording_that_is_cut_short_is_measured_and_a_silent_one_is_a_problem(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(probe, "LONG_S", 1.0)
@@ -141,7 +141,9 @@ def test_a_long_recording_that_is_damaged_is_a_problem(
     soundfile.write(tmp_path / "b.wav", np.zeros(3 * RATE), RATE)
     sources = [ClipSource(str(tmp_path / name), id=name) for name in ("a.wav", "b.wav")]
     cut, silent = (measure_clip(source, fingerprints=True) for source in sources)
-    assert cut.problem is not None
+    assert cut.facts is not None
+    assert cut.facts["duration_s"] == pytest.approx(1.5, abs=0.01)
+    assert "3.00 s" in cut.truncation
     assert silent.problem is not None
     assert "silent" in silent.problem
 
