@@ -11,6 +11,7 @@ import mmap
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -292,6 +293,11 @@ def _read_stream(
     is_limited = False
     target = first - PREROLL_FRAMES.get(decoder.format, 0)
     if _can_seek(decoder, target + file.delay):
+        boundary = _next_flac_stream(source, file)
+        if boundary is not None:  # libFLAC looks for a frame's number, and both streams have it
+            is_limited = True
+            file.replace(_open_view(source, file.start, boundary, decoder.format), file.start)
+            decoder = file.decoder
         try:
             position = decoder.seek(target + file.delay) - file.delay
         except soundfile.LibsndfileError:  # a damage in between: read from the start, up to it
@@ -367,6 +373,23 @@ def _find_next_stream(source: Path, file: _OpenFile) -> int | None:
             found >= 0 and file.decoder.format == "OGG" and not _follows_data_page(content, file.start, found)
         ):
             found = content.find(mark, found + 1)
+    return None if found < 0 else found
+
+
+def _next_flac_stream(source: Path, file: _OpenFile) -> int | None:
+    """The byte at which a FLAC stream begins behind the current one; None if there is none."""
+    if file.decoder.format != "FLAC":
+        return None
+    about = source.stat()
+    return _find_flac_mark(source, file.start, about.st_size, about.st_mtime_ns)
+
+
+@lru_cache(maxsize=64)
+def _find_flac_mark(source: Path, start: int, size: int, changed_ns: int) -> int | None:
+    """As `_next_flac_stream`, once for all windows of a file of this size and time of change."""
+    mark = STREAM_STARTS["FLAC"]
+    with source.open("rb") as opened, mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        found = content.find(mark, start + len(mark))
     return None if found < 0 else found
 
 

@@ -222,8 +222,10 @@ def test_streams_that_follow_each_other_are_all_read(
     assert seconds_of(joined) == pytest.approx(parts, abs=padding_s)
     assert probe_duration_s(joined) == pytest.approx(seconds_of(joined), abs=TOLERANCE_S)
     whole = load_clip(joined, sample_rate=None).clip.samples
-    window = load_clip(joined, sample_rate=None, start_s=2.0, end_s=3.0).clip.samples
-    np.testing.assert_allclose(window, whole[2 * rate : 3 * rate], atol=1e-4)
+    for start_s, end_s in ((2.0, 3.0), (0.5, 0.9), (0.5, 2.5), (0.9, 1.2)):
+        window = load_clip(joined, sample_rate=None, start_s=start_s, end_s=end_s).clip.samples
+        expected = whole[round(start_s * rate) : round(end_s * rate)]
+        np.testing.assert_allclose(window, expected, atol=1e-4, err_msg=f"{start_s} to {end_s} s")
 
 
 def test_streams_of_different_rates_are_said_to_break_off(tmp_path: Path) -> None:
