@@ -178,7 +178,7 @@ def close_window(
     wanted = stated if last is None else last if stated is None else min(last, stated)
     decoded = max(0, position - first)
     missing = 0 if wanted is None else max(0, wanted - max(position, first))
-    is_short = stated is not None and missing > slack_s * sample_rate
+    is_short = (stated is not None or damage != "") and missing > slack_s * sample_rate
     decoded_s, wanted_s = decoded / sample_rate, (decoded + missing) / sample_rate
     if is_short:
         what = "the file states" if window.is_whole_file else "the window asks for"

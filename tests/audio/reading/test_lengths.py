@@ -393,6 +393,16 @@ def test_a_missing_page_of_an_ogg_file_is_missed(tmp_path: Path, where: str) -> 
     assert SECONDS - 0.6 < clip.duration_s + clip.missing_s < SECONDS + 0.1
 
 
+def test_a_window_beyond_a_cut_says_what_it_misses(tmp_path: Path) -> None:
+    """Raw aac states no length, but the window does."""
+    path = encode(tmp_path / "a.aac", "aac", format="adts")
+    data = path.read_bytes()
+    path.write_bytes(data[: len(data) * 6 // 10])
+    clip = load_clip(path, sample_rate=None, start_s=1.0, end_s=5.5, strict=False)
+    assert clip.duration_s + clip.missing_s == pytest.approx(4.5, abs=0.001)
+    assert clip.missing_s > 1.0
+
+
 def test_a_late_start_is_no_missing_sound(tmp_path: Path) -> None:
     av = pytest.importorskip("av")
     path = tmp_path / "a.mkv"
