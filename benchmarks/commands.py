@@ -1,6 +1,6 @@
 """Budgets of commands: CPU seconds and peak memory of whole processes, start included. See README.md.
 
-python -m benchmarks.commands [--rounds 3] [--run FOLDER]
+python -m benchmarks.commands [--rounds 3] [--run FOLDER] [--table]
 
 The model has the five default members. FOLDER is the output of `quintet run recipes/demo.toml`; without it,
 one is made (two minutes).
@@ -56,8 +56,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.commands", description="Budgets of commands.")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--run", type=Path, help="output of `quintet run recipes/demo.toml`")
+    parser.add_argument("--table", action="store_true", help="print the table of the README")
     options = parser.parse_args()
-    show(measure(options.run, rounds=options.rounds))
+    lines = measure(options.run, rounds=options.rounds)
+    show(lines)
+    if options.table:
+        print(table(lines))
 
 
 def measure(run: Path | None, *, rounds: int) -> list[dict[str, Any]]:
@@ -104,6 +108,18 @@ def show(lines: Sequence[dict[str, Any]]) -> None:
             f"{line['peak_mb']:.0f} MB{memory}",
             flush=True,
         )
+
+
+def table(lines: Sequence[dict[str, Any]]) -> str:
+    """The measurements as a Markdown table, with the load of the machine at the end of them."""
+    rows = ["| command | CPU, s (smallest – largest) | budget, s | peak memory, MB |", "|---|---|---|---|"]
+    for line in lines:
+        seconds = line["cpu_s"]
+        spread = f"{np.median(seconds):.2f} ({min(seconds):.2f} – {max(seconds):.2f})"
+        memory = f"{line['peak_mb']:.0f}" + (f" (budget {line['budget_mb']:g})" if line["budget_mb"] else "")
+        rows.append(f"| {line['case']} | {spread} | {line['budget_s']:g} | {memory} |")
+    load = os.getloadavg()[1] if hasattr(os, "getloadavg") else float("nan")
+    return "\n".join([*rows, "", f"Load of the machine: {load:.1f} on {os.cpu_count()} cores."])
 
 
 def spend(words: Sequence[str]) -> tuple[float, float]:

@@ -221,3 +221,11 @@ def test_explain_imports_no_keras(run: Path, tmp_path: Path) -> None:
     printed = subprocess.run(program, capture_output=True, text=True, check=True).stdout.splitlines()
     assert printed[-1] == "[]"
     assert (tmp_path / "page" / "numbers" / "vgg-small-cells.parquet").is_file()
+
+
+@pytest.mark.slow
+def test_report_imports_no_keras(run: Path, tmp_path: Path) -> None:
+    words = ["report", str(run / "model"), "-o", str(tmp_path / "page"), "-q"]
+    program = [sys.executable, "-c", IMPORTS.format(heavy=("tensorflow", "keras", "h5py", "shap")), *words]
+    printed = subprocess.run(program, capture_output=True, text=True, check=True).stdout.splitlines()
+    assert printed[-1] == "[]"
