@@ -13,6 +13,7 @@ import ctypes
 import hashlib
 import json
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -176,6 +177,8 @@ def _machine() -> Any:
     """LLVM's description of this processor, as numba sets it up."""
     from llvmlite import binding
 
+    with suppress(RuntimeError, AttributeError):  # from llvmlite 0.45 on it is done already
+        binding.initialize()
     binding.initialize_native_target()
     binding.initialize_native_asmprinter()
     target = binding.Target.from_default_triple()
