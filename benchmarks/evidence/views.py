@@ -123,12 +123,13 @@ def own_choice(name: str, table: FeatureTable) -> None:
 def columns_of(
     table: FeatureTable, groups: Sequence[str], statistics: Sequence[str] = ("mean",)
 ) -> NDArray[Any]:
-    """Columns of some groups of pretrained families (`tags`, `embedding`) or of the hand-made ones."""
+    """Columns of pretrained families or groups of them (`tags`, `embedding`), or the hand-made ones."""
     names = []
     for column in table.features.columns:
         group = column.split("_")[0]
         is_pretrained = group in ("tags", "embedding")
-        kept = is_pretrained and group in groups and column.rsplit(".", 1)[1] in statistics
+        is_named = group in groups or column.split(".")[0] in groups
+        kept = is_pretrained and is_named and column.rsplit(".", 1)[1] in statistics
         if kept or (not is_pretrained and "handmade" in groups):
             names.append(column)
     return table.features[names].to_numpy(np.float64)
@@ -166,7 +167,7 @@ class Trial:
 
     Args:
         valid_loss: log loss on valid, after a temperature; fitted on train.
-        probabilities: of the test clips, after this temperature, `(n, K)`; fitted on train and valid.
+        probabilities: of the test clips, after this temperature, `(n, K)`.
         raw_loss: log loss on test without the temperature.
     """
 
@@ -188,17 +189,25 @@ def split_excerpts(table: FeatureTable) -> tuple[FeatureTable, Excerpts]:
     return material.table, Excerpts(material.labels, material.groups, classes, *parts)
 
 
-def try_out(parts: Excerpts, choices: Sequence[Predict]) -> Trial:
-    """Fit choices on train, keep the one with the least calibrated log loss on valid, and fit it on both."""
+def try_out(parts: Excerpts, choices: Sequence[Predict], *, refit: bool = True) -> Trial:
+    """Fit choices on train, and keep the one with the least log loss on valid after a temperature.
+
+    Args:
+        parts: the excerpts.
+        choices: the choices.
+        refit: whether the best choice is fitted again, on train and valid, before it is scored on test.
+    """
     results = []
-    target = encode_labels(parts.y[parts.valid], parts.classes)
+    target, n_valid = encode_labels(parts.y[parts.valid], parts.classes), len(parts.valid)
+    rows = parts.valid if refit else np.concatenate([parts.valid, parts.test])
     for predict in choices:
-        held_out = predict(parts.train, parts.valid)
-        temperature = fit_temperature(held_out, target, len(target))
-        calibrated = apply_temperature(held_out, temperature, multilabel=False)
-        results.append((scores_of(target, calibrated)["log_loss"], temperature, predict))
-    loss, temperature, predict = min(results, key=lambda result: result[0])
-    raw = predict(np.concatenate([parts.train, parts.valid]), parts.test)
+        found = predict(parts.train, rows)
+        temperature = fit_temperature(found[:n_valid], target, n_valid)
+        calibrated = apply_temperature(found[:n_valid], temperature, multilabel=False)
+        results.append((scores_of(target, calibrated)["log_loss"], temperature, predict, found[n_valid:]))
+    loss, temperature, predict, raw = min(results, key=lambda result: result[0])
+    if refit:
+        raw = predict(np.concatenate([parts.train, parts.valid]), parts.test)
     raw_loss = scores_of(encode_labels(parts.y[parts.test], parts.classes), raw)["log_loss"]
     return Trial(loss, apply_temperature(raw, temperature, multilabel=False), raw_loss)
 
@@ -273,6 +282,7 @@ def push(table: FeatureTable, excluded: FeatureTable | None) -> None:
     trials += [
         ("C searched, mean and std over windows", ("tags",), ("mean", "std"), searched),
         ("C searched, mean and std over windows", ("embedding",), ("mean", "std"), searched),
+        ("C searched, one network", ("embedding_musicnn_msd",), means, searched),
         ("C searched, tags and embedding in one", both, means, searched),
         ("C searched, hand-made poured in", ("handmade", *both), means, searched),
     ]
