@@ -26,7 +26,13 @@ from quintet.audio.reading.formats.headers import (
     stated_frames,
 )
 from quintet.audio.reading.formats.ogg import ogg_frames, ogg_is_complete
-from quintet.audio.reading.mpeg import find_mpeg_audio, xing_frame
+from quintet.audio.reading.mpeg import (
+    ENCODER_DELAY,
+    FILTERBANK_DELAY,
+    MpegAudio,
+    find_mpeg_audio,
+    xing_frame,
+)
 from quintet.audio.reading.native import (
     SHORTAGE_S,
     Ending,
@@ -62,6 +68,8 @@ READ_AHEAD_BYTES = 1 << 17
 """Bytes that a decoder may have read beyond the end of a stream."""
 SALVAGE_FRAMES = 1024
 """Frames of a block near damage: a read that fails loses the whole block."""
+UNSURE_BLOCKS = 2
+"""Blocks of MPEG audio that a decoder may drop in each stream."""
 MPEG_SUFFIXES = (".mp3", ".mp2", ".mpga")
 INEXACT_SEEKS = {("OGG", "FLAC"), ("OGG", "OPUS"), ("WAV", "GSM610"), ("AIFF", "GSM610"), ("W64", "GSM610")}
 """(format, subtype) in which libsndfile seeks to other samples than it reads from the start."""
@@ -97,7 +105,7 @@ class _OpenFile:
             holds all, or states none.
         start: byte at which the current stream begins.
         delay: frames at the start of a stream that no recording holds.
-        counted: frames in the blocks of an MPEG file, which counts them nowhere.
+        counted: frames that an MPEG file surely has, from its blocks, since it states them nowhere.
     """
 
     decoder: soundfile.SoundFile
@@ -109,9 +117,9 @@ class _OpenFile:
     delay: int = 0
     counted: int | None = None
 
-    def frames_at_end(self, position: int, *, is_damaged: bool) -> int | None:
-        """Frames that the file states, if its data end at `position`; or has, if a damage is there."""
-        if is_damaged and self.stated is None and self.counted is not None:
+    def frames_at_end(self, position: int) -> int | None:
+        """Frames that the file states or surely has, if its data end at `position`."""
+        if self.stated is None and self.counted is not None:
             return self.counted
         if self.share is None:
             return self.stated
@@ -198,7 +206,7 @@ def _open(source: Path) -> _OpenFile:
     audio = find_mpeg_audio(source) if _looks_like_mpeg(source) else None
     if audio is not None and audio.misleads_decoders:
         view = ByteView(source, [xing_frame(audio), *audio.ranges])
-        return _OpenFile(_ForwardFile(view), None, None)
+        return _OpenFile(_ForwardFile(view), None, None, counted=_count_surely(audio))
     descriptor = None
     pieces = repair_header(source)
     if pieces is not None:
@@ -208,8 +216,7 @@ def _open(source: Path) -> _OpenFile:
         decoder = _ForwardFile(descriptor, closefd=True)
     if audio is not None:
         stated = decoder.frames if audio.tag_frames else None
-        counted = audio.n_samples - audio.delay
-        return _OpenFile(decoder, descriptor, stated, delay=audio.delay, counted=counted)
+        return _OpenFile(decoder, descriptor, stated, delay=audio.delay, counted=_count_surely(audio))
     frame_bytes = SUBTYPE_BYTES.get(decoder.subtype, 0) * decoder.channels
     stated = stated_frames(source, format=decoder.format, frames=decoder.frames, frame_bytes=frame_bytes)
     held = frames_of_bytes(source, format=decoder.format)
@@ -217,6 +224,12 @@ def _open(source: Path) -> _OpenFile:
     if decoder.format == "OGG":
         stated = ogg_frames(source, decoder.samplerate)
     return _OpenFile(decoder, descriptor, stated, held, share)
+
+
+def _count_surely(audio: MpegAudio) -> int:
+    """Frames in the blocks of MPEG audio, less those that a decoder may drop at the ends of a stream."""
+    dropped = ENCODER_DELAY + FILTERBANK_DELAY + UNSURE_BLOCKS * audio.first.samples * audio.n_streams
+    return max(0, audio.n_samples - dropped)
 
 
 def _looks_like_mpeg(source: Path) -> bool:
@@ -265,7 +278,7 @@ def _read_window(
             n_streams += 1
     finally:
         file.decoder.close()
-    stated = file.frames_at_end(position, is_damaged=bool(damage)) if n_streams == 1 else None
+    stated = file.frames_at_end(position) if n_streams == 1 else None
     reached_end = last is None or position < last
     if format == "OGG" and reached_end and not ogg_is_complete(source):
         damage = damage or "the end mark is missing"

@@ -393,6 +393,22 @@ def test_a_missing_page_of_an_ogg_file_is_missed(tmp_path: Path, where: str) -> 
     assert SECONDS - 0.6 < clip.duration_s + clip.missing_s < SECONDS + 0.1
 
 
+def test_a_decoder_of_mpeg_audio_that_gives_up_is_noticed(tmp_path: Path) -> None:
+    """Behind some damage libsndfile ends as if the file did, and the rest was not missed."""
+    path = encode(tmp_path / "a.mp2", "mp2", format="mp2")
+    data, whole_s = path.read_bytes(), seconds_of(path)
+    shares = []
+    for seed in (4, 66, 119):
+        rng, damaged = np.random.default_rng(seed), bytearray(data)
+        at, n_bytes = int(rng.integers(len(data) // 4, len(data) * 7 // 10)), int(rng.integers(1, 300))
+        damaged[at : at + n_bytes] = rng.integers(0, 256, n_bytes, np.uint8).tobytes()
+        path.write_bytes(damaged)
+        clip = load_clip(path, sample_rate=None, strict=False)
+        assert clip.duration_s + clip.missing_s == pytest.approx(whole_s, abs=0.3), seed
+        shares.append(clip.duration_s / whole_s)
+    assert min(shares) < 0.8
+
+
 def test_a_window_beyond_a_cut_says_what_it_misses(tmp_path: Path) -> None:
     """Raw aac states no length, but the window does."""
     path = encode(tmp_path / "a.aac", "aac", format="adts")
