@@ -27,6 +27,7 @@ from quintet.errors import ArtefactError, DatasetError, QuintetError
 from quintet.files.delimited.dialect import SAMPLE_ROWS, SEPARATORS, Dialect, find_dialect, join_levels
 from quintet.files.delimited.numbers import has_decimal_commas, parse_numbers
 from quintet.files.delimited.texts import unwrap
+from quintet.files.display.names import printable
 from quintet.files.text import BLOCK_BYTES, find_encoding
 from quintet.files.untrusted.parquet import (
     PARQUET_ERRORS,
@@ -382,5 +383,5 @@ def _require_unique(path: Path, names: Sequence[str]) -> None:
     if repeated:
         raise DatasetError(
             f"Every column of a table must have its own name. '{path}' has one name twice or more: "
-            f"{', '.join(map(str, repeated[:5]))}. Rename one of each or remove it."
+            f"{', '.join(printable(name) for name in repeated[:5])}. Rename one of each or remove it."
         )

@@ -167,6 +167,12 @@ def test_a_name_twice_is_refused(tmp_path: Path) -> None:
         read_table_file(tmp_path / "t.parquet")
 
 
+def test_a_name_of_two_lines_leaves_a_message_of_one(tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match=r"own name.*: a\\nb") as caught:
+        read_table_file(write(tmp_path, 'id,"a\nb","a\nb"\nx,1,2\n'))
+    assert "\n" not in str(caught.value)
+
+
 def test_names_of_rows_without_a_header_are_a_column_without_a_name(tmp_path: Path) -> None:
     frame = read_table_file(write(tmp_path, "label,f\na,rock,1\nb,jazz,2\n"), text=roles).frame
     assert frame["Unnamed: 0"].tolist() == ["a", "b"]

@@ -198,7 +198,7 @@ def _find_column(frame: pd.DataFrame, named: str | None, default: str, *, must_e
         return named
     if named is None or not must_exist:
         return default if default in frame.columns else None
-    first_columns = ", ".join(map(str, frame.columns[:8]))
+    first_columns = ", ".join(map(repr, frame.columns[:8]))
     raise DatasetError(
         f"The {default} column must be in the table. There is no {named!r}; "
         f"its first columns are: {first_columns}."
