@@ -84,10 +84,10 @@ def test_unusable_clips_are_problems_and_have_no_facts(report: AuditReport) -> N
 
 def test_a_recording_that_is_cut_short_is_used_and_named(tmp_path: Path) -> None:
     """The audit called unusable what `extract` and `train` use, and looked for no copies of it."""
-    noise = 0.1 * np.random.default_rng(0).standard_normal((3, 6 * RATE))
+    noise = 0.1 * np.random.default_rng(0).standard_normal((3, 6 * 11025))
     for name, samples in zip(("a/x.wav", "a/cut.wav", "b/y.wav"), noise[[0, 0, 1]], strict=True):
         (tmp_path / name).parent.mkdir(exist_ok=True)
-        soundfile.write(tmp_path / name, samples, RATE)
+        soundfile.write(tmp_path / name, samples, 11025)
     content = (tmp_path / "a/cut.wav").read_bytes()
     (tmp_path / "a/cut.wav").write_bytes(content[: len(content) * 8 // 10])
     table = tmp_path / "t.parquet"

@@ -359,7 +359,7 @@ def test_a_cut_file_is_marked_where_its_format_tells_and_never_filled_up(tmp_pat
         whole, data = load_clip(path, sample_rate=None), path.read_bytes()
         path.write_bytes(data[: len(data) * 6 // 10])
         if kind in NOTHING_LEFT:
-            with pytest.raises(DecodeError, match=r"moov|the end mark is missing"):
+            with pytest.raises(DecodeError, match=r"moov|0\.00 s could be decoded"):
                 load_clip(path, sample_rate=None, strict=False)
             continue
         kinds.add(kind)
@@ -442,7 +442,7 @@ def sign_page(data: bytearray, at: int) -> None:
 
 def test_damage_midway_costs_its_packets_and_is_said(tmp_path: Path) -> None:
     """A few damaged packets made the whole clip fail; what follows them can be decoded."""
-    samples = np.stack([sound(), sound()], axis=1)
+    samples = np.stack([sound(3.0), sound(3.0)], axis=1)
     for suffix in ("m4a", "mka", "flv", "ts", "wma", "aac", "ac3"):
         path = tmp_path / f"a.{suffix}"
         container, codec = WITH_AV[suffix]
