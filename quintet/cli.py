@@ -42,6 +42,7 @@ COMMANDS = {
     "predict": "predict",
     "explain": "explain",
     "serve": "deployment.serve",
+    "export": "deployment.export",
     "run": "run",
     "audit": "audit",
     "fuse": "fuse",

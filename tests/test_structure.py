@@ -38,7 +38,7 @@ LAYERS = (  # a part may import the parts of earlier lines, and itself
     ("auditing", "explanation", "training"),
     ("tuning",),
     ("inference",),
-    ("library", "reports"),
+    ("library", "reports", "export"),
     ("pipeline",),
     ("workflow",),
     ("serving",),

@@ -235,7 +235,7 @@ def _pictures(x: Array) -> Array:
     return x[:, :, None] if x.ndim == 3 else x
 
 
-def _same_padding(size: int, kernel: int, stride: int) -> tuple[int, int]:
+def same_padding(size: int, kernel: int, stride: int) -> tuple[int, int]:
     """Zeros before and after an axis so that a convolution keeps its length, divided by the stride."""
     total = max((-(-size // stride) - 1) * stride + kernel - size, 0)
     return total // 2, total - total // 2
@@ -250,7 +250,7 @@ def _convolve(read: list[Array], weights: list[Array], numbers: JsonObject) -> A
     steps = numbers["strides"]
     if numbers["padding"] == "same":
         sizes = zip(x.shape[1:3], (rows, columns), steps, strict=True)
-        x = np.pad(x, ((0, 0), *(_same_padding(*size) for size in sizes), (0, 0)))
+        x = np.pad(x, ((0, 0), *(same_padding(*size) for size in sizes), (0, 0)))
     windows = sliding_window_view(x, (rows, columns), axis=(1, 2))[:, :: steps[0], :: steps[1]]
     windows = windows.transpose(0, 1, 2, 4, 5, 3)
     n, height, width = windows.shape[:3]
@@ -364,7 +364,7 @@ def _picture(read: list[Array], weights: list[Array], numbers: JsonObject) -> Ar
     if not 0 < size <= limits.BANDS:
         raise ValueError("a picture of a size that no network of ours has")
     upright = (np.clip(read[0], -3.0, 3.0)[:, ::-1] + 3.0) / np.float32(6.0)
-    grey = _resampling(upright.shape[1], size) @ upright @ _resampling(upright.shape[2], size).T
+    grey = resampling(upright.shape[1], size) @ upright @ resampling(upright.shape[2], size).T
     colours: list[Array]
     if numbers["colours"] == "jet":
         red = np.minimum((grey - 0.35) / 0.31, 1.0 - (grey - 0.89) * 0.5 / 0.11)
@@ -380,7 +380,7 @@ def _picture(read: list[Array], weights: list[Array], numbers: JsonObject) -> Ar
     return np.stack(colours, axis=-1).astype(np.float32)
 
 
-def _resampling(length: int, size: int) -> Array:
+def resampling(length: int, size: int) -> Array:
     """Matrix `(size, length)` of a bilinear change of length, with pixels as areas."""
     centre = np.clip((np.arange(size) + 0.5) * (length / size) - 0.5, 0, length - 1)
     lower = np.floor(centre).astype(np.int64)
@@ -397,10 +397,15 @@ def _cepstrum(read: list[Array], weights: list[Array], numbers: JsonObject) -> A
     n_bands, n_coefficients = read[0].shape[1], numbers["coefficients"]
     if not 0 < n_coefficients <= n_bands:
         raise ValueError("more coefficients than bands")
+    return np.asarray(cosines(n_coefficients, n_bands) @ read[0])
+
+
+def cosines(n_coefficients: int, n_bands: int) -> Array:
+    """Matrix of the orthonormal DCT-II, `(n_coefficients, n_bands)`."""
     angles = np.pi * np.outer(np.arange(n_coefficients), np.arange(n_bands) + 0.5) / n_bands
     matrix = np.sqrt(2.0 / n_bands) * np.cos(angles)
     matrix[0] /= np.sqrt(2.0)
-    return np.asarray(matrix.astype(np.float32) @ read[0])
+    return np.asarray(matrix, dtype=np.float32)
 
 
 def _reshape(read: list[Array], weights: list[Array], numbers: JsonObject) -> Array:

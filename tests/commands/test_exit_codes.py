@@ -25,6 +25,7 @@ MISSING = {
     "predict": ["nowhere", "a.wav"],
     "explain": ["nowhere", "a.wav", "-o", "e"],
     "serve": ["nowhere", "--port", "0"],
+    "export": ["nowhere", "-o", "x"],
     "run": ["nowhere.toml", "-o", "r"],
     "audit": ["nowhere"],
     "fuse": ["nowhere.csv", "-o", "f.csv"],

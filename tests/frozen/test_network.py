@@ -11,8 +11,13 @@ import pytest
 from quintet.classifiers.networks.registry import NETWORKS, build_network
 from quintet.classifiers.networks.steps import UnknownLayerError, network_steps
 from quintet.classifiers.spectrogram.fitting import forward
+from quintet.classifiers.spectrogram.patches import BandStatistics
+from quintet.classifiers.spectrogram.settings import PatchSettings
+from quintet.export.networks import CONVERSIONS, network_model
 from quintet.files.json_types import JsonObject
-from quintet.frozen.network import Network, Step
+from quintet.frozen.members import FrozenNetwork
+from quintet.frozen.network import OPERATIONS, Network, Step
+from quintet.frozen.scorers import softmax
 
 SMALL: dict[str, tuple[tuple[int, int], JsonObject]] = {
     "vgg_small": ((32, 64), {"filters": 4}),
@@ -60,6 +65,24 @@ def require_equal(name: str, shape: tuple[int, int], settings: JsonObject) -> No
     scale = max(1.0, float(np.abs(expected).max()))
     assert np.abs(received - expected).max() < 1e-5 * scale
     assert np.ptp(expected, axis=0).min() > 1e-4, "the patches must differ"
+    require_the_same_in_onnx(steps, weights, patches, received)
+
+
+def require_the_same_in_onnx(
+    steps: list[Step], weights: dict[str, Any], patches: np.ndarray, logits: np.ndarray
+) -> None:
+    """`quintet export` writes the network as an ONNX model with the same probabilities."""
+    runtime = pytest.importorskip("onnxruntime")
+    shape = patches.shape[1:]
+    statistics = BandStatistics(
+        np.full((shape[0], 1), 0.5, np.float32), np.full((shape[0], 1), 2.0, np.float32)
+    )
+    network = Network(steps, weights, shape, 5)
+    member = FrozenNetwork(network, statistics, PatchSettings(shape[1]), "average", None, multilabel=False)
+    content = network_model(member, 5).SerializeToString()
+    session = runtime.InferenceSession(content, providers=["CPUExecutionProvider"])
+    (received,) = session.run(None, {"patches": patches * statistics.std + statistics.mean})
+    np.testing.assert_allclose(received, softmax(logits), rtol=0, atol=2e-5)
 
 
 @pytest.mark.parametrize("name", SMALL)
@@ -71,6 +94,10 @@ def test_the_steps_of_a_network_give_its_logits(name: str) -> None:
 @pytest.mark.parametrize("name", SLOW)
 def test_the_steps_of_the_other_networks_give_their_logits(name: str) -> None:
     require_equal(name, *SLOW[name])
+
+
+def test_every_operation_has_a_form_in_onnx() -> None:
+    assert set(CONVERSIONS) == set(OPERATIONS)
 
 
 def test_every_network_has_a_test() -> None:

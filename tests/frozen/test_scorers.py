@@ -9,6 +9,8 @@ import pandas as pd
 import pytest
 
 from quintet.classifiers.registry import make_member
+from quintet.export.graph import Graph
+from quintet.export.table_members import add_table_member
 from quintet.frozen.freezing import UnfrozenError, freeze_table
 from quintet.frozen.members import FrozenTable, Size
 from quintet.frozen.scorers import Boosted, Forest
@@ -57,6 +59,19 @@ def test_a_frozen_member_gives_the_probabilities_of_the_member(kind: str, n_clas
     rows = new_rows()
     received = restored.probabilities(rows.to_numpy(np.float64), None)
     np.testing.assert_allclose(received, member.predict_proba(rows), rtol=0, atol=2e-7)
+    in_onnx = run_in_onnx(restored, rows.to_numpy(np.float64), abs(n_classes))
+    np.testing.assert_allclose(in_onnx, received, rtol=0, atol=5e-7)
+
+
+def run_in_onnx(member: FrozenTable, rows: np.ndarray, n_classes: int) -> np.ndarray:
+    """Probabilities of the member as `quintet export` writes it."""
+    runtime = pytest.importorskip("onnxruntime")
+    graph = Graph()
+    features = graph.input("features", np.float64, ["n", rows.shape[1]])
+    graph.output(add_table_member(graph, member, features), "p", np.float64, ["n", n_classes])
+    content = graph.model({}).SerializeToString()
+    session = runtime.InferenceSession(content, providers=["CPUExecutionProvider"])
+    return np.asarray(session.run(None, {"features": rows})[0])
 
 
 def test_columns_are_read_from_where_the_model_has_them() -> None:
