@@ -151,7 +151,7 @@ class ClipSource:
     def load(self, *, sample_rate: int | None) -> DecodedClip:
         """Decode the clip with `load_clip`, at `sample_rate` Hz (None: the rate of the file).
 
-        A recording that is cut short is decoded as far as it goes. A file at a URL is fetched and removed
+        Of a recording that is cut short, the sound that is there. A file at a URL is fetched and removed
         again.
         """
         with readable_file(self.path) as path:

@@ -59,7 +59,7 @@ def oddities(facts: pd.DataFrame, truncated: Mapping[str, str]) -> pd.DataFrame:
     | silent | 90 % of the clip or more is below -60 dBFS |
     | clipped | one sample in a thousand or more is at full scale, three in a row |
     | band-limited | the spectrum ends below 0.8 of half the sample rate |
-    | cut short | the file says that something is missing; its sound is used as far as it goes |
+    | cut short | the file says that something is missing; the sound that is there is used |
 
     Args:
         facts: facts by clip id. A kind is checked if its columns are present.
