@@ -292,7 +292,7 @@ def _read_csv(path: Path, text: TextColumns, *, rest_in_last: bool) -> TableCont
             f"its rows have more cells than its first row ({first!r}). Remove lines above the names",
         )
     frame = frame.drop(columns=[name for name in extra if frame[name].isna().all()])
-    for name in texts:
+    for name in frame.columns.intersection(texts):
         frame[name] = unwrap(frame[name])
     notes = _encoding_notes(path, encoding, is_guess=is_guess)
     if dialect.separator != "," and _read_decimal_commas(frame, texts):

@@ -39,8 +39,11 @@ def test_text_stays_as_written_and_numbers_become_numbers(tmp_path: Path) -> Non
     np.testing.assert_array_equal(frame["tempo"], [120.5, np.nan, 90])
 
 
-def test_every_column_is_text_unless_roles_are_given(tmp_path: Path) -> None:
-    assert read_table_file(write(tmp_path, ROWS)).frame["tempo"].tolist() == ["120.5", "NA", "90"]
+@pytest.mark.parametrize("end", ["\n", ",\n", ",,\n"])
+def test_every_column_is_text_unless_roles_are_given(tmp_path: Path, end: str) -> None:
+    frame = read_table_file(write(tmp_path, ROWS.replace("\n", end))).frame
+    assert frame.columns.tolist() == ["id", "label", "tempo"]
+    assert frame["tempo"].tolist() == ["120.5", "NA", "90"]
 
 
 @pytest.mark.parametrize(
