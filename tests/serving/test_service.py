@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import http.client
 import json
+import os
 import re
+import signal
 import socket
 import sys
 import threading
@@ -22,10 +24,12 @@ import soundfile
 from typer.testing import CliRunner
 
 import quintet
+from quintet.audio.isolation.pool import WorkerPool
 from quintet.cli import app as command_line
 from quintet.errors import ConfigError, MissingExtraError
 from quintet.serving import app as serving_app
 from quintet.serving.app import make_app
+from quintet.serving.desks import Question, _keep_warm
 from quintet.serving.faults import Refusal
 from quintet.serving.gate import Admission, Gate
 from quintet.serving.pages import docs_page
@@ -327,8 +331,6 @@ def test_what_waits_is_predicted_together_and_a_fault_costs_one(server: ModelSer
 
     desk._model = Slow()  # type: ignore[assignment]
     try:
-        from quintet.serving.desks import Question
-
         files = {"first": "new.wav", "a": "data/low/0.wav", "bad": "new.wav", "b": "long.wav"}
         questions = [Question(model.task(name, str(music / file), 0.6)) for name, file in files.items()]
         desk.ask(questions[0])
@@ -349,6 +351,22 @@ def test_what_waits_is_predicted_together_and_a_fault_costs_one(server: ModelSer
         assert len(together.rows) == len(alone.rows) == len(alone.probabilities)
         np.testing.assert_allclose(together.probabilities, alone.probabilities, atol=1e-12)
         np.testing.assert_allclose(together.distances, alone.distances, atol=1e-12)
+
+
+def test_an_idle_worker_stays_and_one_that_is_gone_is_replaced() -> None:
+    def worker(pool: WorkerPool) -> object:
+        pool.submit(os.getpid)
+        (event,) = pool.events()
+        return event.value
+
+    with WorkerPool(1) as pool:
+        first = worker(pool)
+        _keep_warm(pool)
+        assert worker(pool) == first
+        os.kill(first, signal.SIGKILL)  # type: ignore[arg-type]
+        _keep_warm(pool)
+        assert pool.n_under_way == 0
+        assert worker(pool) not in (first, os.getpid())
 
 
 def test_the_page_of_an_explanation_has_its_policy_as_a_header(
