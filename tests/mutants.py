@@ -52,6 +52,18 @@ MUTANTS: tuple[tuple[str, str, str, str], ...] = (
         "tests/features/descriptors/test_spectral.py",
     ),
     (
+        f"{FEATURES}/descriptors/noise_floor.py",
+        "int(BANDWIDTH * half)",
+        "half",
+        "tests/features/test_describe.py",
+    ),
+    (
+        f"{FEATURES}/analysis.py",
+        "transform = band.with_noise(self.log_mel_noise(settings))",
+        "transform = band",
+        "tests/features/test_describe.py",
+    ),
+    (
         f"{FEATURES}/statistics.py",
         "m.shape(4, normal=3.0)",
         "m.shape(4, normal=0.0)",

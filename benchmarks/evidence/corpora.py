@@ -152,6 +152,7 @@ def arguments(description: str | None) -> argparse.ArgumentParser:
         default=Path(tempfile.gettempdir()) / "quintet-evidence",
         help="folder for the features, which are reused",
     )
+    parser.set_defaults(settings={})  # of the features, beside the set
     return parser
 
 
@@ -166,9 +167,10 @@ def _extract_listed(
 
 
 def _extract_features(given: argparse.Namespace, source: Path, name: str, feature_set: str) -> FeatureTable:
-    target = given.work / f"{name}_{feature_set}.parquet"
+    parameters = FeatureParameters(feature_set=feature_set, **given.settings)
+    target = given.work / f"{name}_{feature_set}{'_' + parameters.hash if given.settings else ''}.parquet"
     target.parent.mkdir(parents=True, exist_ok=True)
-    extract(load_source(str(source)), target, parameters=FeatureParameters(feature_set=feature_set))
+    extract(load_source(str(source)), target, parameters=parameters)
     return read_feature_table(target)
 
 

@@ -57,6 +57,32 @@ class Spectrum:
         """Centre of every frame, seconds, shape `(frames,)`."""
         return np.arange(self.magnitude.shape[1], dtype=np.float64) * (self.hop_length / self.sample_rate)
 
+    def below(self, bins: int) -> Spectrum:
+        """The spectrum with zeros from bin `bins` on.
+
+        Example:
+            >>> flat = Spectrum(np.ones((3, 1)), sample_rate=8, n_fft=4, hop_length=1)
+            >>> flat.below(2).magnitude[:, 0].tolist()
+            [1.0, 1.0, 0.0]
+        """
+        if bins >= len(self.magnitude):
+            return self
+        is_below = np.arange(len(self.magnitude)) < bins
+        magnitude = np.where(is_below[:, None], self.magnitude, 0.0)
+        return Spectrum(magnitude, self.sample_rate, self.n_fft, self.hop_length)
+
+    def with_noise(self, power: float) -> Spectrum:
+        """The spectrum with a power added in every bin, as white noise adds it on average.
+
+        Example:
+            >>> silence = Spectrum(np.zeros((3, 1)), sample_rate=8, n_fft=4, hop_length=1)
+            >>> silence.with_noise(4.0).magnitude[:, 0].tolist()
+            [2.0, 2.0, 2.0]
+        """
+        if power == 0:
+            return self
+        return Spectrum(np.sqrt(self.power + power), self.sample_rate, self.n_fft, self.hop_length)
+
     def subsample(self, stride: int) -> Spectrum:
         """Every `stride`-th frame: the spectrum that a hop of `stride * hop_length` would give."""
         if stride == 1:

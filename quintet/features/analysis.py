@@ -16,6 +16,7 @@ from quintet.audio.clip import Clip
 from quintet.audio.resample import resample
 from quintet.audio.spectrum import Spectrum, spectrum
 from quintet.features.descriptors import cepstral, modulation, rhythm, spectral, temporal, tonal
+from quintet.features.descriptors.noise_floor import bandwidth_bins, noise_power, noise_variance
 from quintet.features.parameters import FeatureParameters, LogMelParameters
 from quintet.features.statistics import Moments, log_covariance, summaries
 
@@ -63,23 +64,53 @@ class Analysis:
         return spectrum(self.clip, n_fft=p.n_fft, hop_length=p.hop_length)
 
     @cached_property
+    def variance(self) -> float:
+        """Variance of the samples: the level of the clip."""
+        return float(np.var(self.clip.samples, dtype=np.float64))
+
+    @cached_property
+    def noise(self) -> float:
+        """Variance of the noise floor; 0 if there is none."""
+        return noise_variance(self.variance, self.parameters.noise_floor_db)
+
+    @cached_property
+    def band_spectrum(self) -> Spectrum:
+        """Short-time spectrum of the frequencies that are described."""
+        return self.spectrum.below(bandwidth_bins(self.parameters.n_fft, self.parameters.noise_floor_db))
+
+    @cached_property
+    def noisy_spectrum(self) -> Spectrum:
+        """Short-time spectrum with the noise floor, which all descriptors but the tuning look at."""
+        return self.band_spectrum.with_noise(noise_power(self.noise, self.parameters.n_fft))
+
+    @property
+    def tuning_of(self) -> Callable[[Floats, Floats], float]:
+        """Estimator of the tuning from frequencies and strengths of peaks."""
+        return tonal.tuning_from_peaks if self.parameters.noise_floor_db is None else tonal.mean_tuning
+
+    @property
+    def top_db(self) -> float | None:
+        """Largest distance of a level from the loudest one of the clip, dB; None with a noise floor."""
+        return spectral.TOP_DB if self.parameters.noise_floor_db is None else None
+
+    @cached_property
     def mel_db(self) -> Floats:
-        """Mel bands for MFCC and onset strength, dB, at most 80 dB below the loudest value."""
+        """Mel bands for MFCC and onset strength, dB."""
         return self._levels(self.parameters.n_mels)
 
     @cached_property
     def bands_db(self) -> Floats:
-        """Wide mel bands for modulation and covariance, dB, at most 80 dB below the loudest value."""
+        """Wide mel bands for modulation and covariance, dB."""
         return self._levels(self.parameters.n_bands)
 
     def _levels(self, n_mels: int) -> Floats:
-        power = mel.mel_power(self.spectrum, n_mels=n_mels, fmin=0.0, fmax=None)
-        return mel.power_to_db(power, top_db=spectral.TOP_DB)
+        power = mel.mel_power(self.noisy_spectrum, n_mels=n_mels, fmin=0.0, fmax=None)
+        return mel.power_to_db(power, top_db=self.top_db)
 
     @cached_property
     def bandwidths(self) -> Floats:
         """Spectral bandwidths of order 2, 3 and 4, shape `(3, frames)`, Hz."""
-        return spectral.spectral_bandwidths(self.spectrum)
+        return spectral.spectral_bandwidths(self.noisy_spectrum)
 
     @cached_property
     def mfcc(self) -> Floats:
@@ -89,8 +120,9 @@ class Analysis:
     @cached_property
     def chroma(self) -> Floats:
         """Chroma of every `chroma_stride`-th frame, shape `(12, frames)`. The same frames give the tuning."""
-        frames = self.spectrum.subsample(self.parameters.chroma_stride)
-        return tonal.chroma(frames, tuning=tonal.estimate_tuning(frames))
+        stride = self.parameters.chroma_stride
+        tuning = self.tuning_of(*tonal.spectral_peaks(self.band_spectrum.subsample(stride)))
+        return tonal.chroma(self.noisy_spectrum.subsample(stride), tuning=tuning)
 
     @cached_property
     def onset(self) -> Floats:
@@ -120,8 +152,14 @@ class Analysis:
     def log_mel(self, settings: LogMelParameters) -> NDArray[np.floating]:
         """Log-mel spectrogram, shape `(n_mels, frames)`, from the shared spectrum if the settings agree."""
         transform = self.spectrum if self._is_shared(settings) else own_spectrum(self.clip, settings)
+        band = transform.below(bandwidth_bins(settings.n_fft, settings.noise_floor_db))
+        transform = band.with_noise(self.log_mel_noise(settings))
         power = mel.mel_power(transform, n_mels=settings.n_mels, fmin=settings.fmin, fmax=settings.fmax)
         return mel.compress_mel_power(power, compression=settings.compression, floor_db=settings.floor_db)
+
+    def log_mel_noise(self, settings: LogMelParameters) -> float:
+        """Power of the noise floor in each bin of a log-mel spectrogram; 0 if it has none."""
+        return noise_power(noise_variance(self.variance, settings.noise_floor_db), settings.n_fft)
 
     def _is_shared(self, settings: LogMelParameters) -> bool:
         p = self.parameters
@@ -141,7 +179,8 @@ def own_spectrum(clip: Clip, settings: LogMelParameters) -> Spectrum:
 
 def _zero_crossing_rate(a: Analysis) -> Floats:
     p = a.parameters
-    return temporal.zero_crossing_rate(a.clip, frame_length=p.n_fft, hop_length=p.hop_length)
+    zero = max(temporal.ZERO, a.noise**0.5)
+    return temporal.zero_crossing_rate(a.clip, frame_length=p.n_fft, hop_length=p.hop_length, zero=zero)
 
 
 def _rms(a: Analysis) -> Floats:
@@ -151,11 +190,13 @@ def _rms(a: Analysis) -> Floats:
 
 def _contrast(a: Analysis) -> Floats:
     p = a.parameters
-    return spectral.spectral_contrast(a.spectrum, n_bands=p.n_contrast_bands, fmin=p.contrast_fmin)
+    return spectral.spectral_contrast(
+        a.noisy_spectrum, n_bands=p.n_contrast_bands, fmin=p.contrast_fmin, top_db=a.top_db
+    )
 
 
 def _rolloff(a: Analysis) -> Floats:
-    return spectral.spectral_rolloff(a.spectrum, roll_percent=a.parameters.roll_percent)
+    return spectral.spectral_rolloff(a.noisy_spectrum, roll_percent=a.parameters.roll_percent)
 
 
 def _covariance(a: Analysis, _: tuple[str, ...]) -> Floats:
@@ -171,13 +212,13 @@ SERIES: dict[str, Callable[[Analysis], Floats]] = {
     "temporal.zcr": _zero_crossing_rate,
     "temporal.rms": _rms,
     "rhythm.onset": lambda a: a.onset,
-    "spectral.centroid": lambda a: spectral.spectral_centroid(a.spectrum),
+    "spectral.centroid": lambda a: spectral.spectral_centroid(a.noisy_spectrum),
     "spectral.bandwidth_p2": lambda a: a.bandwidths[0],
     "spectral.bandwidth_p3": lambda a: a.bandwidths[1],
     "spectral.bandwidth_p4": lambda a: a.bandwidths[2],
     "spectral.contrast": _contrast,
     "spectral.rolloff": _rolloff,
-    "spectral.flatness": lambda a: spectral.spectral_flatness(a.spectrum),
+    "spectral.flatness": lambda a: spectral.spectral_flatness(a.noisy_spectrum),
     "cepstral.mfcc": lambda a: a.mfcc,
     "cepstral.delta": lambda a: cepstral.delta(a.mfcc, order=1),
     "cepstral.delta2": lambda a: cepstral.delta(a.mfcc, order=2),

@@ -27,8 +27,8 @@ MOST_BANDS, MOST_MODULATED = 1024, 128
 LOWEST_DB = -400.0
 MOST_WEIGHTS = 1 << 25
 """Most numbers of a bank of mel filters: 256 MB, far below what a clip may take."""
-LATER_SETTINGS = {"pre_emphasis": 0.0, "compression": "db"}
-"""Settings of the log-mel spectrogram that later versions added, with the values that change nothing."""
+LATER_SETTINGS = {"pre_emphasis": 0.0, "compression": "db", "noise_floor_db": None, "embeddings": ()}
+"""Settings that later versions added, with the values that change nothing."""
 
 
 class _HashedSettings(Stage):
@@ -58,6 +58,15 @@ class _HashedSettings(Stage):
     def hash(self) -> str:
         """16 hex digits of the canonical JSON of all settings, the same on every machine."""
         return _content_hash(self.model_dump(mode="json"))
+
+    @model_serializer(mode="wrap")
+    def _omit_unused_later_settings(self, write: SerializerFunctionWrapHandler) -> dict[str, object]:
+        """Write a later setting only if it changes something, so that older hashes stay valid."""
+        content: dict[str, object] = write(self)
+        for name, neutral in LATER_SETTINGS.items():
+            if name in content and content[name] in (neutral, []):
+                del content[name]
+        return content
 
 
 def _content_hash(content: object) -> str:
@@ -97,6 +106,8 @@ class LogMelParameters(_HashedSettings):
             off.
         compression: of the mel power: `"db"`, `"log"` (`log10(1e4 · power + 1)`, as in musicnn) or `"power"`
             (none).
+        noise_floor_db: level of the noise floor below that of the clip, dB, as in `FeatureParameters`. None
+            is no noise floor.
 
     Example:
         >>> LogMelParameters().n_mels
@@ -112,20 +123,12 @@ class LogMelParameters(_HashedSettings):
     floor_db: float = Field(default=-100.0, lt=0, ge=LOWEST_DB)
     pre_emphasis: float = Field(default=0.0, ge=0, lt=1)
     compression: Literal["db", "log", "power"] = "db"
+    noise_floor_db: float | None = Field(default=None, ge=-120, le=0)
 
     @property
     def shares_transform(self) -> bool:
         """Whether the kernels can compute it: decibels, no pre-emphasis and an even `n_fft`."""
         return self.compression == "db" and not self.pre_emphasis and self.n_fft % 2 == 0
-
-    @model_serializer(mode="wrap")
-    def _omit_unused_later_settings(self, write: SerializerFunctionWrapHandler) -> dict[str, object]:
-        """Write a later setting only if it changes something, so that older hashes stay valid."""
-        content: dict[str, object] = write(self)
-        for name, neutral in LATER_SETTINGS.items():
-            if content.get(name) == neutral:
-                del content[name]
-        return content
 
     @model_validator(mode="after")
     def _require_edges(self) -> LogMelParameters:
@@ -159,7 +162,10 @@ class FeatureParameters(_HashedSettings):
         n_bands: mel bands from which modulation and covariance are computed.
         n_rates: modulation bands, spaced logarithmically over `modulation_hz`.
         modulation_hz: slowest and fastest modulation, Hz.
-        log_mel: settings of the log-mel spectrogram that is computed in the same pass.
+        noise_floor_db: level of the noise floor below that of the clip, dB, such as -18
+            (`descriptors.noise_floor`). None is no noise floor.
+        log_mel: settings of the log-mel spectrogram that is computed in the same pass. By default it has the
+            noise floor of the features.
         embeddings: pretrained networks whose columns follow those of the set.
         definition: version of the definitions. It rises when a descriptor's definition changes, which makes
             older tables recognisable.
@@ -186,6 +192,7 @@ class FeatureParameters(_HashedSettings):
     n_bands: int = Field(default=20, ge=1, le=MOST_MODULATED)
     n_rates: int = Field(default=10, ge=1, le=100)
     modulation_hz: tuple[float, float] = (0.25, 20.0)
+    noise_floor_db: float | None = Field(default=None, ge=-120, le=0)
     log_mel: LogMelParameters = LogMelParameters()
     embeddings: tuple[EmbeddingParameters, ...] = ()
     definition: int = Field(default=1, ge=1, le=1)
@@ -216,27 +223,25 @@ class FeatureParameters(_HashedSettings):
         """The same settings without pretrained networks."""
         return self.model_copy(update={"embeddings": ()})
 
-    @model_serializer(mode="wrap")
-    def _omit_no_embeddings(self, write: SerializerFunctionWrapHandler) -> dict[str, object]:
-        """Write the networks only if there are any, so that older hashes stay valid."""
-        content: dict[str, object] = write(self)
-        if not self.embeddings:
-            del content["embeddings"]
-        return content
-
     @model_validator(mode="before")
     @classmethod
-    def _order_families(cls, values: object) -> dict[str, object]:
-        """Check the names of the set and of the families, and put the families into the order of the set."""
+    def _complete(cls, values: object) -> dict[str, object]:
+        """Check the names of the set and of the families, and put the families into the order of the set.
+
+        The spectrogram gets the noise floor of the features, if it is not described.
+        """
         if not isinstance(values, dict):
             raise ConfigError(f"Feature parameters must be a table. Received {values!r}.")
         name = str(values.get("feature_set", "full"))
         if name not in FEATURE_SETS:
             raise unknown_name("feature set", name, FEATURE_SETS)
         chosen = values.get("families")
-        if chosen is None:
-            return values
-        return {**values, "families": _families_in_order(chosen, feature_set_families(name))}
+        if chosen is not None:
+            values = {**values, "families": _families_in_order(chosen, feature_set_families(name))}
+        floor_db = values.get("noise_floor_db")
+        if floor_db is not None and "log_mel" not in values:
+            values = {**values, "log_mel": {"noise_floor_db": floor_db}}
+        return values
 
     @model_validator(mode="after")
     def _require_consistency(self) -> FeatureParameters:

@@ -22,6 +22,7 @@ from quintet.errors import ConfigError, NonFiniteError, SilentError, TooShortErr
 from quintet.features.catalogue import FEATURE_SETS
 from quintet.features.columns import feature_names
 from quintet.features.describe import describe
+from quintet.features.descriptors.noise_floor import noise_power, noise_variance
 from quintet.features.descriptors.tonal import estimate_tuning
 from quintet.features.parameters import FeatureParameters, LogMelParameters
 
@@ -91,6 +92,82 @@ def assert_parity(
 @pytest.mark.parametrize("sample_rate", [22050, 44100, 8000])
 def test_the_papers_row_equals_librosa(sample_rate):
     assert_parity(music(1, sample_rate), sample_rate)
+
+
+def floored_librosa_row(y: np.ndarray, sample_rate: int, floor_db: float) -> np.ndarray:
+    """The 97 columns by librosa from a spectrum with the power of white noise in each bin.
+
+    Nothing above 7/8 of half the sample rate is in it. The tuning is the mean direction of librosa's peaks.
+    """
+    f, rate = librosa.feature, {"sr": sample_rate}
+    variance = y.var() * 10 ** (floor_db / 10)
+    power = np.abs(librosa.stft(y, n_fft=2048, hop_length=512)) ** 2
+    power[1 + 7 * 1024 // 8 :] = 0
+    noisy = power + variance * np.sum(scipy.signal.get_window("hann", 2048) ** 2)
+    given = {"S": np.sqrt(noisy), **rate}
+    mel_db = librosa.power_to_db(f.melspectrogram(S=noisy, n_mels=128, **rate), top_db=None)
+    onset = librosa.onset.onset_strength(S=mel_db, **rate)
+    pitches, strengths = librosa.piptrack(S=power[:, ::2], **rate)
+    strong = pitches[(strengths >= np.median(strengths[pitches > 0])) & (pitches > 0)]
+    direction = 0.1 + np.exp(2j * np.pi * librosa.hz_to_octs(strong) * 12).mean()
+    tuning = round(float(np.angle(direction)) / (2 * np.pi), 2)
+    series = [f.zero_crossing_rate(y, threshold=np.sqrt(variance)), f.rms(y=y, dtype=np.float64)]
+    series += [f.spectral_centroid(**given), *(f.spectral_bandwidth(**given, p=p) for p in (2, 3, 4))]
+    series += [f.spectral_contrast(**given), f.spectral_rolloff(**given), f.mfcc(S=mel_db)]
+    series += [f.chroma_stft(S=noisy[:, ::2], tuning=tuning, **rate)]
+    row = [np.abs(y).mean(), y.std(), scipy.stats.skew(np.abs(y)), scipy.stats.kurtosis(y)]
+    for number, values in enumerate(series):
+        row += [*values.mean(axis=1), *values.std(axis=1)]
+        if number == 1:
+            row += list(f.tempo(onset_envelope=onset, **rate))
+    return np.array(row)
+
+
+@pytest.mark.parametrize("floor_db", [-18.0, -50.0])
+def test_a_row_with_a_noise_floor_is_that_of_librosa_with_the_noise_in_the_spectrum(floor_db):
+    samples = music(1)
+    parameters = FeatureParameters(feature_set="bahuleyan2018", noise_floor_db=floor_db)
+    ours = describe(Clip(samples, 22050), parameters).features
+    np.testing.assert_allclose(
+        list(ours.values()), floored_librosa_row(samples, 22050, floor_db), rtol=5e-6, atol=1e-9
+    )
+
+
+def test_what_lies_below_the_noise_floor_is_not_described():
+    """One step of dither, and noise in bands that an encoder leaves out, move no descriptor of shape."""
+    t = np.arange(3 * 22050) / 22050
+    quiet = 1e-3 * np.sin(2 * np.pi * 300 * t) * (1 + 0.5 * np.sin(2 * np.pi * 2 * t))
+    quiet[len(t) // 2 :] *= 0.5
+    dither = np.random.default_rng(0).uniform(-0.5, 0.5, len(t)) / 32768
+    hiss = scipy.signal.sosfilt(scipy.signal.butter(8, 9000, "high", fs=22050, output="sos"), dither)
+    parameters = FeatureParameters(families=("rhythm", "spectral", "cepstral", "tonal"))
+    mean_columns = [name for name in feature_names(parameters) if name.endswith(("mean", "median"))]
+    for floor_db, moves in ((-20.0, False), (None, True)):
+        settings = FeatureParameters(families=parameters.families, noise_floor_db=floor_db)
+        plain, *others = (
+            np.array([describe(Clip(x, 22050), settings).features[name] for name in mean_columns])
+            for x in (quiet, quiet + dither, quiet + hiss)
+        )
+        for other in others:
+            difference = np.abs(other - plain) / (1 + np.abs(plain))
+            assert bool(difference.max() > 0.3) is moves, (floor_db, mean_columns[int(difference.argmax())])
+
+
+def test_what_an_encoder_cuts_off_is_not_described():
+    """A low-pass above 7/8 of half the sample rate moves nothing but the samples."""
+    spectral = FeatureParameters(families=("rhythm", "spectral", "cepstral", "tonal", "covariance"))
+    noise = np.random.default_rng(3).normal(size=2 * 22050)
+    bins = np.fft.rfft(noise)
+    bins[int(0.9 * len(bins)) :] = 0
+    cut = np.fft.irfft(bins, len(noise))
+    for floor_db, moves in ((-18.0, False), (None, True)):
+        settings = FeatureParameters(families=spectral.families, noise_floor_db=floor_db)
+        names = [name for name in feature_names(settings) if name.endswith("mean")]
+        one, other = (
+            np.array([describe(Clip(0.1 * x, 22050), settings).features[n] for n in names])
+            for x in (noise, cut)
+        )
+        assert bool(np.max(np.abs(other - one) / (1 + np.abs(one))) > 0.1) is moves, floor_db
 
 
 def extreme_sounds(n: int = 22050) -> dict[str, np.ndarray]:
@@ -180,9 +257,15 @@ def test_the_log_mel_shares_the_transform_if_the_settings_agree(monkeypatch):
     clip = Clip(music(2), 22050)  # float64: by the definitions
     shared = describe(clip, FULL, log_mel=True).log_mel
     assert transforms == [2048]
-    np.testing.assert_array_equal(
-        shared, log_mel(spectrum(clip, n_fft=2048, hop_length=512), n_mels=96, fmin=0.0, fmax=None)
-    )
+    whole = spectrum(clip, n_fft=2048, hop_length=512)
+    np.testing.assert_array_equal(shared, log_mel(whole, n_mels=96, fmin=0.0, fmax=None))
+    floored = FeatureParameters(noise_floor_db=-18)
+    transforms.clear()
+    shared = describe(clip, floored, log_mel=True).log_mel
+    assert transforms.count(2048) == len(transforms)
+    noise = noise_power(noise_variance(float(np.var(clip.samples)), -18.0), 2048)
+    with_noise = whole.below(1 + 896).with_noise(noise)
+    np.testing.assert_array_equal(shared, log_mel(with_noise, n_mels=96, fmin=0.0, fmax=None))
     transforms.clear()
     own = FeatureParameters(log_mel=LogMelParameters(n_fft=512, hop_length=256, sample_rate=16000, n_mels=64))
     assert describe(clip, own, log_mel=True).log_mel.shape == (64, 1 + 48000 // 256)

@@ -93,7 +93,19 @@ def test_the_content_of_another_version_is_refused_in_a_sentence(kind, content, 
     assert "pydantic" not in str(caught.value)
 
 
-@pytest.mark.parametrize("parameters", [LogMelParameters(fmax=8000), FeatureParameters(n_mfcc=13)])
+def test_the_spectrogram_has_the_noise_floor_of_the_features_if_it_is_not_described():
+    floored = FeatureParameters(noise_floor_db=-18)
+    assert (floored.noise_floor_db, floored.log_mel.noise_floor_db) == (-18.0, -18.0)
+    own = FeatureParameters(noise_floor_db=-18, log_mel=LogMelParameters())
+    assert own.log_mel.noise_floor_db is None
+    assert FeatureParameters().noise_floor_db is FeatureParameters().log_mel.noise_floor_db is None
+    assert len({p.hash for p in (FeatureParameters(), floored, own)}) == 3
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [LogMelParameters(fmax=8000), FeatureParameters(n_mfcc=13), FeatureParameters(noise_floor_db=-18)],
+)
 def test_the_content_that_was_written_is_parsed_to_the_same_settings(parameters):
     assert type(parameters).parse(parameters.model_dump(mode="json"), where="The store") == parameters
 

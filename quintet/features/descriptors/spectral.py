@@ -94,17 +94,20 @@ def spectral_rolloff(spectrum: Spectrum, *, roll_percent: float) -> NDArray[np.f
     return rolloff
 
 
-def spectral_contrast(spectrum: Spectrum, *, n_bands: int, fmin: float) -> NDArray[np.float64]:
+def spectral_contrast(
+    spectrum: Spectrum, *, n_bands: int, fmin: float, top_db: float | None = TOP_DB
+) -> NDArray[np.float64]:
     """Spectral contrast: level of the peaks above the valleys in octave bands.
 
     In band b, with the `share = max(1, rint(0.02 bins_b))` largest and smallest magnitudes of the frame:
-    `contrast[b, t] = dB(mean(largest)) - dB(mean(smallest))`, in dB as for a power. Each level is at most 80
-    dB below its own largest value in the clip.
+    `contrast[b, t] = dB(mean(largest)) - dB(mean(smallest))`, in dB as for a power. Each level is at most
+    `top_db` below its own largest value in the clip.
 
     Args:
         spectrum: magnitude of shape `(bins, frames)`.
         n_bands: octaves above `fmin`. Band 0 lies below it.
         fmin: lower edge of the first octave, Hz.
+        top_db: dB. None sets no limit, for a spectrum with a noise floor.
 
     Returns:
         Shape `(n_bands + 1, frames)`, dB. A silent frame gives the difference of the two floors.
@@ -120,8 +123,8 @@ def spectral_contrast(spectrum: Spectrum, *, n_bands: int, fmin: float) -> NDArr
         ordered = np.sort(bins, axis=1)
         valleys.append(ordered[:, :share].mean(axis=1))
         peaks.append(ordered[:, -share:].mean(axis=1))
-    peak_db = power_to_db(np.stack(peaks), top_db=TOP_DB)
-    valley_db = power_to_db(np.stack(valleys), top_db=TOP_DB)
+    peak_db = power_to_db(np.stack(peaks), top_db=top_db)
+    valley_db = power_to_db(np.stack(valleys), top_db=top_db)
     return peak_db - valley_db
 
 

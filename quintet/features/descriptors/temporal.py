@@ -12,7 +12,9 @@ ZERO = 1e-10
 """Samples this close to zero count as positive."""
 
 
-def zero_crossing_rate(clip: Clip, *, frame_length: int, hop_length: int) -> NDArray[np.float64]:
+def zero_crossing_rate(
+    clip: Clip, *, frame_length: int, hop_length: int, zero: float = ZERO
+) -> NDArray[np.float64]:
     """Share of the samples of each frame at which the sign changes.
 
     `zcr[t] = Σ_{n=1}^{frame_length-1} [sign(y[n]) != sign(y[n-1])] / frame_length`
@@ -22,12 +24,13 @@ def zero_crossing_rate(clip: Clip, *, frame_length: int, hop_length: int) -> NDA
             crossing.
         frame_length: samples in a frame.
         hop_length: samples between frames.
+        zero: samples this close to zero count as positive.
 
     Returns:
         Shape `(1 + n // hop_length,)`, in [0, 1). Silence and DC give 0.
 
     Source:
-        Equal to `librosa.feature.zero_crossing_rate`.
+        Equal to `librosa.feature.zero_crossing_rate(threshold=zero)`.
 
     Example:
         >>> tone = Clip(np.cos(2 * np.pi * 500 * (np.arange(8000) + 0.5) / 8000), sample_rate=8000)
@@ -35,7 +38,7 @@ def zero_crossing_rate(clip: Clip, *, frame_length: int, hop_length: int) -> NDA
         500.0
     """
     samples = np.pad(clip.samples, frame_length // 2, mode="edge")
-    negative = samples < -ZERO
+    negative = samples < -np.float32(zero)
     is_crossing = negative[1:] != negative[:-1]
     changes = np.cumsum(is_crossing)
     crossings = np.concatenate([[0, 0], changes])  # crossings[n]: number before sample n

@@ -17,6 +17,8 @@ from quintet.audio.resample import resample
 from quintet.features.analysis import Analysis
 from quintet.features.catalogue import feature_family
 from quintet.features.columns import select_groups
+from quintet.features.descriptors import temporal
+from quintet.features.descriptors.noise_floor import bandwidth_bins, noise_power
 from quintet.features.engine import passes
 from quintet.features.engine.moments import RowMoments, sample_moments
 from quintet.features.engine.passes import ClipTotals, FrameSeries
@@ -90,29 +92,44 @@ class CompiledAnalysis(Analysis):
         return clip_stretch(self.clip, n_fft=p.n_fft, hop_length=p.hop_length)
 
     @cached_property
+    def variance(self) -> float:
+        """Variance of the samples: the level of the clip."""
+        return float(self.sample_moments[0].moment(2)[0])
+
+    @property
+    def noise_power(self) -> float:
+        """Power of the noise floor in each bin."""
+        return noise_power(self.noise, self.parameters.n_fft)
+
+    @property
+    def limits(self) -> ClipTotals | None:
+        """Totals from which the lowest level follows; None if the noise floor is below all levels."""
+        return self.totals if self.parameters.noise_floor_db is None else None
+
+    @cached_property
     def frame_series(self) -> FrameSeries:
         """Result of the first pass."""
-        return passes.measure(self.stretch, self.measurement)
+        return passes.measure(self.stretch, self.measurement, noise=self.noise_power)
 
     @cached_property
     def totals(self) -> ClipTotals:
         """Values that need all frames of the clip."""
-        return passes.combine_stretches([self.frame_series])
+        return passes.combine_stretches([self.frame_series], self.tuning_of)
 
     @cached_property
     def _mel_db_in_eights(self) -> Floats:
         """Mel bands with the number of frames rounded up to eights."""
-        return self.frame_series.floor_decibels(MelBands(self.parameters.n_mels), self.totals)
+        return self.frame_series.floor_decibels(MelBands(self.parameters.n_mels), self.limits)
 
     @cached_property
     def mel_db(self) -> Floats:
-        """Mel bands for MFCC and onset strength, dB, at most 80 dB below the loudest value."""
+        """Mel bands for MFCC and onset strength, dB."""
         return self._mel_db_in_eights[:, : self.frame_series.frames]
 
     @cached_property
     def bands_db(self) -> Floats:
-        """Wide mel bands for modulation and covariance, dB, at most 80 dB below the loudest value."""
-        bands = self.frame_series.floor_decibels(MelBands(self.parameters.n_bands), self.totals)
+        """Wide mel bands for modulation and covariance, dB."""
+        bands = self.frame_series.floor_decibels(MelBands(self.parameters.n_bands), self.limits)
         return bands[:, : self.frame_series.frames]
 
     @cached_property
@@ -136,13 +153,16 @@ class CompiledAnalysis(Analysis):
             n_fft=p.n_fft,
             hop_length=p.hop_length * p.chroma_stride,
             tuning=self.totals.tuning,
+            bandwidth=self.measurement.bandwidth,
+            noise=self.noise_power,
         )
 
     @cached_property
     def waveform(self) -> tuple[Floats, Floats]:
         """Zero-crossing rate and RMS."""
         p = self.parameters
-        return passes.waveform_frames(self.stretch, frame_length=p.n_fft, hop_length=p.hop_length)
+        zero = max(temporal.ZERO, self.noise**0.5)
+        return passes.waveform_frames(self.stretch, frame_length=p.n_fft, hop_length=p.hop_length, zero=zero)
 
     @cached_property
     def sample_moments(self) -> tuple[Moments, Moments]:
@@ -166,7 +186,7 @@ class CompiledAnalysis(Analysis):
         samples = resample(clip.samples, orig_sr=clip.sample_rate, target_sr=rate)
         resampled = Clip(samples, rate, clip.id)
         stretch = clip_stretch(resampled, n_fft=settings.n_fft, hop_length=settings.hop_length)
-        return passes.measure(stretch, log_mel_measurement(settings))
+        return passes.measure(stretch, log_mel_measurement(settings), noise=self.log_mel_noise(settings))
 
 
 SERIES: dict[str, Callable[[CompiledAnalysis], Floats | Moments]] = {
@@ -175,7 +195,7 @@ SERIES: dict[str, Callable[[CompiledAnalysis], Floats | Moments]] = {
     "temporal.zcr": lambda a: a.waveform[0],
     "temporal.rms": lambda a: a.waveform[1],
     "spectral.centroid": lambda a: a.frame_series.centroid,
-    "spectral.contrast": lambda a: a.frame_series.contrast(a.totals),
+    "spectral.contrast": lambda a: a.frame_series.contrast(a.limits),
     "spectral.rolloff": lambda a: a.frame_series.rolloff,
     "spectral.flatness": lambda a: a.frame_series.flatness,
 }
@@ -190,7 +210,11 @@ def mel_bands(log_mel: LogMelParameters) -> MelBands:
 def log_mel_measurement(log_mel: LogMelParameters) -> Measurement:
     """Measurement of a log-mel spectrogram that has a transform of its own."""
     return Measurement(
-        log_mel.sample_rate, log_mel.n_fft, log_mel.hop_length, filterbanks=(mel_bands(log_mel),)
+        log_mel.sample_rate,
+        log_mel.n_fft,
+        log_mel.hop_length,
+        filterbanks=(mel_bands(log_mel),),
+        bandwidth=bandwidth_bins(log_mel.n_fft, log_mel.noise_floor_db),
     )
 
 
@@ -204,8 +228,8 @@ def log_mel_from_series(series: FrameSeries, log_mel: LogMelParameters) -> NDArr
 def shares_spectrum(parameters: FeatureParameters, log_mel: LogMelParameters) -> bool:
     """Whether features and log-mel spectrogram come from the same transform by the kernels."""
     p, m = parameters, log_mel
-    shared = (p.sample_rate, p.n_fft, p.hop_length)
-    requested = (m.sample_rate, m.n_fft, m.hop_length)
+    shared = (p.sample_rate, p.n_fft, p.hop_length, p.noise_floor_db)
+    requested = (m.sample_rate, m.n_fft, m.hop_length, m.noise_floor_db)
     return shared == requested and m.shares_transform
 
 
@@ -231,4 +255,5 @@ def plan_measurement(parameters: FeatureParameters, with_log_mel: bool) -> Measu
         roll_percent=p.roll_percent,
         peak_stride=p.chroma_stride if "tonal" in families else 0,
         flatness="spectral.flatness" in groups,
+        bandwidth=bandwidth_bins(p.n_fft, p.noise_floor_db),
     )

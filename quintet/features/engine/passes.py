@@ -8,7 +8,7 @@ arrays of shape `(series, frames)`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from quintet.audio.mel import AMIN, power_to_db
 from quintet.audio.spectrum import hann
-from quintet.features.descriptors import spectral, tonal
+from quintet.features.descriptors import spectral, temporal, tonal
 from quintet.features.engine import native
 from quintet.features.engine.kernels.arguments import (
     CENTROID,
@@ -121,15 +121,16 @@ class FrameSeries:
         both = self.rows[FIRST_CONTRAST : FIRST_CONTRAST + 2 * n, : self.frames]
         return both[:n], both[n:]
 
-    def contrast(self, totals: ClipTotals) -> Floats:
+    def contrast(self, totals: ClipTotals | None) -> Floats:
         """`spectral.spectral_contrast` of these frames.
 
         Args:
-            totals: of the clip that the frames belong to.
+            totals: of the clip that the frames belong to. None sets no limit to levels below the loudest.
         """
         peaks, valleys = (power_to_db(extremes) for extremes in self.extremes)
-        np.maximum(peaks, least_db(totals.peak), out=peaks)
-        np.maximum(valleys, least_db(totals.valley), out=valleys)
+        if totals is not None:
+            np.maximum(peaks, least_db(totals.peak), out=peaks)
+            np.maximum(valleys, least_db(totals.valley), out=valleys)
         return peaks - valleys
 
     def power(self, bank: MelBands) -> NDArray[np.float32]:
@@ -158,17 +159,19 @@ class FrameSeries:
         native.decibels_single(values, floor, single)
         return single.reshape(power.shape)
 
-    def floor_decibels(self, bank: MelBands, totals: ClipTotals) -> Floats:
+    def floor_decibels(self, bank: MelBands, totals: ClipTotals | None) -> Floats:
         """Bands of a filterbank in dB re 1, at most 80 dB below the loudest value of the clip.
 
         Args:
             bank: the filterbank.
-            totals: of the clip that the frames belong to.
+            totals: of the clip that the frames belong to. None sets no limit.
         """
-        decibels = self.decibels(bank, floor=AMIN)
+        decibels = np.asarray(self.decibels(bank, floor=AMIN), dtype=np.float64)
+        if totals is None:
+            return decibels
         loudest = totals.banks[self.measurement.filterbanks.index(bank)]
         np.maximum(decibels, least_db(loudest), out=decibels)
-        return np.asarray(decibels, dtype=np.float64)
+        return decibels
 
 
 def least_db(loudest: float) -> float:
@@ -176,8 +179,16 @@ def least_db(loudest: float) -> float:
     return float(power_to_db(np.array([loudest]))[0]) - spectral.TOP_DB
 
 
-def combine_stretches(parts: Iterable[FrameSeries]) -> ClipTotals:
-    """Totals of a clip from its measured stretches, in their order."""
+def combine_stretches(
+    parts: Iterable[FrameSeries],
+    tuning_of: Callable[[Floats, Floats], float] = tonal.tuning_from_peaks,
+) -> ClipTotals:
+    """Totals of a clip from its measured stretches, in their order.
+
+    Args:
+        parts: the stretches.
+        tuning_of: estimator of the tuning from frequencies and strengths of peaks.
+    """
     banks = np.zeros(0)
     peak = valley = 0.0
     frequencies: list[Floats] = []
@@ -195,14 +206,20 @@ def combine_stretches(parts: Iterable[FrameSeries]) -> ClipTotals:
             heights.append(part.peaks[1])
     tuning = 0.0
     if frequencies:
-        tuning = tonal.tuning_from_peaks(np.concatenate(frequencies), np.concatenate(heights))
+        tuning = tuning_of(np.concatenate(frequencies), np.concatenate(heights))
     return ClipTotals(tuple(banks.tolist()), peak, valley, tuning)
 
 
-def measure(stretch: Stretch, measurement: Measurement) -> FrameSeries:
-    """First pass over the frames of a stretch."""
+def measure(stretch: Stretch, measurement: Measurement, *, noise: float = 0.0) -> FrameSeries:
+    """First pass over the frames of a stretch.
+
+    Args:
+        stretch: the frames.
+        measurement: what to measure.
+        noise: power of the noise floor in each bin. The peaks are without it.
+    """
     m, frames = measurement, stretch.frames
-    request = kernel_request(m)
+    request = kernel_request(m)._replace(noise=noise)
     groups = _groups(frames)
     peaks_in_frame = 1 + int(request.peaks[1] - request.peaks[0]) // 2  # of two neighbouring bins one at most
     room = frames * peaks_in_frame
@@ -226,14 +243,23 @@ def measure(stretch: Stretch, measurement: Measurement) -> FrameSeries:
     )
 
 
-def chroma(stretch: Stretch, *, n_fft: int, hop_length: int, tuning: float) -> Floats:
+def chroma(
+    stretch: Stretch,
+    *,
+    n_fft: int,
+    hop_length: int,
+    tuning: float,
+    bandwidth: int | None = None,
+    noise: float = 0.0,
+) -> Floats:
     """Second pass over the frames of a stretch: `tonal.chroma`, shape `(12, frames)`."""
+    bins = n_fft // 2 + 1 if bandwidth is None else bandwidth
     groups = _groups(stretch.frames)
     weights = chroma_weights(sample_rate=stretch.sample_rate, n_fft=n_fft, tuning=tuning)
     result = lane_rows(12 * groups)
     work = workspace(n_fft, hop_length)
     for begin, source in _sources(stretch, n_fft, hop_length):
-        native.chroma(source, begin, weights, work, result)
+        native.chroma(source, begin, weights, bins, noise, work, result)
     return result.reshape(12, groups * LANES)[:, : stretch.frames]
 
 
@@ -286,7 +312,9 @@ def mfcc(mel_db: Floats, n_mfcc: int) -> Floats:
     return result.reshape(n_mfcc, frames)
 
 
-def waveform_frames(stretch: Stretch, *, frame_length: int, hop_length: int) -> tuple[Floats, Floats]:
+def waveform_frames(
+    stretch: Stretch, *, frame_length: int, hop_length: int, zero: float = temporal.ZERO
+) -> tuple[Floats, Floats]:
     """`temporal.zero_crossing_rate` and `temporal.rms`."""
     frames = stretch.frames
     crossings = np.empty(frames)
@@ -294,7 +322,7 @@ def waveform_frames(stretch: Stretch, *, frame_length: int, hop_length: int) -> 
     n_chunks = frames + frame_length // hop_length
     chunks = np.empty((n_chunks, 4))
     native.waveform_frames(
-        stretch.samples, stretch.first, frame_length, crossings, energy, hop_length, chunks
+        stretch.samples, stretch.first, frame_length, crossings, energy, hop_length, zero, chunks
     )
     return crossings / frame_length, np.sqrt(energy / frame_length)
 

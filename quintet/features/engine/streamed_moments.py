@@ -154,6 +154,7 @@ class SampleTotals:
     def __init__(self, medians: Sequence[bool]) -> None:
         self.count = 0
         self.sums = np.zeros(2)
+        self.squares = 0.0
         self.powers = np.zeros(6)
         self.low = np.inf
         self.high = -np.inf
@@ -169,6 +170,9 @@ class SampleTotals:
         self.count += len(samples)
         total, total_of_absolute, low, high = native.sums(samples)
         self.sums += total, total_of_absolute
+        powers = np.empty(6)
+        native.power_sums(samples, 0.0, 0.0, powers)
+        self.squares += powers[0]
         self.low = min(self.low, low)
         self.high = max(self.high, high)
         least = float(np.abs(samples).min())
@@ -176,6 +180,12 @@ class SampleTotals:
         for median in self.medians:
             if median:
                 median.add_first(samples)
+
+    @property
+    def variance(self) -> float:
+        """Variance of the samples, after the first sweep."""
+        mean = self.sums[0] / self.count
+        return max(0.0, float(self.squares / self.count - mean**2))
 
     def add_second(self, samples: NDArray[np.float32]) -> None:
         """Add a block in the second sweep."""

@@ -1,8 +1,9 @@
 """Description of long recordings, stretch by stretch: in little memory, with the numbers of the whole
 recording at once.
 
-A recording is read twice. The first sweep computes what needs all of it: the loudest values (the floor lies
-80 dB below them), the tuning, the means of the samples. With these values, the second sweep computes the
+A recording is read twice. The first sweep computes what needs all of it: the level, to which the noise floor
+is relative (without a noise floor the loudest values, below which 80 dB are looked at), the tuning, the means
+of the samples. With these values, the second sweep computes the
 series, some hundred frames at a time, by the same kernels as for a whole clip, so that every frame has the
 same numbers to the last bit. Only the series are kept. The statistics are computed for one series after the
 other.
@@ -12,6 +13,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +28,7 @@ from quintet.features.analysis import WHOLE, Analysis
 from quintet.features.columns import select_groups
 from quintet.features.describe import Description, describe_analysis
 from quintet.features.descriptors import cepstral, modulation, rhythm, tonal
+from quintet.features.descriptors.noise_floor import bandwidth_bins
 from quintet.features.engine import passes
 from quintet.features.engine.analysis import (
     CompiledAnalysis,
@@ -127,15 +130,23 @@ class StretchAnalysis(CompiledAnalysis):
         stretch: the frames.
         parameters: settings of the features.
         totals: of the whole recording.
+        variance: of all its samples.
         with_log_mel: whether the first pass computes the bands of the log-mel spectrogram too.
     """
 
     def __init__(
-        self, stretch: Stretch, parameters: FeatureParameters, totals: ClipTotals, *, with_log_mel: bool
+        self,
+        stretch: Stretch,
+        parameters: FeatureParameters,
+        totals: ClipTotals,
+        *,
+        variance: float,
+        with_log_mel: bool,
     ) -> None:
         self.stretch = stretch
         self.parameters = parameters
         self.totals = totals
+        self.variance = variance
         self.measurement = plan_measurement(parameters, with_log_mel)
 
 
@@ -188,6 +199,7 @@ class StreamedAnalysis(Analysis):
         self.with_log_mel = with_log_mel and shares_spectrum(parameters, settings)
         self.sample_totals = SampleTotals(_needs_median(parameters))
         self.totals = self._first_sweep(name)
+        self.variance = self.sample_totals.variance
         self.frames = 1 + self.sample_totals.count // parameters.hop_length
         self.buffers = {series: SeriesBuffer(self.frames) for series in _series_to_keep(parameters)}
         shape = (self.frames, settings.n_mels) if self.with_log_mel else (0, 0)
@@ -214,9 +226,12 @@ class StreamedAnalysis(Analysis):
     def _first_sweep(self, name: str) -> ClipTotals:
         """Compute the totals of frames and samples. Check that there is a sound of at least one frame."""
         measurement = plan_measurement(self.parameters, False)
+        if self.parameters.noise_floor_db is not None:  # of the frames, only the tuning is needed
+            measurement = replace(measurement, filterbanks=(), contrast=None, flatness=False)
         samples = self.sample_totals
         parts = self._stretches(samples.add_first)
-        totals = passes.combine_stretches(passes.measure(part, measurement) for part in parts)
+        measured = (passes.measure(part, measurement) for part in parts)
+        totals = passes.combine_stretches(measured, self.tuning_of)
         has_sound = samples.low < 0 or samples.high > 0
         require_sound_in_blocks(0, samples.count, sound=has_sound, name=name)
         n_fft = self.parameters.n_fft
@@ -229,7 +244,13 @@ class StreamedAnalysis(Analysis):
         frame = 0
         last_mel_db = np.zeros((self.parameters.n_mels, 0))
         for stretch in self._stretches(self.sample_totals.add_second):
-            part = StretchAnalysis(stretch, self.parameters, self.totals, with_log_mel=self.with_log_mel)
+            part = StretchAnalysis(
+                stretch,
+                self.parameters,
+                self.totals,
+                variance=self.variance,
+                with_log_mel=self.with_log_mel,
+            )
             for name, buffer in self.buffers.items():
                 if name == "rises":
                     mel_db = np.concatenate([last_mel_db, part.mel_db], axis=1)
@@ -274,7 +295,7 @@ class StreamedAnalysis(Analysis):
 
     @property
     def bands_db(self) -> Floats:
-        """Wide mel bands for modulation and covariance, dB, at most 80 dB below the loudest value."""
+        """Wide mel bands for modulation and covariance, dB."""
         return self.buffers["bands"].rows
 
     def fluctuations(self) -> Floats:
@@ -297,13 +318,14 @@ class StreamedAnalysis(Analysis):
         blocks: Blocks = resample_blocks(
             self.recording.blocks(), orig_sr=source_rate, target_sr=settings.sample_rate
         )
+        noise = self.log_mel_noise(settings)
         if not settings.shares_transform:
-            return _log_mel_by_definition(blocks, settings)
+            return _log_mel_by_definition(blocks, settings, noise)
         at_once = LANES * max(1, STRETCH // (LANES * settings.hop_length))
         measurement = log_mel_measurement(settings)
         parts = []
         for stretch in _log_mel_stretches(blocks, settings, at_once):
-            part = log_mel_from_series(passes.measure(stretch, measurement), settings)
+            part = log_mel_from_series(passes.measure(stretch, measurement, noise=noise), settings)
             parts.append(part.T.astype(np.float16))
         return np.concatenate(parts).T
 
@@ -334,7 +356,7 @@ def _log_mel_stretches(blocks: Blocks, settings: LogMelParameters, at_once: int)
     )
 
 
-def _log_mel_by_definition(blocks: Blocks, settings: LogMelParameters) -> NDArray[np.float16]:
+def _log_mel_by_definition(blocks: Blocks, settings: LogMelParameters, noise: float) -> NDArray[np.float16]:
     """Log-mel spectrogram of blocks by the definitions, for settings that the kernels lack."""
     if settings.pre_emphasis:
         blocks = _preemphasise(blocks, settings.pre_emphasis)
@@ -346,6 +368,7 @@ def _log_mel_by_definition(blocks: Blocks, settings: LogMelParameters) -> NDArra
             stretch.samples, stretch.first, stretch.frames, n_fft=settings.n_fft, hop_length=hop_length
         )
         transform = spectrum_from_frames(frames, sample_rate=rate, hop_length=hop_length)
+        transform = transform.below(bandwidth_bins(settings.n_fft, settings.noise_floor_db)).with_noise(noise)
         power = mel_power(transform, n_mels=settings.n_mels, fmin=settings.fmin, fmax=settings.fmax)
         part = compress_mel_power(power, compression=settings.compression, floor_db=settings.floor_db)
         parts.append(part.T.astype(np.float16))

@@ -45,6 +45,7 @@ class Measurement:
         roll_percent: as in `spectral.spectral_rolloff`.
         peak_stride: distance of the frames in which spectral peaks are searched. 0 searches none.
         flatness: whether to measure the flatness.
+        bandwidth: number of bins that are looked at; those above count as silent. None is all.
     """
 
     sample_rate: int
@@ -55,6 +56,7 @@ class Measurement:
     roll_percent: float = 0.85
     peak_stride: int = 0
     flatness: bool = True
+    bandwidth: int | None = None
 
     @property
     def bins(self) -> int:
@@ -96,6 +98,8 @@ def kernel_request(measurement: Measurement) -> Request:
         rolloff=m.roll_percent,
         peaks=_peak_search(m),
         flatness=m.flatness,
+        bandwidth=m.bins if m.bandwidth is None else m.bandwidth,
+        noise=0.0,
     )
 
 

@@ -24,6 +24,7 @@ from quintet.features.parameters import FeatureParameters, LogMelParameters
 
 RATE = 44100
 FULL, PAPER = FeatureParameters(), FeatureParameters(feature_set="bahuleyan2018")
+FLOORED = FeatureParameters(noise_floor_db=-18)
 
 
 def music(seconds: float, seed: int = 0) -> np.ndarray:
@@ -66,7 +67,7 @@ def assert_same(path: Path, parameters: FeatureParameters) -> None:
         ), column
 
 
-@pytest.mark.parametrize("parameters", [FULL, PAPER], ids=["full", "paper"])
+@pytest.mark.parametrize("parameters", [FULL, FLOORED, PAPER], ids=["full", "floored", "paper"])
 def test_a_streamed_row_equals_the_row_of_the_whole_clip(tmp_path, small, parameters):
     assert_same(written(tmp_path, music(7.0)), parameters)
 
@@ -107,7 +108,7 @@ def test_any_format(tmp_path, monkeypatch, name):
         {"pre_emphasis": 0.97},
         {"compression": "log", "sample_rate": 16000, "n_fft": 512, "hop_length": 200},
         {"compression": "power"},
-        {"pre_emphasis": 0.5},
+        {"pre_emphasis": 0.5, "noise_floor_db": -18.0},
     ],
 )
 def test_a_streamed_spectrogram_by_the_definitions(tmp_path, small, settings):

@@ -65,6 +65,8 @@ class Request(NamedTuple):
         peaks: shape `(3,)`: first bin and last bin + 1 of the search for peaks, and the distance of the
             frames.
         flatness: whether to measure it.
+        bandwidth: number of bins that are looked at; those above count as silent.
+        noise: power of the noise floor, which is added in every bin.
     """
 
     bands: Bands
@@ -72,6 +74,8 @@ class Request(NamedTuple):
     rolloff: float
     peaks: NDArray[np.int64]
     flatness: bool
+    bandwidth: int
+    noise: float
 
 
 class Workspace(NamedTuple):

@@ -83,6 +83,13 @@ def _power(source: Source, group: int, work: Workspace) -> None:
 
 
 @inline
+def _silence(power: Doubles, bandwidth: int) -> None:
+    """Set the power of all bins from `bandwidth` on to zero."""
+    for k in range(bandwidth, power.shape[0]):
+        store(power, k, splat(0.0))
+
+
+@inline
 def _power_of_samples(
     samples: Singles, first_sample: int, hop: int, plan: FourierPlan, work: Workspace
 ) -> None:
@@ -130,44 +137,56 @@ def measure(
     groups = (frames + LANES - 1) // LANES
     for i in range(source.groups):
         _power(source, i, work)
+        _silence(work.power, request.bandwidth)
         group = begin + i
-        loudest = _moments(work, request.rolloff, output.series, groups, group)
+        loudest = _moments(work, request, output.series, groups, group)
         if request.flatness:
-            _flatness(work.power, output.series, groups, group)
+            _flatness(work.power, request.noise, output.series, groups, group)
         _contrast(work, request.contrast, output.series, groups, group)
         _filter(work.single, request.bands, output.bands, groups, group)
         _peaks(work.power, loudest, request.peaks, LANES * group, frames, output)
 
 
 @kernel
-def chroma(source: Source, begin: int, weights: Singles, work: Workspace, result: Doubles) -> None:
+def chroma(
+    source: Source,
+    begin: int,
+    weights: Singles,
+    bandwidth: int,
+    noise: float,
+    work: Workspace,
+    result: Doubles,
+) -> None:
     """Second pass: chroma of every frame, divided by its largest value.
 
     Args:
         source: the frames.
         begin: group of eight of the stretch in which `source` begins.
         weights: shape `(bins, pitch classes)`.
+        bandwidth: number of bins that are looked at; those above count as silent.
+        noise: power of the noise floor, which is added in every bin.
         work: memory for eight frames.
         result: shape `(pitch classes * groups, 8)`.
     """
     for i in range(source.groups):
         _power(source, i, work)
-        _chroma(work, weights, result, result.shape[0] // CLASSES, begin + i)
+        _silence(work.power, bandwidth)
+        _chroma(work, weights, noise, result, result.shape[0] // CLASSES, begin + i)
 
 
 # --- what is measured -------------------------------------------------------------------------------------
 
 
 @inline
-def _moments(work: Workspace, share: float, result: Doubles, groups: int, group: int) -> Vector:
+def _moments(work: Workspace, request: Request, result: Doubles, groups: int, group: int) -> Vector:
     """Compute magnitude, centroid, central absolute moments of order 2, 3, 4, and roll-off, in bins.
 
-    A silent frame gives zeros. Returns the largest power.
+    A silent frame gives zeros. Returns the largest power, without the noise floor.
     """
-    total, weighted, loudest = _magnitude_sums(work)
+    total, weighted, loudest = _magnitude_sums(work, request.noise)
     scale = select(total > 0.0, 1.0 / total, splat(0.0))
     centroid = weighted * scale
-    threshold = total * share
+    threshold = total * request.rolloff
     moment2, moment3, moment4, below = _central_sums(work.magnitude, centroid, threshold)
     store(result, CENTROID * groups + group, centroid)
     store(result, MOMENT2 * groups + group, moment2 * scale)
@@ -178,8 +197,11 @@ def _moments(work: Workspace, share: float, result: Doubles, groups: int, group:
 
 
 @inline
-def _magnitude_sums(work: Workspace) -> tuple[Vector, Vector, Vector]:
-    """Sum of the magnitude, sum of magnitude times bin, largest power. Fills `single` and `magnitude`."""
+def _magnitude_sums(work: Workspace, noise: float) -> tuple[Vector, Vector, Vector]:
+    """Sum of the magnitude, sum of magnitude times bin, largest power. Fills `single` and `magnitude`.
+
+    The noise floor is in all but the largest power.
+    """
     bins = work.power.shape[0]
     total, weighted, loudest = splat(0.0), splat(0.0), splat(0.0)
     for begin in range(0, bins, RUN):
@@ -187,7 +209,7 @@ def _magnitude_sums(work: Workspace) -> tuple[Vector, Vector, Vector]:
         for k in range(begin, min(begin + RUN, bins)):
             power = load(work.power, k)
             loudest = maximum(loudest, power)
-            single = narrow(power)
+            single = narrow(power + noise)
             value = sqrt(single)
             store(work.single, k, single)
             store(work.magnitude, k, value)
@@ -234,14 +256,14 @@ def _central_sums(
 
 
 @inline
-def _flatness(power: Doubles, result: Doubles, groups: int, group: int) -> None:
+def _flatness(power: Doubles, noise: float, result: Doubles, groups: int, group: int) -> None:
     """Compute the logarithm of (geometric mean / arithmetic mean) of the power, which is at least `AMIN`."""
     bins = power.shape[0]
     logs, total = splat(0.0), splat(0.0)
     for begin in range(0, bins, PRODUCT):
         product = splat(1.0)
         for k in range(begin, min(begin + PRODUCT, bins)):
-            value = maximum(load(power, k), splat(AMIN))
+            value = maximum(load(power, k) + noise, splat(AMIN))
             product *= value
             total += value
         logs += log(product)
@@ -311,7 +333,9 @@ def _peaks(
 
 
 @inline
-def _chroma(work: Workspace, weights: Singles, chroma: Doubles, groups: int, group: int) -> None:
+def _chroma(
+    work: Workspace, weights: Singles, noise: float, chroma: Doubles, groups: int, group: int
+) -> None:
     """Compute the chroma of eight frames from their power."""
     bins = weights.shape[0]
     rows = chroma.shape[0]
@@ -320,7 +344,7 @@ def _chroma(work: Workspace, weights: Singles, chroma: Doubles, groups: int, gro
     for begin in range(0, bins, LONG_RUN):
         end = min(begin + LONG_RUN, bins)
         for k in range(begin, end):
-            store(work.single, k, narrow(load(work.power, k)))
+            store(work.single, k, narrow(load(work.power, k) + noise))
         for column in range(0, CLASSES, 4):
             sums = four_sums(work.single, 0, 1, weights, begin, end, column, NONE)
             for j in range(4):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from quintet.features.descriptors.temporal import ZERO
 from quintet.features.engine.kernel_cache import inline, kernel
 from quintet.features.engine.kernels.lanes import LANES, Doubles, Integers, Singles
 from quintet.features.engine.kernels.simd import (
@@ -35,6 +34,7 @@ def waveform_frames(
     crossings: Doubles,
     energy: Doubles,
     hop: int,
+    zero: float,
     chunks: Doubles,
 ) -> None:
     """Changes of sign and sum of squares in every frame. Frame `i` begins at `first + i * hop`.
@@ -48,15 +48,17 @@ def waveform_frames(
         crossings: result, shape `(frames,)`: changes of sign.
         energy: result, shape `(frames,)`: sums of squares.
         hop: samples between frames.
+        zero: samples this close to zero count as positive.
         chunks: memory for the chunks, shape `(frames + frame_length // hop, 4)`.
     """
     frames = len(energy)
+    least = np.float32(-zero)
     whole, rest = frame_length // hop, frame_length % hop
     for i in range(frames + whole):
         begin = first + i * hop
         middle = begin + rest
-        chunks[i, 0], chunks[i, 1] = _chunk(samples, begin, middle)
-        chunks[i, 2], chunks[i, 3] = _chunk(samples, middle, begin + hop)
+        chunks[i, 0], chunks[i, 1] = _chunk(samples, begin, middle, least)
+        chunks[i, 2], chunks[i, 3] = _chunk(samples, middle, begin + hop, least)
     for i in range(frames):
         last = i + whole
         changes = chunks[last, 0]
@@ -66,15 +68,14 @@ def waveform_frames(
             total += chunks[j, 1] + chunks[j, 3]
         begin = first + i * hop
         # the change from the sample before the frame to its first sample is not in the frame
-        changes_at_first, _ = _chunk(samples, begin, begin + 1)
+        changes_at_first, _ = _chunk(samples, begin, begin + 1, least)
         crossings[i] = changes - changes_at_first
         energy[i] = total
 
 
 @inline
-def _chunk(samples: Singles, first: int, last: int) -> tuple[float, float]:
+def _chunk(samples: Singles, first: int, last: int, zero: np.float32) -> tuple[float, float]:
     """Changes of sign and sum of squares of the samples `first` to `last - 1`. Zeros lie beyond the clip."""
-    zero = np.float32(-ZERO)
     begin = max(first, 1)  # nothing comes before sample 0: no change of sign
     end = min(last, len(samples))
     whole = begin + max(end - begin, 0) // LANES * LANES
