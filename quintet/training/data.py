@@ -396,7 +396,7 @@ def regroup(table: FeatureTable, groups: str | Path) -> FeatureTable:
     if absent:
         raise AlignmentError(
             f"Every usable clip must have a group. {groups} has none for {len(absent)}, "
-            f"for example {absent[0]}: audit this table again."
+            f"for example {absent[0]!r}: audit this table again."
         )
     names = new_groups.map(group_name, na_action="ignore").fillna(table.frame["group"].astype(str))
     frame = table.frame.assign(group=names)
@@ -422,7 +422,7 @@ def _read_groups(file: str | Path) -> pd.DataFrame:
     if several:
         raise AlignmentError(
             f"A clip must have one group. {file} gives two or more to {len(several)}, "
-            f"for example {several[0]}: keep one."
+            f"for example {several[0]!r}: keep one."
         )
     return listed
 
