@@ -101,7 +101,7 @@ def validation_message(kind: type[BaseModel], error: ValidationError) -> str:
         ...     Options.model_validate({"fodls": 3, "folds": "many"})
         ... except ValidationError as error:
         ...     print(validation_message(Options, error).partition(";")[2])
-         unknown key 'fodls' (did you mean 'folds'?)
+         unknown key 'fodls' (did you mean 'folds'?).
     """
     faults = [_fault(kind, fault).removesuffix(".") for fault in error.errors()[:MOST_FAULTS]]
     n_more = error.error_count() - len(faults)

@@ -34,8 +34,8 @@ def imports(tree: ast.AST) -> list[str]:
 HOMES = {  # a library, and the only places that may import it
     "keras": ("classifiers/networks/",),
     "tensorflow": ("classifiers/networks/", "embeddings/checkpoints.py"),
-    "onnx": ("embeddings/",),
-    "onnxruntime": ("embeddings/network.py",),
+    "onnx": ("embeddings/", "export/"),
+    "onnxruntime": ("embeddings/network.py", "export/bundle.py"),
     "matplotlib": ("reports/",),
     "shap": ("explanation/",),
     "soxr": ("audio/resample.py",),

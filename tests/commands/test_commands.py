@@ -136,7 +136,7 @@ def test_a_clip_in_two_groups_is_refused(table: FeatureTable, tmp_path: Path) ->
     assert set(regroup(table, tmp_path / "same.csv").meta["group"]) == {"queen"}
     two = pd.DataFrame({"id": [*ids, ids[0]], "group": ["queen"] * len(ids) + ["kinks"]})
     two.to_csv(tmp_path / "two.csv", index=False)
-    with pytest.raises(AlignmentError, match=r"two\.csv .* 1, for example c0"):
+    with pytest.raises(AlignmentError, match=r"two\.csv .* 1, for example 'c0'"):
         regroup(table, tmp_path / "two.csv")
 
 

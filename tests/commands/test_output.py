@@ -185,7 +185,7 @@ def no_work(monkeypatch: pytest.MonkeyPatch) -> None:
     The modules are imported first, because a module that is imported later would keep the failing functions.
     """
     for module in (
-        *("audit.run", "pipeline.explain_track", "pipeline.recipe_search", "pipeline.runner"),
+        *("auditing.run", "pipeline.explain_track", "pipeline.recipe_search", "pipeline.runner"),
         "datasets.builtin.audioset_download",
     ):
         importlib.import_module(f"quintet.{module}")

@@ -225,7 +225,7 @@ class TestTable:
         assert frame["problem"].isna().tolist() == [True, False]
 
     def test_missing_column_names_the_nearest(self, music):
-        with pytest.raises(DatasetError, match=r"column 'label'.*path, lable.*Did you mean 'lable'"):
+        with pytest.raises(DatasetError, match=r"column 'label'.*'path', 'lable'.*Did you mean 'lable'"):
             load_source(write(music, "path,lable\nrock/queen_1.wav,rock\n"))
 
     def test_wrong_separator_is_recognised(self, music):
