@@ -1,14 +1,15 @@
 """CPU time of isolation: worker processes that may die, over the same work in one process. See README.md.
 
-python -m benchmarks.isolation [--part extract] [--rounds 7] [--clips 10000] [--source FOLDER]
+python -m benchmarks.isolation [--part extract] [--rounds 7] [--clips 10000] [--source FOLDER] [--core N]
 
 *One clip*: `quintet predict MODEL CLIP` as a command, with and without worker processes, in turn. *Many*:
 `extract` of many short clips with one worker process and in the process itself (`n_jobs=0`), in turn. CPU
 time (user and system) is that of all processes of a run. Both kinds of a round follow one another, the other
 one first in every second round, and are compared with each other. Where other work comes and goes, CPU time
 does too (half as much again for the same work): `--together` runs both kinds of a round at the same time.
-Printed are the median of the ratios of the rounds, their quartiles, and their smallest and largest. Linux
-only.
+The cores of a shared machine may differ by more than what is measured here (the same work took .06 s and
+.12 s): `--core N` keeps all processes of all runs on one. Printed are the median of the ratios of the rounds,
+their quartiles, and their smallest and largest. Linux only.
 """
 
 from __future__ import annotations
@@ -96,7 +97,10 @@ def main() -> None:
     parser.add_argument("--clips", type=int, default=10000, help="clips of 3 s for `extract`")
     parser.add_argument("--source", type=Path, default=REAL_MUSIC, help="folder of recordings")
     parser.add_argument("--together", action="store_true", help="both kinds of a round at the same time")
+    parser.add_argument("--core", type=int, help="keep all processes on this core")
     options = parser.parse_args()
+    if options.core is not None:
+        os.sched_setaffinity(0, {options.core})
     _adopt_orphans()
     measures = {
         "predict": partial(measure_predict, together=options.together),

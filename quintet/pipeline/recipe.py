@@ -19,6 +19,9 @@ from quintet.files.untrusted.strict_toml import TOML_ERRORS, read_toml
 from quintet.settings import Stage, TomlTable, merge_settings, parse_settings
 from quintet.training.settings import TrainSettings
 
+MOST_SEGMENT_S = 86_400.0
+"""Longest segment, seconds: a day."""
+
 SCORES = tuple(dict.fromkeys((*SINGLE_LABEL, *MULTI_LABEL)))
 
 
@@ -74,9 +77,9 @@ class SegmentSettings(Stage):
         pooling: how the predictions of a clip's segments are joined.
     """
 
-    length_s: float = Field(gt=0)
-    hop_s: float | None = Field(default=None, gt=0)
-    skip_s: float = Field(default=0.0, ge=0)
+    length_s: float = Field(gt=0, le=MOST_SEGMENT_S)
+    hop_s: float | None = Field(default=None, gt=0, le=MOST_SEGMENT_S)
+    skip_s: float = Field(default=0.0, ge=0, le=MOST_SEGMENT_S)
     pooling: Literal["average", "vote", "knn"] = "average"
 
     def frames(self, log_mel: LogMelParameters) -> dict[str, int | str]:

@@ -87,6 +87,7 @@ VGG16 = SVM.replace("svm", "vgg16_transfer") + "[train.settings.vgg16_transfer]\
             'name = "a"\n[data]\nsource = "demo"\n[train.settings.lstm]\nx = 1\n',
             r"Settings must be for members that take part",
         ),
+        (NETWORK + "[segments]\nlength_s = inf\n", r"'segments\.length_s' must be less than"),
         ('name = "a"\n', r"'data' is missing"),
         ("name = ", r"A recipe must be TOML"),
         ('name = "a"\n[data]\nsource = "demo"\n[train]\nmembers = ["crrn"]\n', r"Did you mean 'crnn'"),
