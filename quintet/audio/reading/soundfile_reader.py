@@ -25,6 +25,7 @@ from quintet.audio.reading.formats.headers import (
     repair_header,
     stated_frames,
 )
+from quintet.audio.reading.formats.joined import ANOTHER_FOLLOWS, holds_another
 from quintet.audio.reading.formats.ogg import ogg_frames, ogg_is_complete
 from quintet.audio.reading.mpeg import (
     ENCODER_DELAY,
@@ -172,14 +173,10 @@ def _length_in_frames(source: Path) -> tuple[int, int] | None:
         rate = require_rate(decoder.samplerate, source)
         n_frames = decoder.frames
         is_held = file.held is None or n_frames <= file.held
-        if (
-            not is_held
-            or not 0 < n_frames < MANY_FRAMES
-            or (decoder.format, decoder.subtype) in INEXACT_SEEKS
-        ):
+        if not is_held or not _can_seek(file, n_frames - 1):
             return None
         try:
-            decoder.seek(max(0, n_frames - 1))
+            decoder.seek(n_frames - 1)
             has_last = len(decoder.read(1)) == 1
         except soundfile.LibsndfileError:
             return None
@@ -269,7 +266,11 @@ def _read_window(
             next_start = _find_next_stream(source, file)
             if next_start is None:
                 break
-            decoder = _open_view(source, next_start, None, format)
+            try:
+                decoder = _open_view(source, next_start, None, format)
+            except soundfile.LibsndfileError:
+                damage = "a stream that cannot be read follows"
+                break
             if (decoder.samplerate, decoder.channels) != (rate, channels):
                 decoder.close()
                 damage = "a stream with another rate or other channels follows"
@@ -282,6 +283,8 @@ def _read_window(
     reached_end = last is None or position < last
     if format == "OGG" and reached_end and not ogg_is_complete(source):
         damage = damage or "the end mark is missing"
+    if stated is not None and reached_end and holds_another(source, format):
+        damage = damage or ANOTHER_FOLLOWS
     ending.update(
         close_window(
             window,
@@ -305,7 +308,7 @@ def _read_stream(
     position = -file.delay
     is_limited = False
     target = first - PREROLL_FRAMES.get(decoder.format, 0)
-    if _can_seek(decoder, target + file.delay):
+    if _can_seek(file, target + file.delay):
         boundary = _next_flac_stream(source, file)
         if boundary is not None:  # libFLAC looks for a frame's number, and both streams have it
             is_limited = True
@@ -344,10 +347,17 @@ def _read_stream(
         position += len(block)
 
 
-def _can_seek(decoder: soundfile.SoundFile, first: int) -> bool:
+def _can_seek(file: _OpenFile, first: int) -> bool:
     """Whether a seek to frame `first` gives the samples that reading from the start gives."""
+    decoder = file.decoder
     is_known = first < decoder.frames < MANY_FRAMES
-    return first > 0 and is_known and (decoder.format, decoder.subtype) not in INEXACT_SEEKS
+    is_exact = (decoder.format, decoder.subtype) not in INEXACT_SEEKS and not _is_part_of_flac(file)
+    return first > 0 and is_known and is_exact
+
+
+def _is_part_of_flac(file: _OpenFile) -> bool:
+    """Whether the first frame of a FLAC file has a later number: libFLAC seeks to positions in the whole."""
+    return file.decoder.format == "FLAC" and file.stated not in (None, file.decoder.frames)
 
 
 def _skip(decoder: soundfile.SoundFile, n_frames: int, memory: NDArray[np.generic]) -> None:

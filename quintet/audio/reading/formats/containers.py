@@ -16,6 +16,7 @@ from av import AudioStream
 from av.container import InputContainer
 
 from quintet.audio.reading.formats.headers import byte_share
+from quintet.audio.reading.formats.joined import ANOTHER_FOLLOWS, holds_another, mp4_atoms
 from quintet.audio.reading.formats.ogg import ogg_frames, ogg_is_complete
 
 EXACT_CONTAINERS = ("mov", "mp4", "m4a")
@@ -37,7 +38,6 @@ ASF_FILE_FACTS = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")
 """Identifier of the object of an ASF file (wma) that states its length."""
 ASF_HEAD_BYTES = 1 << 16
 """Bytes at the start of an ASF file in which that object is looked for."""
-MOST_ATOMS = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,7 @@ class Statement:
     Args:
         frames: frames of the sound; None if the file states none.
         share: share of the stated bytes of sound that it holds; None if it holds all, or states none.
-        damage: what shows that the file is cut short, although it states no length; else empty.
+        damage: what shows, besides lengths, that sound is missing; empty if nothing does.
     """
 
     frames: int | None = None
@@ -69,15 +69,16 @@ def read_statement(source: Path, container: InputContainer, stream: AudioStream,
         rate: Hz.
     """
     names = set(container.format.name.split(","))
+    damage = ANOTHER_FOLLOWS if any(holds_another(source, name) for name in names) else ""
     for name in names & BYTE_COUNTS.keys():
-        return Statement(share=byte_share(source, format=BYTE_COUNTS[name]))
+        return Statement(share=byte_share(source, format=BYTE_COUNTS[name]), damage=damage)
     for name in names & FRAME_COUNTS.keys():
         return Statement(_count_frames(source, *FRAME_COUNTS[name], n_channels=stream.channels))
     if "ogg" in names:
         damage = "" if ogg_is_complete(source) else "the end mark is missing"
         return Statement(ogg_frames(source, rate), damage=damage)
     seconds = _seconds_of_header(source, container, stream, names)
-    return Statement(None if seconds is None else round(seconds * rate))
+    return Statement(None if seconds is None else round(seconds * rate), damage=damage)
 
 
 def index_fault(source: Path) -> str:
@@ -88,19 +89,12 @@ def index_fault(source: Path) -> str:
     Args:
         source: the file.
     """
-    size, position = source.stat().st_size, 0
-    with source.open("rb") as file:
-        for _ in range(MOST_ATOMS):
-            file.seek(position)
-            head = file.read(16)
-            if len(head) < 8 or not head[4:8].isalpha() or head[4:8] == b"moov":
-                return ""
-            length = struct.unpack(">I", head[:4])[0]
-            if length == 1 and len(head) == 16:
-                length = struct.unpack(">Q", head[8:])[0]
-            position += max(8, int(length))
-            if position > size and head[4:8] == b"mdat":
-                return "it is cut short before its index (moov), without which nothing can be decoded"
+    size = source.stat().st_size
+    for name, end in mp4_atoms(source):
+        if name == b"mdat" and end > size:
+            return "it is cut short before its index (moov), without which nothing can be decoded"
+        if name == b"moov":
+            break
     return ""
 
 

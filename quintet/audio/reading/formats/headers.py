@@ -6,11 +6,14 @@ point where it breaks off. Each reader here reads a few bytes and returns how ma
 
 from __future__ import annotations
 
+import os
 import re
 import struct
 from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
+
+from quintet.audio.reading.formats.flac import flac_frames
 
 UNKNOWN_SIZES = (0, 0x7FFFFFFF, 0x7FFFF000, 0xFFFFFFFF)
 """Sizes that programs write into a header that they cannot complete at the end."""
@@ -22,8 +25,6 @@ EXTENSIBLE, IEEE_FLOAT = b"\xfe\xff", b"\x03\x00"
 """Format tags of WAV and W64 files."""
 SDS_HEADER_BYTES, SDS_BLOCK_BYTES, SDS_DATA_BYTES, SDS_BITS_AT = 21, 127, 120, 6
 """SDS: bytes of the header, of a block and of its samples (7 bits each); place of the bits of a sample."""
-FARTHEST = 1 << 60
-"""Largest position of a byte that is looked for."""
 VOC_SOUND = (1, 2, 9)
 """Types of the blocks of a VOC file that hold sound."""
 MAX_CHUNKS = 1000
@@ -197,7 +198,7 @@ def _find_w64_chunk(file: BinaryIO, wanted: bytes) -> tuple[int, int] | None:
 
 def _read_at(file: BinaryIO, position: int, n_bytes: int) -> bytes:
     """Bytes from a position that a header states, which may be one that no file has."""
-    if position > FARTHEST:
+    if position >= os.fstat(file.fileno()).st_size:
         return b""
     file.seek(position)
     return file.read(n_bytes)
@@ -288,15 +289,6 @@ def _count_aiff(file: BinaryIO) -> int | None:
     return struct.unpack(">hI", body)[1] if len(body) == 6 else None
 
 
-def _count_flac(file: BinaryIO) -> int | None:
-    """The total of samples in STREAMINFO, 36 bits; 0 is unknown."""
-    head = _read_at(file, 0, 26)
-    if head[:4] != b"fLaC" or len(head) < 26:
-        return None
-    total = int.from_bytes(head[18:26], "big") & (2**36 - 1)
-    return total or None
-
-
 def _count_nist(file: BinaryIO) -> int | None:
     """The field `sample_count` of a NIST (SPHERE) header, which is text."""
     field = re.search(rb"sample_count -i (\d+)", _read_at(file, 0, 1024))
@@ -354,7 +346,7 @@ _DATA: dict[str, Callable[[BinaryIO], _Data | None]] = {
 _FRAMES: dict[str, Callable[[BinaryIO], int | None]] = {
     "AIFF": _count_aiff,
     "CAF": _count_caf,
-    "FLAC": _count_flac,
+    "FLAC": flac_frames,
     "NIST": _count_nist,
     "AVR": _count_field(26, ">I"),
     "MAT4": _count_mat4,

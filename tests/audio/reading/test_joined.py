@@ -1,0 +1,98 @@
+"""Parts of recordings, and recordings that follow each other in one file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from quintet.audio.decode import load_clip
+from quintet.audio.reading.probe import probe_duration_s
+from quintet.errors import DecodeError
+from tests.fuzz.audio import WITH_AV, write_av
+
+RATE = 44100
+NOISE = np.random.default_rng(0).uniform(-0.3, 0.3, 6 * RATE)
+
+
+def copy_part(source: Path, target: Path, start_s: float, end_s: float) -> int:
+    """Copy packets as `ffmpeg -ss … -to … -c copy` does; the frame with which the part begins."""
+    av = pytest.importorskip("av")
+    begin = None
+    with av.open(str(source)) as whole, av.open(str(target), "w") as part:
+        stream = whole.streams.audio[0]
+        copied = part.add_stream_from_template(stream)
+        for packet in whole.demux(stream):
+            if packet.pts is not None and start_s <= packet.pts * packet.time_base < end_s:
+                begin = round(packet.pts * packet.time_base * RATE) if begin is None else begin
+                packet.stream = copied
+                part.mux(packet)
+    assert begin is not None
+    return begin
+
+
+@pytest.mark.parametrize(("start_s", "end_s"), [(2.0, 9.0), (2.0, 4.0), (0.0, 3.0)])
+def test_a_part_that_was_cut_out_of_a_flac_is_as_long_as_its_sound(
+    tmp_path: Path, start_s: float, end_s: float
+) -> None:
+    """Its header is that of the whole; libFLAC sought in it as in the whole, and gave other samples."""
+    soundfile.write(tmp_path / "a.flac", NOISE, RATE)
+    whole = load_clip(tmp_path / "a.flac", sample_rate=None).clip.samples
+    path = tmp_path / "part.flac"
+    begin = copy_part(tmp_path / "a.flac", path, start_s, end_s)
+    part = load_clip(path, sample_rate=None, strict=False)
+    sound = part.clip.samples
+    np.testing.assert_array_equal(sound, whole[begin : begin + len(sound)])
+    assert probe_duration_s(path) == part.duration_s
+    assert begin + len(sound) + round(part.missing_s * RATE) == len(whole)
+    assert bool(part.truncation) == (end_s < 6)  # as if it had been cut off: no frame says where it ends
+    for at in (0.5, 1.25, 1.75):
+        window = load_clip(path, sample_rate=None, start_s=at, end_s=at + 0.2).clip.samples
+        np.testing.assert_array_equal(window, sound[round(at * RATE) :][: len(window)])
+    with pytest.raises(DecodeError):
+        load_clip(path, sample_rate=None, start_s=4.0, end_s=4.5)
+
+
+BY_SOUNDFILE = {
+    "a.wav": ("WAV", "PCM_16"),
+    "a.float.wav": ("WAVEX", "FLOAT"),
+    "a.adpcm.wav": ("WAV", "IMA_ADPCM"),
+    "a.rf64": ("RF64", "PCM_16"),
+    "a.aiff": ("AIFF", "PCM_16"),
+    "a.au": ("AU", "PCM_16"),
+    "a.caf": ("CAF", "PCM_16"),
+    "a.svx": ("SVX", "PCM_16"),
+}
+BY_AV = ("m4a", "mov", "3gp", "wma", "flv", "tta")
+
+
+@pytest.mark.parametrize("name", [*BY_SOUNDFILE, *(f"a.{suffix}" for suffix in BY_AV)])
+def test_a_recording_behind_the_one_that_is_read_is_said(tmp_path: Path, name: str) -> None:
+    """Half of the sound was judged without a word."""
+    pytest.importorskip("av")
+    path, samples = tmp_path / name, NOISE[: 2 * RATE]
+    if name in BY_SOUNDFILE:
+        format, subtype = BY_SOUNDFILE[name]
+        soundfile.write(path, samples, RATE, format=format, subtype=subtype)
+    else:
+        container, codec = WITH_AV[name.removeprefix("a.")]
+        write_av(path, container, codec, samples[:, None], RATE)
+    alone = load_clip(path, sample_rate=None)
+    path.write_bytes(2 * path.read_bytes())
+    joined = load_clip(path, sample_rate=None, strict=False)
+    np.testing.assert_array_equal(joined.clip.samples, alone.clip.samples)
+    assert "another recording follows" in joined.truncation
+    assert load_clip(path, sample_rate=None, start_s=0.5, end_s=1.0).truncation == ""
+    with pytest.raises(DecodeError, match="another recording follows"):
+        load_clip(path, sample_rate=None)
+
+
+def test_what_begins_like_a_second_stream_and_is_none_costs_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "a.flac"
+    soundfile.write(path, NOISE, RATE)
+    path.write_bytes(path.read_bytes() + b"fLaC\0\0\0\x22" + bytes(100))
+    clip = load_clip(path, sample_rate=None, strict=False)
+    assert clip.duration_s == 6.0
+    assert "cannot be read" in clip.truncation
