@@ -120,6 +120,16 @@ def test_quiet_prints_results_and_errors_only(result: PredictionResult) -> None:
     assert [line.partition(":")[0] for line in printed.stderr.splitlines()] == ["✗ part.wav", "✗ bad.wav"]
 
 
+def test_no_table_is_printed_where_every_file_is_refused(
+    result: PredictionResult, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refused = replace(result, frame=result.frame[:0])
+    monkeypatch.setattr("quintet.inference.predict.predict_files", lambda *_, **__: refused)
+    printed = predict()
+    assert (printed.exit_code, printed.stdout) == (1, "")
+    assert "✗ bad.wav" in printed.stderr
+
+
 def test_names_for_a_spreadsheet_on_request(monkeypatch: pytest.MonkeyPatch) -> None:
     made = make_result(classes=("=1+1|x", "jazz"))
     monkeypatch.setattr("quintet.inference.predict.predict_files", lambda *_, **__: made)

@@ -360,7 +360,8 @@ def print_predictions(
         return
     table = _table(result, width=out.width if output is None else ENDLESS_WIDTH)
     if output is None:
-        out.print(table)
+        if table.rows:  # no heading without rows
+            out.print(table)
         return
     text = io.StringIO()
     StreamConsole(file=text, width=ENDLESS_WIDTH).print(table)
