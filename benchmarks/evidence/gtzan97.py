@@ -80,7 +80,7 @@ def predict_by_protocol(table: FeatureTable, data: Path) -> tuple[Corpus, dict[s
     return Corpus("gtzan97", table.features, y, groups, []), predictions
 
 
-def cell(estimate: Estimate | Difference, sign: str = "") -> str:
+def cell(estimate: Estimate, sign: str = "") -> str:
     """Text of a number with its interval."""
     return f"{estimate.value:{sign}.3f} [{estimate.low:{sign}.3f}, {estimate.high:{sign}.3f}]"
 

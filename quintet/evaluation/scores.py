@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import cast
+from dataclasses import dataclass, fields
+from typing import Self, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,24 +48,16 @@ class Estimate:
 
     def to_json(self) -> dict[str, float | None]:
         """The fields by name; None stands for NaN."""
-        return {
-            "value": or_none(self.value),
-            "low": or_none(self.low),
-            "high": or_none(self.high),
-        }
+        return {name: or_none(number) for name, number in vars(self).items()}
 
     @classmethod
-    def from_json(cls, content: Mapping[str, float | None]) -> Estimate:
-        """Read the result of `to_json`."""
-        return cls(
-            value=or_nan(content.get("value")),
-            low=or_nan(content.get("low")),
-            high=or_nan(content.get("high")),
-        )
+    def from_json(cls, content: Mapping[str, float | None]) -> Self:
+        """Read the result of `to_json`. Other keys of `content` are ignored."""
+        return cls(*(or_nan(content.get(field.name)) for field in fields(cls)))
 
 
 @dataclass(frozen=True)
-class Difference:
+class Difference(Estimate):
     """Score of the first classifier minus score of the second. Numbers are NaN if undefined.
 
     Args:
@@ -75,24 +67,7 @@ class Difference:
         p_value: two-sided p-value of the hypothesis that there is no difference.
     """
 
-    value: float
-    low: float
-    high: float
     p_value: float
-
-    def to_json(self) -> dict[str, float | None]:
-        """The fields by name; None stands for NaN."""
-        return {name: or_none(number) for name, number in vars(self).items()}
-
-    @classmethod
-    def from_json(cls, content: Mapping[str, float | None]) -> Difference:
-        """Read the result of `to_json`. Other keys of `content` are ignored."""
-        return cls(
-            value=or_nan(content.get("value")),
-            low=or_nan(content.get("low")),
-            high=or_nan(content.get("high")),
-            p_value=or_nan(content.get("p_value")),
-        )
 
 
 @dataclass(frozen=True)
