@@ -61,7 +61,7 @@ KEPT_WORK = {
     **dict.fromkeys(("extract", "run", "tune", "fetch"), _GOES_ON),
     "train": "Finished work is kept: the same command continues with --resume.",
 }
-"""What becomes of the work of a command that is interrupted. Of all others nothing is kept."""
+"""Command → what becomes of its work after an interrupt. The others keep the outputs that are finished."""
 
 
 COLLECTED_AFTER = (50_000, 10, 5)
@@ -140,7 +140,7 @@ class Commands(TyperGroup):
 
             for note in getattr(interrupt, "__notes__", []):
                 print_plain(err, note)
-            kept = KEPT_WORK.get(ctx.invoked_subcommand, "No output was changed.")
+            kept = KEPT_WORK.get(ctx.invoked_subcommand, "No unfinished output is left.")
             err.print(f"Interrupted. {kept}", soft_wrap=True)
             raise typer.Exit(EXIT_INTERRUPTED) from None
 

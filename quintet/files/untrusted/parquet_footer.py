@@ -1,8 +1,8 @@
 """The footer of a parquet file, read before Arrow looks at the chunks of its columns.
 
-pyarrow ends the process when it describes a chunk whose histograms do not fit its levels, whose metadata are
-encrypted, or that is missing from its row group (an exception of C++ that Python cannot catch, pyarrow 26).
-Whatever is needed of a chunk is therefore read here, and those files are refused.
+pyarrow ends the process when it describes a chunk whose statistics of sizes do not fit its column, or whose
+description is encrypted (an exception of C++ that Python cannot catch, pyarrow 26). Whatever is needed of a
+chunk is therefore read here, and such files are refused.
 
 Source: parquet.thrift of the Parquet format.
 """
