@@ -69,7 +69,7 @@ def oddities(facts: pd.DataFrame, truncated: Mapping[str, str]) -> pd.DataFrame:
         Columns id, kind, detail.
     """
     cut = [(id, "cut short", reason) for id, reason in truncated.items()]
-    rows = [*cut, *_find_silence(facts), *_find_clipping(facts), *_find_band_limits(facts)]
+    rows = [*cut, *_find_high_shares(facts), *_find_band_limits(facts)]
     return pd.DataFrame(rows, columns=["id", "kind", "detail"], dtype="str")
 
 
@@ -100,20 +100,17 @@ def spans(facts: pd.DataFrame) -> Spans:
     return result
 
 
-def _find_silence(facts: pd.DataFrame) -> list[Oddity]:
-    if "silence_share" not in facts:
-        return []
-    shares = facts["silence_share"]
-    silent = shares[shares >= SILENT_SHARE]
-    return [(str(id), "silent", f"{share:.0%} below {SILENCE_DB:g} dBFS") for id, share in silent.items()]
-
-
-def _find_clipping(facts: pd.DataFrame) -> list[Oddity]:
-    if "clipped_share" not in facts:
-        return []
-    shares = facts["clipped_share"]
-    clipped = shares[shares >= CLIPPED_SHARE]
-    return [(str(id), "clipped", f"{share:.1%} at full scale") for id, share in clipped.items()]
+def _find_high_shares(facts: pd.DataFrame) -> list[Oddity]:
+    shares = (
+        ("silence_share", SILENT_SHARE, "silent", f"{{:.0%}} below {SILENCE_DB:g} dBFS"),
+        ("clipped_share", CLIPPED_SHARE, "clipped", "{:.1%} at full scale"),
+    )
+    rows: list[Oddity] = []
+    for column, least, kind, detail in shares:
+        if column in facts:
+            odd = facts[column][facts[column] >= least]
+            rows += [(str(id), kind, detail.format(share)) for id, share in odd.items()]
+    return rows
 
 
 def _find_band_limits(facts: pd.DataFrame) -> list[Oddity]:

@@ -15,12 +15,12 @@ from typing import BinaryIO, NamedTuple
 
 from quintet.audio.reading.formats.flac import flac_frames
 
+LARGEST_WAV = 0x7FFFF000
+"""Size of the data of a WAV file from which on it stands for an unknown one."""
 UNKNOWN_SIZES = (0, 0x7FFFFFFF, 0x7FFFF000, 0xFFFFFFFF)
 """Sizes that programs write into a header that they cannot complete at the end."""
-W64_DATA = b"data\xf3\xac\xd3\x11\x8c\xd1\x00\xc0\x4f\x8e\xdb\x8a"
-"""Identifier of the data chunk of a W64 file."""
-W64_FORMAT = b"fmt \xf3\xac\xd3\x11\x8c\xd1\x00\xc0\x4f\x8e\xdb\x8a"
-"""Identifier of the format chunk of a W64 file."""
+W64_TAIL = b"\xf3\xac\xd3\x11\x8c\xd1\x00\xc0\x4f\x8e\xdb\x8a"
+"""Bytes behind the name of a chunk of a Sony Wave64 file, which make an identifier of it."""
 EXTENSIBLE, IEEE_FLOAT = b"\xfe\xff", b"\x03\x00"
 """Format tags of WAV and W64 files."""
 SDS_HEADER_BYTES, SDS_BLOCK_BYTES, SDS_DATA_BYTES, SDS_BITS_AT = 21, 127, 120, 6
@@ -36,6 +36,26 @@ class _Data(NamedTuple):
 
     start: int
     size: int
+
+
+class _Chunks(NamedTuple):
+    """How a container lays out its chunks.
+
+    Args:
+        start: position of the first.
+        head: name and size, in the notation of `struct`.
+        counted: bytes of the head that the size includes.
+        multiple: a chunk begins at a multiple of so many bytes.
+    """
+
+    start: int
+    head: str
+    counted: int = 0
+    multiple: int = 2
+
+
+_RIFF, _FORM = _Chunks(12, "<4sI"), _Chunks(12, ">4sI")
+_W64, _CAF = _Chunks(40, "<16sQ", counted=24, multiple=8), _Chunks(8, ">4sq", multiple=1)
 
 
 def stated_frames(path: Path, *, format: str, frames: int, frame_bytes: int) -> int | None:
@@ -114,34 +134,32 @@ def repair_header(path: Path) -> list[tuple[int, int] | bytes] | None:
     with path.open("rb") as file:
         head = file.read(12)
         if head[:4] == b"RIFF" and head[8:] == b"WAVE":
-            stated = _find_chunk(file, b"data", byte_order="<")
-            start = file.tell()
-            if stated != 0 or start >= size or _holds_only_chunks(file, start, size):
+            data = _find_chunk(file, b"data", _RIFF)
+            if data is None or data.size or data.start >= size or _holds_only_chunks(file, data.start, size):
                 return None
+            start = data.start
             held = min(size - start, 0xFFFFFFFE)
             return [(0, start - 4), struct.pack("<I", held), (start, start + held)]
         if head[:4] == b"riff":
             tag_at = _find_extensible_float(file)
             return None if tag_at is None else [(0, tag_at), IEEE_FLOAT, (tag_at + 2, size)]
         if head[:4] == b"caff":
-            chunk = _find_caf_chunk(file, b"data")
-            if chunk is None or chunk[0] + chunk[1] <= size:
+            data = _find_chunk(file, b"data", _CAF)
+            if data is None or data.start + data.size <= size:
                 return None
-            start = chunk[0]
+            start = data.start
             return [(0, start - 8), struct.pack(">q", size - start), (start, size)]
     return None
 
 
 def _find_extensible_float(file: BinaryIO) -> int | None:
     """Position of the format tag of a W64 file whose extensible format is IEEE float; None for any other."""
-    chunk = _find_w64_chunk(file, W64_FORMAT)
+    chunk = _find_chunk(file, b"fmt " + W64_TAIL, _W64)
     if chunk is None:
         return None
-    start, _ = chunk
-    file.seek(start)
-    body = file.read(26)
+    body = _read_at(file, chunk.start, 26)
     is_float = len(body) == 26 and body[:2] == EXTENSIBLE and body[24:26] == IEEE_FLOAT
-    return start if is_float else None
+    return chunk.start if is_float else None
 
 
 def _holds_only_chunks(file: BinaryIO, start: int, size: int) -> bool:
@@ -157,43 +175,23 @@ def _holds_only_chunks(file: BinaryIO, start: int, size: int) -> bool:
 
 
 def _find_wav(file: BinaryIO) -> _Data | None:
-    size = _find_chunk(file, b"data", byte_order="<")
-    is_unknown = size is None or size in UNKNOWN_SIZES or size >= 0x7FFFF000
-    return None if size is None or is_unknown else _Data(file.tell(), size)
+    data = _find_chunk(file, b"data", _RIFF)
+    return data if data is not None and 0 < data.size < LARGEST_WAV else None
 
 
 def _find_rf64(file: BinaryIO) -> _Data | None:
     """The 64-bit size of the data chunk, which the chunk `ds64` states (EBU Tech 3306)."""
-    if _find_chunk(file, b"ds64", byte_order="<") is None:
-        return None
-    body = file.read(16)
-    if len(body) < 16 or _find_chunk(file, b"data", byte_order="<") is None:
+    sizes, data = _find_chunk(file, b"ds64", _RIFF), _find_chunk(file, b"data", _RIFF)
+    body = b"" if sizes is None else _read_at(file, sizes.start, 16)
+    if len(body) < 16 or data is None:
         return None
     _, size = struct.unpack("<QQ", body)
-    return None if size in (0, 2**64 - 1) else _Data(file.tell(), int(size))
+    return None if size in (0, 2**64 - 1) else _Data(data.start, int(size))
 
 
 def _find_w64(file: BinaryIO) -> _Data | None:
-    """The size of the data chunk of a Sony Wave64 file.
-
-    A chunk begins with an identifier of 16 bytes and a size of 8 bytes, which includes these 24.
-    """
-    chunk = _find_w64_chunk(file, W64_DATA)
-    return _Data(*chunk) if chunk is not None and chunk[1] > 0 else None
-
-
-def _find_w64_chunk(file: BinaryIO, wanted: bytes) -> tuple[int, int] | None:
-    """Start and stated size of the body of the first chunk with this identifier."""
-    position = 40
-    for _ in range(MAX_CHUNKS):
-        head = _read_at(file, position, 24)
-        if len(head) < 24:
-            return None
-        (chunk_bytes,) = struct.unpack("<Q", head[16:])
-        if head[:16] == wanted:
-            return position + 24, int(chunk_bytes) - 24
-        position += max(24, (int(chunk_bytes) + 7) // 8 * 8)
-    return None
+    data = _find_chunk(file, b"data" + W64_TAIL, _W64)
+    return data if data is not None and data.size > 0 else None
 
 
 def _read_at(file: BinaryIO, position: int, n_bytes: int) -> bytes:
@@ -206,41 +204,26 @@ def _read_at(file: BinaryIO, position: int, n_bytes: int) -> bytes:
 
 def _find_caf(file: BinaryIO) -> _Data | None:
     """The size of the data chunk of a Core Audio file, which begins with a 4-byte count; -1 is unknown."""
-    chunk = _find_caf_chunk(file, b"data")
-    return None if chunk is None or chunk[1] <= 4 else _Data(chunk[0] + 4, chunk[1] - 4)
+    data = _find_chunk(file, b"data", _CAF)
+    return None if data is None or data.size <= 4 else _Data(data.start + 4, data.size - 4)
 
 
 def _count_caf(file: BinaryIO) -> int | None:
     """The valid frames in the packet table of compressed data, if the table stands before them."""
-    chunk = _find_caf_chunk(file, b"pakt")
-    body = b"" if chunk is None else _read_at(file, chunk[0], 16)
+    table = _find_chunk(file, b"pakt", _CAF)
+    body = b"" if table is None else _read_at(file, table.start, 16)
     return int(struct.unpack(">qq", body)[1]) or None if len(body) == 16 else None
-
-
-def _find_caf_chunk(file: BinaryIO, wanted: bytes) -> tuple[int, int] | None:
-    """Start and stated size of the body of the first chunk with this name of a Core Audio file."""
-    position = 8
-    for _ in range(MAX_CHUNKS):
-        head = _read_at(file, position, 12)
-        if len(head) < 12:
-            return None
-        name, size = struct.unpack(">4sq", head)
-        position += 12
-        if name == wanted:
-            return position, int(size)
-        position += max(0, int(size))
-    return None
 
 
 def _find_aiff(file: BinaryIO) -> _Data | None:
     """The sound data chunk of an AIFF file, which begins with 8 bytes about its alignment."""
-    size = _find_chunk(file, b"SSND", byte_order=">")
-    return _Data(file.tell() + 8, size - 8) if size is not None and size > 8 else None
+    data = _find_chunk(file, b"SSND", _FORM)
+    return None if data is None or data.size <= 8 else _Data(data.start + 8, data.size - 8)
 
 
 def _find_svx(file: BinaryIO) -> _Data | None:
-    size = _find_chunk(file, b"BODY", byte_order=">")
-    return _Data(file.tell(), size) if size else None
+    data = _find_chunk(file, b"BODY", _FORM)
+    return data if data is not None and data.size else None
 
 
 def _find_au(file: BinaryIO) -> _Data | None:
@@ -283,9 +266,8 @@ def _find_mat5(file: BinaryIO) -> _Data | None:
 
 
 def _count_aiff(file: BinaryIO) -> int | None:
-    if _find_chunk(file, b"COMM", byte_order=">") is None:
-        return None
-    body = file.read(6)
+    facts = _find_chunk(file, b"COMM", _FORM)
+    body = b"" if facts is None else _read_at(file, facts.start, 6)
     return struct.unpack(">hI", body)[1] if len(body) == 6 else None
 
 
@@ -316,17 +298,19 @@ def _count_field(position: int, kind: str) -> Callable[[BinaryIO], int | None]:
     return read
 
 
-def _find_chunk(file: BinaryIO, wanted: bytes, byte_order: str) -> int | None:
-    """Size of the first chunk with this name. The file position is then the start of the chunk's body."""
-    file.seek(12)
+def _find_chunk(file: BinaryIO, wanted: bytes, layout: _Chunks) -> _Data | None:
+    """The body of the first chunk with this name."""
+    position, n_bytes = layout.start, struct.calcsize(layout.head)
     for _ in range(MAX_CHUNKS):
-        head = file.read(8)
-        if len(head) < 8:
-            return None
-        name, size = struct.unpack(f"{byte_order}4sI", head)
+        head = _read_at(file, position, n_bytes)
+        if len(head) < n_bytes:
+            break
+        name, size = struct.unpack(layout.head, head)
+        position += n_bytes
+        size -= layout.counted
         if name == wanted:
-            return int(size)
-        file.seek(size + size % 2, 1)
+            return _Data(position, size)
+        position += max(0, -(-size // layout.multiple) * layout.multiple)
     return None
 
 
