@@ -211,6 +211,7 @@ def report(
     *,
     title: str | None = None,
     umap: bool = False,
+    full: bool = False,
     progress: StepCallback | None = None,
 ) -> Path:
     """Write one self-contained HTML page about a trained model, and its numbers as files.
@@ -220,6 +221,7 @@ def report(
         output: folder for the page. An older report in it is replaced.
         title: title of the page. Default: from the name of the model folder.
         umap: whether to draw UMAP maps too (needs the extra `umap`).
+        full: whether to write the long form: nothing is folded, and members that hardly decide are explained.
         progress: called with each step before it begins, and once at the end.
 
     Returns:
@@ -231,7 +233,9 @@ def report(
     """
     from quintet.reports.run_page import write_report
 
-    return write_report(require_path(model, "`model`"), output, title=title, umap=umap, progress=progress)
+    return write_report(
+        require_path(model, "`model`"), output, title=title, umap=umap, full=full, progress=progress
+    )
 
 
 def predict(

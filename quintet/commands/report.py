@@ -17,6 +17,10 @@ def report(
     output: PageFolder,
     title: Annotated[str | None, typer.Option(help="Title of the page.")] = None,
     umap: Annotated[bool, typer.Option("--umap", help="Also draw UMAP maps (needs the extra umap).")] = False,
+    full: Annotated[
+        bool,
+        typer.Option("--full", help="Unfold every section, and explain members that hardly decide, too."),
+    ] = False,
     json_: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -31,7 +35,7 @@ def report(
 
     prepare_folder(output)
     with progress_counter("Writing the report", quiet=quiet) as progress:
-        page = workflow.report(model, output, title=title, umap=umap, progress=progress)
+        page = workflow.report(model, output, title=title, umap=umap, full=full, progress=progress)
     if json_:
         print_json({"command": "report", "page": page, "numbers": page.parent / "numbers"})
     print_message(f"Report → {page}", quiet=quiet)

@@ -55,6 +55,8 @@ MAX_SECONDS = 300.0
 """Longest time in training for which members are fitted again for every fold."""
 MAX_COLUMNS = 16
 """Most columns whose value in the ensemble is measured."""
+MIN_SHARE = 0.05
+"""Share of the weights below which a member is not explained by itself: it hardly moves the ensemble."""
 
 
 @dataclass(frozen=True)
@@ -99,6 +101,7 @@ class RunExplanation:
         distance: None if there is a held-out part. Otherwise clips are explained out of fold by members that
             were fitted again, and this is the largest difference between their predictions and those of the
             training run.
+        shares: member → its share of the weights of the ensemble, for all members of the run.
     """
 
     members: Mapping[str, MemberExplanation]
@@ -111,26 +114,41 @@ class RunExplanation:
     column_permutation: pd.DataFrame | None = None
     folds: pd.DataFrame = field(default_factory=pd.DataFrame)
     distance: float | None = None
+    shares: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def main(self) -> MemberExplanation:
-        """The member whose importance the page shows in full: XGBoost if it takes part, otherwise the first
-        one."""
-        return self.members.get("xgboost") or next(iter(self.members.values()))
+        """The explained member with the largest weight in the ensemble."""
+        return max(self.members.values(), key=lambda member: self.share(member.name))
+
+    def share(self, name: str) -> float:
+        """Share of a member in the weights of the ensemble; 0 if the rule does not use it."""
+        return float(self.shares.get(name, 0.0))
 
     @property
     def columns(self) -> pd.DataFrame:
-        """Share of each column in the importance of each member.
+        """Share of each column in the importance of each member; the shares of a member sum to 1.
 
-        Rows are columns, largest mean first. The shares of a member sum to 1.
+        Rows are columns, ordered by the mean of the shares, weighted as the members are in the ensemble.
         """
         shares = {}
         for name, member in self.members.items():
             sizes = member.columns[TOTAL]
             shares[name] = sizes / max(float(sizes.sum()), 1e-300)
         table = pd.DataFrame(shares).fillna(0.0)
-        order = table.mean(axis=1).sort_values(ascending=False, kind="stable").index
+        order = self.weighted_mean(table).sort_values(ascending=False, kind="stable").index
         return table.loc[order]
+
+    def weighted_mean(self, table: pd.DataFrame) -> pd.Series:
+        """Mean over the members of a table, weighted as the members are in the ensemble.
+
+        Args:
+            table: one column per explained member.
+        """
+        weights = np.array([self.share(name) for name in table.columns])
+        if not weights.sum() > 0:
+            return table.mean(axis=1)
+        return pd.Series(table.to_numpy() @ weights / weights.sum(), index=table.index)
 
 
 class _Material(NamedTuple):
@@ -142,7 +160,7 @@ class _Material(NamedTuple):
     distance: float | None
 
 
-def explain_run(run: Run, *, seed: int = 0) -> RunExplanation:
+def explain_run(run: Run, *, seed: int = 0, full: bool = False) -> RunExplanation:
     """SHAP values of the run's table members, and of the ensemble, on clips that no member was fitted on.
 
     These are the held-out clips, explained by the final members. If there are none, every training clip is
@@ -151,6 +169,7 @@ def explain_run(run: Run, *, seed: int = 0) -> RunExplanation:
     Args:
         run: a model folder with features.
         seed: draws the clips if there are more than `MAX_CLIPS`, and the background.
+        full: whether to explain members with a share below `MIN_SHARE` of the weights, too.
 
     Returns:
         The explanation; without members if the run has no features or no fitted table members.
@@ -170,7 +189,9 @@ def explain_run(run: Run, *, seed: int = 0) -> RunExplanation:
     rng = np.random.default_rng(seed)
     clips_per_part = ceil(MAX_CLIPS / len(parts))
     samples = [replace(part, rows=draw_rows(part.rows, clips_per_part, rng)) for part in parts]
-    members = {name: explain_member(run, name, samples) for name in parts[0].members}
+    chosen, light = _decisive_members(run, list(parts[0].members), full=full)
+    reasons |= light
+    members = {name: explain_member(run, name, samples) for name in chosen}
     if len(parts) > 1:
         folds = agreements({name: member.by_fold for name, member in members.items()})
     explanation = RunExplanation(
@@ -180,8 +201,29 @@ def explain_run(run: Run, *, seed: int = 0) -> RunExplanation:
         background=parts[0].background,
         folds=folds,
         distance=material.distance,
+        shares=run.member_shares,
     )
     return _add_ensemble(run, explanation, parts, seed)
+
+
+def _decisive_members(run: Run, names: Sequence[str], *, full: bool) -> tuple[list[str], dict[str, str]]:
+    """The members that are explained by themselves, the largest weight first, and why others are not.
+
+    Args:
+        run: a model folder.
+        names: fitted table members.
+        full: whether to keep members with a small share of the weights. Without any other they are kept, too.
+    """
+    shares = run.member_shares
+    ordered = sorted(names, key=lambda name: -shares.get(name, 0.0))
+    heavy = [name for name in ordered if shares.get(name, 0.0) >= MIN_SHARE]
+    if full or not heavy:
+        return ordered, {}
+    reasons = {}
+    for name in ordered:
+        if name not in heavy:
+            reasons[name] = f"its weight in the ensemble is {shares.get(name, 0.0):.2f}; `--full` explains it"
+    return heavy, reasons
 
 
 def _held_out_material(run: Run, tables: Sequence[str], seed: int) -> _Material:

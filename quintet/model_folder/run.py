@@ -192,6 +192,20 @@ class Run:
         return result
 
     @cached_property
+    def member_shares(self) -> Mapping[str, float]:
+        """Member → its share of the weights of the chosen rule, largest first. The shares sum to 1.
+
+        The slopes of `stacked` count by their size. A rule without weights gives every member the same share.
+        """
+        weights = self.weights.get(self.best, {})
+        sizes = {name: abs(float(weights.get(name, 0.0))) for name in self.members}
+        total = sum(sizes.values())
+        if total <= 0:
+            return dict.fromkeys(self.members, 1 / len(self.members))
+        ordered = sorted(sizes, key=lambda name: -sizes[name])
+        return {name: sizes[name] / total for name in ordered}
+
+    @cached_property
     def values(self) -> pd.DataFrame:
         """Features without metadata, `(n, d)`, indexed by id."""
         table = self.features

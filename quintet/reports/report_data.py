@@ -27,15 +27,17 @@ class ReportData:
     Args:
         run: the training run, read from its model folder.
         umap: whether the maps of the clips include one by UMAP.
+        full: whether the page is the long form: all members explained, nothing folded.
     """
 
     run: Run
     umap: bool = False
+    full: bool = False
 
     @cached_property
     def explanation(self) -> RunExplanation:
         """SHAP values of the members and Shapley values of the ensemble."""
-        return explain_run(self.run)
+        return explain_run(self.run, full=self.full)
 
     @cached_property
     def score_names(self) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from quintet.files.locks import output_lock
@@ -114,6 +115,7 @@ def write_report(
     *,
     title: str | None = None,
     umap: bool = False,
+    full: bool = False,
     progress: StepCallback | None = None,
 ) -> Path:
     """Write the report on a model folder: `index.html` and `numbers/`.
@@ -124,6 +126,7 @@ def write_report(
             folder that holds other files is refused.
         title: title of the page. Default: from the name of the model folder.
         umap: whether to draw UMAP maps too (the extra `umap`).
+        full: whether to write the long form: nothing is folded, and members that hardly decide are explained.
         progress: called before each step, and at the end.
 
     Returns:
@@ -139,7 +142,8 @@ def write_report(
         read_run(model_folder)  # says what is missing, before the folder of the report is made
     with output_lock(output), replace_page(output, KIND) as numbers:
         steps = _Steps(progress)
-        read_unchanged(model_folder, lambda: _make_page(model_folder, numbers, title, steps, umap=umap))
+        make = partial(ReportData, umap=umap, full=full)
+        read_unchanged(model_folder, lambda: _make_page(model_folder, numbers, title, steps, make))
     return output / "index.html"
 
 
@@ -172,14 +176,18 @@ def step_name(make: Callable[[ReportData], Section | None]) -> str:
 
 
 def _make_page(
-    model_folder: str | Path, numbers: NumberFiles, title: str | None, steps: _Steps, *, umap: bool
+    model_folder: str | Path,
+    numbers: NumberFiles,
+    title: str | None,
+    steps: _Steps,
+    make_data: Callable[[Run], ReportData],
 ) -> None:
     """Make the page and its numbers. It may be called again if the model was replaced meanwhile."""
     numbers.clear()
     steps.done = 0
     steps.begin("reading the run")
     run = read_run(model_folder)
-    data = ReportData(run, umap=umap)
+    data = make_data(run)
     sections = []
     with content_used(model_folder):
         for make in SECTIONS:

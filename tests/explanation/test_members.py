@@ -89,7 +89,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 @pytest.fixture(scope="module")
 def found(run: Run) -> RunExplanation:
-    return explain_run(run)
+    return explain_run(run, full=True)
 
 
 def test_refitted_member_repeats_the_out_of_fold_predictions_without_its_fold(run: Run) -> None:
@@ -122,7 +122,7 @@ def test_clips_are_explained_by_members_that_were_not_fitted_on_them(
         return explain(member, X, background, **options)
 
     monkeypatch.setattr(why, "explain", record)
-    found = explain_run(run)
+    found = explain_run(run, full=True)
     assert sorted(name for name, *_ in seen) == sorted(MEMBERS * 3)
     assert all(len(own) == 1 and not own & background for _, own, background in seen)
     assert set(found.rows.index) == set(run.split["id"])
@@ -178,7 +178,7 @@ def test_slow_member_is_left_out_with_its_time_as_reason(run: Run) -> None:
             "fold_seconds": {"svm": [400.0, 320.0], "xgboost": [1.0], "random_forest": [0.5]},
         },
     )
-    found = explain_run(slow)
+    found = explain_run(slow, full=True)
     assert "about 12 min" in found.reasons["svm"]
     assert set(found.members) == set(MEMBERS) - {"svm"}
     assert found.game is None  # a member of the ensemble is missing
@@ -247,7 +247,7 @@ def sets(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[Run, RunExplanation]:
     run = train_run(tmp_path_factory.mktemp("sets"), tagged_clips(), test_size=request.param)
-    return run, explain_run(run)
+    return run, explain_run(run, full=True)
 
 
 @pytest.mark.slow

@@ -86,16 +86,21 @@ def _importance_blocks(run: Run, explanation: RunExplanation) -> Blocks:
     main = explanation.main
     n = len(explanation.rows)
     introduction = (
-        f"SHAP values of {inline_name(main.name, run)} on {n} {evaluation_part(run)} clips. Each clip is "
-        "explained by a member that was not fitted on it. The values show how much each column changed each "
-        "prediction, and they add up to it."
+        f"SHAP values of {inline_name(main.name, run)}, the member with the largest weight "
+        f"({explanation.share(main.name):.2f} of the ensemble), on {n} {evaluation_part(run)} clips. "
+        "A member that was not fitted on a clip explains it. The values show how much each column changed "
+        "each prediction of this member, and they add up to it. They do not describe the other members."
     )
-    columns, families, by_class = importance_drawings(main, run, n)
+    columns, families, by_class = importance_drawings(main, run, n, weight=explanation.share(main.name))
     return (
         *(refit_note(explanation) if explanation.game is None else ()),
         Text(introduction),
         Grid((columns, Stack((families, by_class)))),
-        Part("why-classes", f"Most important columns of each {kind(run)}", (_class_grid(main),)),
+        Part(
+            "why-classes",
+            f"Columns for each {kind(run)} in {inline_name(main.name, run)}",
+            (_class_grid(main),),
+        ),
         Part(
             "why-members",
             "The same columns in each member",
@@ -105,7 +110,7 @@ def _importance_blocks(run: Run, explanation: RunExplanation) -> Blocks:
 
 
 def importance_drawings(
-    member: MemberExplanation, run: Run, n_clips: int
+    member: MemberExplanation, run: Run, n_clips: int, *, weight: float
 ) -> tuple[Drawing, Drawing, Drawing]:
     """Importance of the first columns, of the families, and of the families by class, for one member.
 
@@ -113,37 +118,40 @@ def importance_drawings(
         member: the explained member.
         run: the model folder.
         n_clips: number of clips that were explained.
+        weight: share of the member in the weights of the ensemble, which stands in the titles.
     """
+    title = f"{display_name(member.name, run)} (weight {weight:.2f})"
     top = member.columns[TOTAL].head(MAX_COLUMNS)
     families = {str(name): family(str(name)) for name in top.index}
     return (
-        _columns_drawing(member, run, top, families, n_clips),
-        _families_drawing(member, run, families),
-        _class_drawing(member, run),
+        _columns_drawing(member, run, families, n_clips=n_clips, title=title),
+        _families_drawing(member, families, title),
+        _class_drawing(member, run, title),
     )
 
 
 def _columns_drawing(
-    member: MemberExplanation, run: Run, top: pd.Series, families: dict[str, str], n_clips: int
+    member: MemberExplanation, run: Run, families: dict[str, str], *, n_clips: int, title: str
 ) -> Drawing:
-    title = display_name(member.name, run)
-    first = top.index[0]
-    alt = f"Mean absolute SHAP value of the {MAX_COLUMNS} most important columns of {title}; first {first}."
+    top = member.columns[TOTAL].head(MAX_COLUMNS)
+    alt = (
+        f"Mean absolute SHAP value of the {len(top)} most important columns of {title}; first {top.index[0]}."
+    )
     caption = (
-        f"Mean |SHAP value| of {title}, in {member.space}, summed over {kinds(run)}, on {n_clips} "
+        f"Mean |SHAP value| in {member.space}, summed over {kinds(run)}, on {n_clips} "
         f"{evaluation_part(run)} clips. One colour per feature family."
     )
     figure = column_bars(top, unit=f"mean |SHAP|, {member.space}", families=families)
     numbers = name_rows(member.columns, "column")
     svg = to_svg(figure, "importance-columns", alt)
-    return Drawing("importance-columns", svg, caption, numbers, f"{MAX_COLUMNS} most important columns")
+    return Drawing("importance-columns", svg, caption, numbers, f"Columns of {title}")
 
 
-def _families_drawing(member: MemberExplanation, run: Run, families: dict[str, str]) -> Drawing:
+def _families_drawing(member: MemberExplanation, families: dict[str, str], title: str) -> Drawing:
     total = max(float(member.families[TOTAL].sum()), 1e-300)
     shares = member.families[TOTAL] / total
     listed = ", ".join(f"{name} {share:.0%}" for name, share in shares.head(4).items())
-    alt = f"Share of each feature family in the prediction of {display_name(member.name, run)}: {listed}."
+    alt = f"Share of each feature family in the prediction of {title}: {listed}."
     caption = (
         "The SHAP values of a family are added up per clip before their size is taken: columns that cancel "
         "each other do not count."
@@ -152,7 +160,7 @@ def _families_drawing(member: MemberExplanation, run: Run, families: dict[str, s
     figure = column_bars(shares * 100, unit="share of the SHAP values (%)", families=colours)
     numbers = name_rows(member.families, "family")
     svg = to_svg(figure, "importance-families", alt)
-    return Drawing("importance-families", svg, caption, numbers, "Importance by feature family")
+    return Drawing("importance-families", svg, caption, numbers, f"Feature families of {title}")
 
 
 def _family_order(names: pd.Index, families: dict[str, str]) -> dict[str, str]:
@@ -161,19 +169,19 @@ def _family_order(names: pd.Index, families: dict[str, str]) -> dict[str, str]:
     return {name: name for name in sorted(names, key=order.index)}
 
 
-def _class_drawing(member: MemberExplanation, run: Run) -> Drawing:
+def _class_drawing(member: MemberExplanation, run: Run, title: str) -> Drawing:
     noun = kind(run)
     table = member.families.drop(columns=TOTAL)
     shades = table / max(float(table.to_numpy().max()), 1e-300)
     texts = table.T.map(lambda value: f"{value:.2f}")
-    alt = f"Importance of each feature family for each {noun}, {display_name(member.name, run)}."
+    alt = f"Importance of each feature family for each {noun}, {title}."
     caption = (
         f"Mean |SHAP value| of each feature family for each {noun} ({member.space}). A darker cell means "
         f"that the family is more important for the {noun}."
     )
     svg = to_svg(heat_figure(shades.T, texts), "importance-classes", alt)
     numbers = name_rows(table, "family")
-    return Drawing("importance-classes", svg, caption, numbers, f"Importance by feature family and {noun}")
+    return Drawing("importance-classes", svg, caption, numbers, f"Feature families by {noun}, {title}")
 
 
 def _class_grid(member: MemberExplanation) -> Grid:
@@ -192,6 +200,7 @@ def _class_grid(member: MemberExplanation) -> Grid:
 
 def _members_table(run: Run, explanation: RunExplanation) -> Table:
     shares = explanation.columns
+    means = explanation.weighted_mean(shares)
     largest = float(shares.to_numpy().max())
     rows = []
     for column, row in shares.head(MAX_COLUMNS).iterrows():
@@ -199,17 +208,20 @@ def _members_table(run: Run, explanation: RunExplanation) -> Table:
         for name in explanation.members:
             share = float(row[name])
             cells.append(bar_cell(share, share_of(share, largest), number(100 * share, 1)))
-        mean = float(row.mean())
+        mean = float(means[str(column)])
         cells.append(Cell(number(100 * mean, 1), sort=repr(mean)))
         rows.append(Row(Cell(code_name(column), column_notes(column, run)), tuple(cells)))
-    heads = tuple(Column(display_name(name, run), numeric=True) for name in explanation.members)
+    heads = tuple(
+        Column(f"{display_name(name, run)} ({explanation.share(name):.2f})", numeric=True)
+        for name in explanation.members
+    )
     return Table(
         label="Columns by member",
         columns=(Column("Column"), *heads, Column("Mean", numeric=True)),
         rows=tuple(rows),
         caption=(
             f"Share of a column in all |SHAP values| of a member (%), for the {MAX_COLUMNS} columns with the "
-            "largest mean."
+            "largest mean, in which a member counts by its weight in the ensemble (in brackets)."
         ),
         downloads=(_shares_download(explanation),),
     )
