@@ -1,0 +1,131 @@
+"""A library on disk: its tables, its features, its lock, and what is refused."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+
+from quintet.errors import ArtefactError
+from quintet.library import feature_parts
+from quintet.library.feature_parts import FeatureParts
+from quintet.library.schema import SONGS, TABLES
+from quintet.library.store import Library
+
+NAMES = ("a.x.mean", "b.y.std")
+
+
+@pytest.fixture
+def library(tmp_path: Path) -> Library:
+    return Library.create(tmp_path / "my.library")
+
+
+def parts_of(folder: Path, parameter_hash: str = "0" * 16) -> FeatureParts:
+    return FeatureParts(folder / "features", NAMES, parameter_hash)
+
+
+def test_tables_come_back_with_their_types(library: Library) -> None:
+    songs = pa.table(
+        {
+            "id": ["a", "b"],
+            "status": ["ok", "gone"],
+            "tempo": [120, None],
+            "root": ["/m"] * 2,
+            "path": ["x", "y"],
+        }
+    )
+    with library.writing():
+        library.write("songs", songs)
+    read = Library.open(library.folder)
+    assert read.table("songs").schema == SONGS
+    assert read.songs()["id"].tolist() == ["a"]
+    assert read.songs(gone=True)["id"].tolist() == ["a", "b"]
+    assert read.path_of(read.songs().iloc[0].to_dict()) == Path("/m/x")
+    assert pd.read_parquet(library.folder / "songs.parquet")["tempo"].tolist()[0] == 120.0
+
+
+def test_database_holds_the_tables(library: Library) -> None:
+    duckdb = pytest.importorskip("duckdb")
+    library.write("songs", pa.table({"id": ["a"], "status": ["ok"], "tempo": [120.0]}))
+    library.write("tags", pa.table({"id": ["a", "a"], "field": ["genre"] * 2, "value": ["rock", "live"]}))
+    library.write_database()
+    with duckdb.connect(str(library.folder / "library.duckdb"), read_only=True) as connection:
+        assert {name for (name,) in connection.execute("SHOW TABLES").fetchall()} == set(TABLES)
+        found = connection.execute("SELECT tempo, count(*) FROM songs JOIN tags USING (id) GROUP BY 1")
+        assert found.fetchall() == [(120.0, 2)]
+
+
+def test_activations_of_two_families_stay_apart(library: Library) -> None:
+    library.write_activations("mood_", pa.table({"id": ["a", "b"], "mood_happy": [0.1, 0.2]}))
+    library.write_activations("verdict_", pa.table({"id": ["b", "c"], "verdict_rock": [0.3, 0.4]}))
+    library.write_activations("mood_", pa.table({"id": ["a"], "mood_sad": [0.5]}))
+    frame = library.table("activations").to_pandas().set_index("id")
+    assert sorted(frame.columns) == ["mood_sad", "verdict_rock"]
+    assert frame["verdict_rock"].dropna().to_dict() == {"b": 0.3, "c": 0.4}
+    assert frame["mood_sad"].dropna().to_dict() == {"a": 0.5}
+
+
+def test_one_writer(library: Library) -> None:
+    with (
+        library.writing(),
+        pytest.raises(ArtefactError, match="one command"),
+        Library.open(library.folder).writing(),
+    ):
+        pass
+
+
+@pytest.mark.parametrize("damage", ["missing", "schema", "songs"])
+def test_refuses_what_is_no_library(library: Library, damage: str) -> None:
+    if damage == "missing":
+        (library.folder / "library.json").unlink()
+    elif damage == "schema":
+        (library.folder / "library.json").write_text(json.dumps({"schema_version": 99}))
+    else:
+        (library.folder / "songs.parquet").write_bytes(b"PAR1 nothing")
+    with pytest.raises(ArtefactError, match=r"my\.library"):
+        Library.open(library.folder).songs()
+
+
+def test_refuses_a_folder_with_other_files(tmp_path: Path) -> None:
+    (tmp_path / "song.mp3").write_bytes(b"x")
+    with pytest.raises(ArtefactError, match="other files"):
+        Library.open_or_create(tmp_path)
+
+
+def test_newest_features_win_and_small_parts_are_joined(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(feature_parts, "MOST_SMALL", 4)
+    parts = parts_of(tmp_path)
+    for k in range(6):
+        parts.add([f"d{k}", "again"], np.full((2, 2), k, np.float32))
+    assert len(parts.files()) == 3  # four were joined to one
+    assert parts.digests() == {"again", *(f"d{k}" for k in range(6))}
+    assert parts.read(["d1", "again", "nobody", "d5", "d1"])[:, 0].tolist()[:2] == [1, 5]
+    assert np.isnan(parts.read(["nobody"])).all()
+    assert parts.read(["d3", "d0"], ["b.y.std"]).tolist() == [[3], [0]]
+    assert len(pd.read_parquet(tmp_path / "features")) == 9
+
+
+def test_parts_of_other_parameters_are_left_out(tmp_path: Path) -> None:
+    parts_of(tmp_path, "1" * 16).add(["old"], np.zeros((1, 2), np.float32))
+    parts = parts_of(tmp_path)
+    parts.add(["new"], np.ones((1, 2), np.float32))
+    assert parts.digests() == {"new"}
+    parts.remove_others()
+    assert len(list((tmp_path / "features").iterdir())) == 1
+
+
+def test_features_of_songs(library: Library) -> None:
+    library.facts.feature_names, library.facts.parameter_hash = list(NAMES), "0" * 16
+    library.write("songs", pa.table({"id": ["a", "b"], "audio_digest": ["d", "e"], "status": ["ok", "ok"]}))
+    library.feature_parts.add(["e"], np.array([[1, 2]], np.float32))
+    frame = library.features(["b", "a"])
+    assert frame.loc["b"].tolist() == [1, 2]
+    assert frame.loc["a"].isna().all()
+    with pytest.raises(ArtefactError, match="'nobody'"):
+        library.features(["nobody"])
