@@ -235,19 +235,19 @@ class Library:
         Args:
             gone: whether to add those whose files have gone since.
         """
-        return (self.table("songs") if gone else self.present_songs()).to_pandas()
+        return _frame(self.table("songs") if gone else self.present_songs())
 
     def tags(self) -> pd.DataFrame:
         """Tags as found: id, field, position, value, source."""
-        return self.table("tags").to_pandas()
+        return _frame(self.table("tags"))
 
     def verdicts(self) -> pd.DataFrame:
         """Probability of every class for every song: id, label, probability, in_set."""
-        return self.table("verdicts").to_pandas()
+        return _frame(self.table("verdicts"))
 
     def failures(self) -> pd.DataFrame:
         """The failure ledger: files that could not be described, with the reason."""
-        return self.table("failures").to_pandas()
+        return _frame(self.table("failures"))
 
     @property
     def feature_parts(self) -> FeatureParts:
@@ -294,3 +294,8 @@ class Library:
             song: a row of `songs`, with `root` and `path`.
         """
         return Path(text_path(str(song["root"])), text_path(str(song["path"])))
+
+
+def _frame(table: pa.Table) -> pd.DataFrame:
+    frame: pd.DataFrame = table.to_pandas()
+    return frame
