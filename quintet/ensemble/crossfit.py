@@ -149,12 +149,14 @@ class FoldResult:
         history: one row per epoch of a network.
         seconds: time of fit and prediction.
         embedding: last layer of a network on the held-out clips (`embed_inputs`), of the first fold only.
+        importance: of the columns for the member of the fold, `(d,)`; None if the cache does not ask for it.
     """
 
     probabilities: Floats
     history: list[JsonObject]
     seconds: float
     embedding: NDArray[np.float32] | None = None
+    importance: Floats | None = None
 
 
 class FoldCache(Protocol):
@@ -166,6 +168,10 @@ class FoldCache(Protocol):
 
     def save(self, member: str, fold: int, result: FoldResult) -> None:
         """Keep the result of a fold."""
+        ...
+
+    def importance(self, member: str, fold: int, estimator: Member, table: pd.DataFrame) -> Floats | None:
+        """Importance of the columns of a table for the member of a fold, or None if it is not to be kept."""
         ...
 
     def checkpoint(self, member: str, fold: int) -> Path | None:
@@ -323,7 +329,10 @@ class Trainer:
         if fold == 0 and self.cache is not None:  # the folds have different spaces, and a map shows one space
             embedding = embed_inputs(estimator, held_out)
         history = list(getattr(estimator, "history_", []))
-        result = FoldResult(probabilities, history, seconds, embedding)
+        importance = None
+        if self.cache is not None and self.input == "table" and inputs.table is not None:
+            importance = self.cache.importance(self.member, fold, estimator, inputs.table)
+        result = FoldResult(probabilities, history, seconds, embedding, importance)
         if self.cache is not None:
             self.cache.save(self.member + self.variant, fold, result)
         return result

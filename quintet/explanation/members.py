@@ -40,7 +40,14 @@ from quintet.explanation.importance import (
 )
 from quintet.explanation.permutation import correlation_groups
 from quintet.explanation.refits import Refit, distance_from_training, fitting_seconds, refits
-from quintet.explanation.stability import CHEAP_MEMBERS, agreements, fold_stability, importance_by_fold
+from quintet.explanation.stability import (
+    CHEAP_MEMBERS,
+    agreements,
+    fold_stability,
+    importance_by_fold,
+    stored_rankings,
+)
+from quintet.files.notices import announce
 from quintet.model_folder.run import Run
 
 if TYPE_CHECKING:
@@ -230,14 +237,28 @@ def _held_out_material(run: Run, tables: Sequence[str], seed: int) -> _Material:
     """The held-out clips with the final members, and the stability of the cheap members between folds."""
     has_folds = (run.results.split.n_folds or 0) != 1
     cheap = [name for name in tables if has_folds and split_name(name)[0] in CHEAP_MEMBERS]
-    member_refits, _ = _refit_members(run, cheap)
-    folds = fold_stability(run, members=tuple(member_refits), member_refits=member_refits, seed=seed)
+    folds = _stability(run, cheap, seed)
     reasons = {}
     for name in tables:
         if not run.has_member(name):
             reasons[name] = "its folder is not there"
     parts = held_out_parts(run, [name for name in tables if name not in reasons], seed)
     return _Material(parts, reasons, folds, None)
+
+
+def _stability(run: Run, names: Sequence[str], seed: int) -> pd.DataFrame:
+    """Agreement of the rankings between folds: as training kept them, or of members that are fitted again."""
+    rankings = stored_rankings(run, names) if seed == 0 else {}
+    member_refits: dict[str, list[Refit]] = {}
+    others = [name for name in names if name not in rankings]
+    if others:
+        announce(
+            "The model folder must hold the importance of columns by fold, or members are fitted again. "
+            f"It has none for {', '.join(others)}. Train again, and reports take less time."
+        )
+        member_refits, _ = _refit_members(run, others)
+    known = [name for name in names if name in rankings or name in member_refits]
+    return fold_stability(run, members=known, member_refits=member_refits, rankings=rankings, seed=seed)
 
 
 def _fold_material(run: Run, tables: Sequence[str], seed: int) -> _Material:

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from quintet.classifiers.member import Member
@@ -18,6 +20,8 @@ from quintet.ensemble.crossfit import FoldResult
 from quintet.files.atomic import atomic_replace, write_text
 from quintet.model_folder.folder import ModelFolder
 
+FoldImportance = Callable[[str, int, Member, pd.DataFrame], NDArray[np.float64] | None]
+"""`(member, fold, estimator, table) -> importance of the columns`, shape `(d,)`, or None."""
 COMPLETE = ".complete"  # written last, with the hash of the configuration
 
 
@@ -27,12 +31,22 @@ class FoldFiles:
     Args:
         folder: the model folder.
         configuration: hash of everything that decides the result (config.json).
+        importance: computes the importance of the columns for the member of each fold. Default: none is kept.
     """
 
-    def __init__(self, folder: ModelFolder, configuration: str) -> None:
+    def __init__(
+        self, folder: ModelFolder, configuration: str, importance: FoldImportance | None = None
+    ) -> None:
         self.root = folder.path / "work"
         self.members = folder.path / "members"
         self.configuration = configuration
+        self._importance = importance
+
+    def importance(
+        self, member: str, fold: int, estimator: Member, table: pd.DataFrame
+    ) -> NDArray[np.float64] | None:
+        """Importance of the columns of a table for the member of a fold; None if it is not kept."""
+        return None if self._importance is None else self._importance(member, fold, estimator, table)
 
     def load(self, member: str, fold: int) -> FoldResult | None:
         """Result of a finished fold of the same configuration, or None."""
@@ -44,7 +58,8 @@ class FoldFiles:
                 return None
             history = json.loads(str(arrays["history"]))
             seconds = float(arrays["seconds"])
-            return FoldResult(arrays["probabilities"], history, seconds, arrays.get("embedding"))
+            embedding, importance = arrays.get("embedding"), arrays.get("importance")
+            return FoldResult(arrays["probabilities"], history, seconds, embedding, importance)
 
     def save(self, member: str, fold: int, result: FoldResult) -> None:
         """Write the result of a finished fold, and remove the checkpoint of its epochs."""
@@ -56,6 +71,8 @@ class FoldFiles:
         }
         if result.embedding is not None:
             arrays["embedding"] = result.embedding
+        if result.importance is not None:
+            arrays["importance"] = result.importance
         target = self.root / member / f"fold-{fold}.npz"
         with atomic_replace(target) as temporary, temporary.open("wb") as file:
             np.savez(file, **arrays)  # type: ignore[arg-type]

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 SCHEMA_VERSION = 1
 BUNDLE = "bundle.json"
 DISTANCE = "distance.npz"
+IMPORTANCE = "importance.parquet"
 WORK = "work"
 OUR_FOLDERS = (WORK, "members", "frozen", "history", "embeddings", "predictions", "verdict", "tuning")
 SEARCH_FILES = ("tuning.json", "trials.parquet")
@@ -48,6 +49,7 @@ OUR_FILES = (
     "fusion.json",
     "trust.json",
     DISTANCE,
+    IMPORTANCE,
     "scores.json",
 )
 REQUIRED_FILES = frozenset({"config.json", "fusion.json", "trust.json", "split.parquet", "features.parquet"})

@@ -21,7 +21,7 @@ from quintet.features.storage.table import META_COLUMNS
 from quintet.files.json_types import JsonObject
 from quintet.files.untrusted.listed_files import ListedFiles
 from quintet.files.untrusted.reasons import reason
-from quintet.model_folder.folder import BUNDLE, ModelFolder, OpenFolder
+from quintet.model_folder.folder import BUNDLE, IMPORTANCE, ModelFolder, OpenFolder
 from quintet.model_folder.replacement import read_unchanged
 from quintet.model_folder.scores import ENSEMBLE_PREDICTION, PARTS, RunScores
 from quintet.predictions.predictions import Predictions, read_predictions
@@ -53,6 +53,8 @@ class Run:
         trials: content of tuning/trials.parquet; empty if there was no search.
         out_of_class: columns `id, part, out_of_class, distance` (NaN without a feature table); empty for
             label sets and in folders of early versions.
+        importance: columns `member, column, fold 0, fold 1, …`, the importance of the columns for the member
+            of each fold; empty if training did not keep it.
         files: the listed files; None for a run that was not read from a folder.
     """
 
@@ -73,6 +75,7 @@ class Run:
     tuning: JsonObject = field(default_factory=dict)
     trials: pd.DataFrame = field(default_factory=pd.DataFrame)
     out_of_class: pd.DataFrame = field(default_factory=pd.DataFrame)
+    importance: pd.DataFrame = field(default_factory=pd.DataFrame)
     files: ListedFiles | None = None
 
     def has_member(self, name: str) -> bool:
@@ -321,6 +324,7 @@ def _read(path: Path) -> Run:
         tuning=opened.read_json("tuning/tuning.json"),
         trials=opened.read_frame("tuning/trials.parquet"),
         out_of_class=opened.read_frame(f"{ENSEMBLE_PREDICTION}/strangeness.parquet"),
+        importance=opened.read_frame(IMPORTANCE),
         files=opened.files,
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pandas as pd
@@ -12,7 +13,7 @@ from quintet.ensemble.crossfit import FINAL_FIT
 from quintet.features.storage.spectrograms import SpectrogramStore
 from quintet.features.storage.table import FeatureTable
 from quintet.files.json_types import JsonObject
-from quintet.model_folder.folder import DISTANCE, ModelFolder
+from quintet.model_folder.folder import DISTANCE, IMPORTANCE, ModelFolder
 from quintet.model_folder.frozen_files import write_frozen
 from quintet.model_folder.scores import RunScores
 
@@ -45,6 +46,7 @@ def write_model(folder: ModelFolder, model: TrainedModel) -> None:
     """
     _write_histories(folder, model.ensemble)
     _write_table(folder, model.table)
+    _write_importance(folder, model.ensemble, model.table.feature_names)
     folder.write_json("fusion.json", _fusion_content(model.ensemble))
     folder.write_json("trust.json", _trust_content(model.ensemble))
     distance = model.ensemble.distance_
@@ -73,6 +75,17 @@ def _write_table(folder: ModelFolder, table: FeatureTable) -> None:
     is_usable = table.frame["id"].astype(str).isin(usable_ids)
     folder.write_frame("features.parquet", table.frame[is_usable])
     folder.write_frame("failures.parquet", table.failures.reset_index(drop=True))
+
+
+def _write_importance(folder: ModelFolder, ensemble: EnsembleClassifier, columns: Sequence[str]) -> None:
+    """Write the importance of the columns for the member of each fold, if every fold of the member has it."""
+    tables = []
+    for name, results in ensemble.folds_.items():
+        by_fold = {f"fold {k}": result.importance for k, result in enumerate(results)}
+        if all(values is not None for values in by_fold.values()):
+            tables.append(pd.DataFrame({"member": name, "column": list(columns), **by_fold}))
+    if tables:
+        folder.write_frame(IMPORTANCE, pd.concat(tables, ignore_index=True))
 
 
 def _fusion_content(ensemble: EnsembleClassifier) -> JsonObject:

@@ -23,6 +23,7 @@ from quintet.ensemble.classifier import EnsembleClassifier
 from quintet.ensemble.crossfit import Listener, embed_inputs, map_positions
 from quintet.ensemble.fusion import RULES
 from quintet.errors import ArtefactError, unknown_name
+from quintet.explanation.stability import FoldRanker
 from quintet.features.extraction.chunks import ProgressCallback
 from quintet.features.storage.read import read_feature_table
 from quintet.features.storage.table import FeatureTable, table_digest
@@ -140,11 +141,23 @@ def _train(
         material = replace(material, copies=copies)
     published = None if options.published is None else PublishedScores.from_json(options.published)
     notes = data_notes(material)
-    cache = FoldFiles(place, config["hash"])
+    cache = FoldFiles(place, config["hash"], _ranker(material))
     result = _fit_and_score(material, place, settings, published, listener, notes, cache=cache)
     if place.path != folder.path:
         replace_model(folder)
     return replace(result, folder=folder.path)
+
+
+def _ranker(material: Material) -> FoldRanker | None:
+    """Ranks the columns for the member of each fold; None if the report has no use for it.
+
+    Without a held-out part the report explains the clips of every fold, and ranks the columns itself.
+    """
+    split = material.split
+    folds = split.training_folds()
+    if len(folds) < 2 or not len(split.test):
+        return None
+    return FoldRanker.from_folds(material.table.features.index[split.train], folds)
 
 
 def _check_request(settings: TrainSettings, output: Path) -> None:
