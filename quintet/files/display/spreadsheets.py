@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 _FORMULA = re.compile(r"\s*[=+\-@\uff1d\uff0b\uff0d\uff20]|[\t\r\n]")
 _INNER_FORMULA = re.compile(r"([;\t\r\n]\s*)(?=[=+\-@\uff1d\uff0b\uff0d\uff20])")
+_APOSTROPHE = re.compile(r"(^|[;\t\r\n]\s*)'(?=\s*[=+\-@\uff1d\uff0b\uff0d\uff20\t\r\n])")
 _NUMBER = re.compile(r"\s*[+-]?(\d+([.,]\d*)?|[.,]\d+)([eE][+-]?\d+)?\s*")
 
 
@@ -62,8 +63,8 @@ def columns_csv(columns: Mapping[str, Sequence[object]], *, for_spreadsheets: bo
     rows = [list(map(_cell, row)) for row in zip(*columns.values(), strict=True)]
     names: list[str] = list(columns)
     if for_spreadsheets:
-        rows = [[_safe_text(cell) if isinstance(cell, str) else cell for cell in row] for row in rows]
-        names = [_safe_text(name) for name in names]
+        rows = [[safe_cell(cell) if isinstance(cell, str) else cell for cell in row] for row in rows]
+        names = [safe_cell(name) for name in names]
     text = io.StringIO()
     texts = (cell for cell in chain.from_iterable(rows) if isinstance(cell, str))
     if for_spreadsheets or _is_delicate(texts):
@@ -101,8 +102,8 @@ def spreadsheet_csv(table: pd.DataFrame) -> str:
 
     safe = table.copy()
     for name in _text_columns(table):
-        safe[name] = [_safe_text(cell) if isinstance(cell, str) else cell for cell in table[name]]
-    safe.columns = pd.Index([_safe_text(str(name)) for name in table.columns])
+        safe[name] = [safe_cell(cell) if isinstance(cell, str) else cell for cell in table[name]]
+    safe.columns = pd.Index([safe_cell(str(name)) for name in table.columns])
     return safe.to_csv(index=False, quoting=csv.QUOTE_NONNUMERIC)
 
 
@@ -130,11 +131,28 @@ def _text_cells(table: pd.DataFrame) -> Iterator[str]:
         yield from (cell for cell in table[name] if isinstance(cell, str))
 
 
-def _safe_text(text: str) -> str:
+def safe_cell(text: str) -> str:
+    """A text as it stands in a table for spreadsheets: an apostrophe in front of whatever they would run.
+
+    Example:
+        >>> safe_cell("=1+1"), safe_cell("rock")
+        ("'=1+1", 'rock')
+    """
     if not is_formula(text):
         return text
     inner = _INNER_FORMULA.sub(r"\1'", text)
     return f"'{inner}" if _FORMULA.match(text) else inner
+
+
+def plain_cell(cell: str) -> str:
+    """The text of which `safe_cell` gives this cell; the cell itself if it gives it of none.
+
+    Example:
+        >>> plain_cell("'=1+1"), plain_cell("'n' roll")
+        ('=1+1', "'n' roll")
+    """
+    found = _APOSTROPHE.sub(r"\1", cell)
+    return found if found != cell and safe_cell(found) == cell else cell
 
 
 def _text_columns(table: pd.DataFrame) -> list[object]:

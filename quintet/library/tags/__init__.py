@@ -1,0 +1,1 @@
+"""Tags of the owner's files: read, planned, written and restored."""
