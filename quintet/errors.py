@@ -109,6 +109,10 @@ class MachineError(QuintetError, OSError):
     """
 
 
+class TruncationWarning(UserWarning):
+    """Recordings are cut short. They are used as far as they go."""
+
+
 def install_command(extra: str) -> str:
     """Command that installs an extra of the distribution.
 

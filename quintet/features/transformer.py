@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Self
 
@@ -17,11 +18,12 @@ from quintet.audio.clip import Clip
 from quintet.audio.decode import load_clip
 from quintet.audio.isolation.calls import LostWorkerError, map_isolated
 from quintet.audio.resample import resample
-from quintet.errors import AudioError, ConfigError, unknown_name
+from quintet.errors import AudioError, ConfigError, TruncationWarning, unknown_name
 from quintet.features.columns import feature_names
 from quintet.features.describe import describe
 from quintet.features.engine.warm_up import kernels_available
 from quintet.features.parameters import FeatureParameters
+from quintet.files.display.names import printable
 from quintet.files.paths import name_list, require_path
 from quintet.settings import parse_settings
 
@@ -38,6 +40,8 @@ class FeatureExtractor(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         families: feature families of the set to keep, such as `("cepstral", "spectral")`. None keeps all.
         parameters: further settings of `FeatureParameters` by name, such as `{"hop_length": 256}`.
         on_error: `"raise"`, or `"nan"` to turn a recording that cannot be used into a row of NaN.
+        strict: whether a recording that is cut short cannot be used. If not, it is described as far as it
+            goes, and a TruncationWarning names it.
         n_jobs: number of worker processes, as in joblib. None is one. Files are always read in a worker
             process: a crash of a decoder is an AudioError.
 
@@ -56,12 +60,14 @@ class FeatureExtractor(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         families: Sequence[str] | None = None,
         parameters: Mapping[str, object] | None = None,
         on_error: str = "raise",
+        strict: bool = False,
         n_jobs: int | None = None,
     ) -> None:
         self.feature_set = feature_set
         self.families = families
         self.parameters = parameters
         self.on_error = on_error
+        self.strict = strict
         self.n_jobs = n_jobs
 
     @property
@@ -100,6 +106,9 @@ class FeatureExtractor(TransformerMixin, BaseEstimator):  # type: ignore[misc]
             Float32, one row per recording in the order of `X`, one column per feature. The index is the id of
             a clip, or the path as given.
 
+        Warns:
+            TruncationWarning: recordings are cut short.
+
         Raises:
             AudioError: if `on_error` is `"raise"` and a recording cannot be used.
             ConfigError: if `X` is a single recording.
@@ -111,15 +120,34 @@ class FeatureExtractor(TransformerMixin, BaseEstimator):  # type: ignore[misc]
             )
         sounds = [x if isinstance(x, Clip) else require_path(x, "Each recording in `X`") for x in X]
         settings = self.feature_parameters
-        rows = _describe_files(sounds, settings, self.on_error, effective_n_jobs(self.n_jobs))
+        files = [os.fspath(sound) for sound in sounds if not isinstance(sound, Clip)]
+        rows = iter(list(self._describe_files(files, settings)))
         clips = [sound for sound in sounds if isinstance(sound, Clip)]
         jobs = [delayed(_describe_or_nan)(clip, settings, self.on_error) for clip in clips]
-        of_clips = iter(Parallel(n_jobs=self.n_jobs)(jobs))
+        of_clips = (values for values, _ in Parallel(n_jobs=self.n_jobs)(jobs))
         values_by_sound = [next(of_clips) if isinstance(sound, Clip) else next(rows) for sound in sounds]
         names = list(feature_names(settings))
         values = np.array(values_by_sound, dtype=np.float32).reshape(len(sounds), len(names))
         ids = pd.Index([_sound_id(sound) for sound in sounds], name="id", dtype="str")
         return pd.DataFrame(values, index=ids, columns=names)
+
+    def _describe_files(self, files: Sequence[str], parameters: FeatureParameters) -> Iterator[list[float]]:
+        """Feature values of recordings that are files, in worker processes that may die."""
+        calls = ((file, parameters, self.on_error, self.strict) for file in files)
+        n_workers, truncated = effective_n_jobs(self.n_jobs), []
+        results = map_isolated(_describe_or_nan, calls, n_workers=n_workers, set_up=kernels_available)
+        for file, result in zip(files, results, strict=True):
+            if isinstance(result, LostWorkerError) and self.on_error == "nan":
+                yield [np.nan] * len(feature_names(parameters))
+            elif isinstance(result, Exception):
+                raise result
+            else:
+                values, truncation = result
+                truncated += [f"{printable(file)}: {truncation}"] if truncation else []
+                yield values
+        if truncated:
+            text = f"Recordings that are cut short were described as far as they go ({len(truncated)}): "
+            warnings.warn(text + "; ".join(truncated), TruncationWarning, stacklevel=3)
 
     def get_feature_names_out(self, input_features: object = None) -> NDArray[np.object_]:
         """Names of the columns. No audio is needed.
@@ -140,37 +168,28 @@ class FeatureExtractor(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         return tags
 
 
-def _describe_files(
-    sounds: Sequence[Sound], parameters: FeatureParameters, on_error: str, n_workers: int
-) -> Iterator[list[float]]:
-    """Feature values of the recordings that are files, in worker processes that may die."""
-    files = [os.fspath(sound) for sound in sounds if not isinstance(sound, Clip)]
-    calls = ((file, parameters, on_error) for file in files)
-    for values in map_isolated(_describe_or_nan, calls, n_workers=n_workers, set_up=kernels_available):
-        if isinstance(values, LostWorkerError) and on_error == "nan":
-            yield [np.nan] * len(feature_names(parameters))
-        elif isinstance(values, Exception):
-            raise values
-        else:
-            yield values
+def _describe_or_nan(
+    sound: Sound, parameters: FeatureParameters, on_error: str, strict: bool = True
+) -> tuple[list[float], str]:
+    """Feature values of one recording, and how it is cut short.
 
-
-def _describe_or_nan(sound: Sound, parameters: FeatureParameters, on_error: str) -> list[float]:
-    """Feature values of one recording; NaN if it cannot be used and `on_error` is `"nan"`."""
+    The values are NaN if the recording cannot be used and `on_error` is `"nan"`.
+    """
     try:
-        clip = _load(sound, parameters.sample_rate)
-        return list(describe(clip, parameters).features.values())
+        clip, truncation = _load(sound, parameters.sample_rate, strict)
+        return list(describe(clip, parameters).features.values()), truncation
     except AudioError:
         if on_error == "raise":
             raise
-        return [np.nan] * len(feature_names(parameters))
+        return [np.nan] * len(feature_names(parameters)), ""
 
 
-def _load(sound: Sound, sample_rate: int) -> Clip:
+def _load(sound: Sound, sample_rate: int, strict: bool) -> tuple[Clip, str]:
     if not isinstance(sound, Clip):
-        return load_clip(sound, sample_rate=sample_rate).clip
+        decoded = load_clip(sound, sample_rate=sample_rate, strict=strict)
+        return decoded.clip, decoded.truncation
     samples = resample(sound.samples, orig_sr=sound.sample_rate, target_sr=sample_rate)
-    return Clip(samples, sample_rate, sound.id)
+    return Clip(samples, sample_rate, sound.id), ""
 
 
 def _sound_id(sound: Sound) -> str:

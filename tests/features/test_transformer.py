@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import joblib
 import numpy as np
 import pandas as pd
@@ -13,7 +15,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from quintet.audio.clip import Clip
-from quintet.errors import AudioError, ConfigError
+from quintet.errors import AudioError, ConfigError, TruncationWarning
 from quintet.features.columns import feature_names
 from quintet.features.parameters import FeatureParameters
 from quintet.features.transformer import FeatureExtractor
@@ -80,6 +82,21 @@ def test_a_bad_file_raises_or_becomes_a_row_of_nan(paths, tmp_path):
         FeatureExtractor("bahuleyan2018").transform(bad)
     table = FeatureExtractor("bahuleyan2018", on_error="nan").transform(bad)
     assert table.isna().all(axis=1).tolist() == [False, True]
+
+
+def test_a_recording_that_is_cut_short_is_described_as_far_as_it_goes(paths, tmp_path):
+    cut, short = tmp_path / "cut.wav", tmp_path / "short.wav"
+    samples, rate = soundfile.read(paths[0], dtype="int16")
+    cut.write_bytes(Path(paths[0]).read_bytes()[: 44 + 2 * 9000])
+    soundfile.write(short, samples[:9000], rate)
+    with pytest.warns(TruncationWarning, match=r"\(1\).*cut\.wav"):
+        table = FeatureExtractor("bahuleyan2018").transform([cut, short])
+    np.testing.assert_array_equal(table.iloc[0], table.iloc[1])
+    with pytest.raises(AudioError, match="cut"):
+        FeatureExtractor("bahuleyan2018", strict=True).transform([cut])
+    assert (
+        FeatureExtractor("bahuleyan2018", strict=True, on_error="nan").transform([cut]).isna().all(axis=None)
+    )
 
 
 def test_no_files_give_an_empty_frame():
