@@ -50,6 +50,7 @@ COMMANDS = {
     "fetch": "fetch",
     "tag": "pretrained.tag",
     "weights": "pretrained.weights",
+    "library": "library.app",
     "list": "list",
 }
 """Command → its module in `quintet.commands`, in the order of the help. The module has a function of the name

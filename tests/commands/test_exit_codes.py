@@ -33,6 +33,7 @@ MISSING = {
     "fetch": ["nowhere", "folder"],
     "tag": ["nowhere.wav"],
     "weights": ["remove", "nowhere"],
+    "library": ["tags", "--apply", "none.csv"],
     "list": ["nowhere"],
 }
 """Command → words that name data or configuration that does not exist."""

@@ -167,7 +167,7 @@ class AsfForm(TagForm):
 
     def put(self, field: str, entries: Entries) -> None:
         """Replace the attributes of a field."""
-        from mutagen.asf import ASFUnicodeAttribute
+        from mutagen.asf._attrs import ASFUnicodeAttribute
 
         for name in self.keys[field]:
             if name in self.tags:

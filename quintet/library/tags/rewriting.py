@@ -232,7 +232,7 @@ def sound_digest(path: Path) -> str:
     native = open_native(path, Window())
     digest, n_samples = xxhash.xxh3_128(f"{native.sample_rate}:{native.channels}:".encode()), 0
     for block in native.blocks:
-        digest.update(np.ascontiguousarray(block).view(np.uint8))
+        digest.update(np.ascontiguousarray(block).data)
         n_samples += len(block)
     if not n_samples:
         raise DecodeError(f"A song must hold sound. '{path}' has no samples: fetch or export it again.")

@@ -1,0 +1,1 @@
+"""Commands about the music that somebody owns."""

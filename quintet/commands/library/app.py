@@ -1,0 +1,13 @@
+"""The group of commands `library`."""
+
+from __future__ import annotations
+
+import typer
+
+from quintet.commands.library import tag_plan
+
+app = typer.Typer(
+    help="The music that you own: genres for its tags, with a plan first and a way back.",
+    no_args_is_help=True,
+)
+app.command("tags", epilog=tag_plan.EXAMPLE)(tag_plan.tags)
