@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from quintet.classifiers.registry import make_member
     from quintet.datasets.manifest import Manifest
     from quintet.datasets.source import load_source
-    from quintet.ensemble.classifier import EnsembleClassifier
     from quintet.ensemble.fuse_files import fuse
     from quintet.features.parameters import FeatureParameters
     from quintet.features.storage.read import read_feature_table
@@ -24,7 +23,8 @@ if TYPE_CHECKING:
     from quintet.features.storage.table import FeatureTable
     from quintet.features.transformer import FeatureExtractor
     from quintet.files.provenance import environment
-    from quintet.model_folder.load import load_model
+    from quintet.model.estimator import EnsembleClassifier
+    from quintet.model.loaded import Model, load_model
     from quintet.pipeline.recipe import load_recipe
     from quintet.predictions.evaluate import evaluate
     from quintet.predictions.predictions import Predictions, read_predictions
@@ -44,10 +44,11 @@ _HOMES = {
     "read_feature_table": "quintet.features.storage.read",
     "SpectrogramStore": "quintet.features.storage.spectrograms",
     "make_member": "quintet.classifiers.registry",
-    "EnsembleClassifier": "quintet.ensemble.classifier",
+    "EnsembleClassifier": "quintet.model.estimator",
     "Predictions": "quintet.predictions.predictions",
     "read_predictions": "quintet.predictions.predictions",
-    "load_model": "quintet.model_folder.load",
+    "load_model": "quintet.model.loaded",
+    "Model": "quintet.model.loaded",
     "environment": "quintet.files.provenance",
     "TrainSettings": "quintet.training.settings",
     "load_recipe": "quintet.pipeline.recipe",
@@ -79,6 +80,7 @@ __all__ = [
     "Predictions",
     "read_predictions",
     "load_model",
+    "Model",
     "environment",
     "TrainSettings",
     "load_recipe",
@@ -103,4 +105,5 @@ def __getattr__(name: str) -> object:
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), *_HOMES])
+    own = [name for name in globals() if name.startswith("__")]
+    return sorted([*own, *_HOMES])

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from quintet.features.extraction.extract import ExtractionSummary
     from quintet.features.storage.join import Joined
     from quintet.features.storage.table import FeatureTable
+    from quintet.inference.clips import Recording
     from quintet.inference.predict import PredictionResult
     from quintet.pipeline.recipe import Recipe
     from quintet.pipeline.recipe_search import RecipeSearch
@@ -240,7 +241,7 @@ def report(
 
 def predict(
     model: str | Path | EnsembleClassifier,
-    files: str | Path | Iterable[str | Path],
+    files: Recording | Iterable[Recording],
     *,
     segment_s: float | None = None,
     confidence: float | None = None,
@@ -252,7 +253,7 @@ def predict(
 
     Args:
         model: model folder, or the result of `load_model`.
-        files: one audio file, folder or glob, or several.
+        files: one audio file, folder, glob or `Clip`, or several.
         segment_s: length of the segments into which long files are cut, seconds. Default: the typical length
             of the training clips. 0 cuts no file.
         confidence: probability with which the prediction set must contain the true class. Default: no sets.
@@ -262,14 +263,14 @@ def predict(
 
     Raises:
         ArtefactError: if the model is damaged, or was trained on features that this version does not make.
-        ConfigError: if something else than paths is given, for example an array of samples.
+        ConfigError: if something else than paths and clips is given, for example an array of samples.
         DatasetError: if there is no file.
     """
-    from quintet.inference.predict import predict_files
+    from quintet.inference.clips import predict_recordings
 
-    return predict_files(
+    return predict_recordings(
         model,
-        path_list(files),
+        files,
         segment_s=segment_s,
         confidence=confidence,
         strict=strict,

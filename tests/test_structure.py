@@ -41,6 +41,7 @@ LAYERS = (  # a part may import the parts of earlier lines, and itself
     ("inference",),
     ("library", "reports", "export"),
     ("pipeline",),
+    ("model",),
     ("workflow",),
     ("serving",),
     ("commands",),

@@ -103,8 +103,8 @@ class FeatureExtractor(TransformerMixin, BaseEstimator):  # type: ignore[misc]
             X: paths, or clips of any sample rate (they are resampled).
 
         Returns:
-            Float32, one row per recording in the order of `X`, one column per feature. The index is the id of
-            a clip, or the path as given.
+            Float32, one row per recording in the order of `X`, one column per feature. The index is that of a
+            Series; otherwise the id of a clip, or the path as given.
 
         Warns:
             TruncationWarning: recordings are cut short.
@@ -118,7 +118,9 @@ class FeatureExtractor(TransformerMixin, BaseEstimator):  # type: ignore[misc]
                 "A list of paths or clips was expected. "
                 f"Received a single {type(X).__name__}. Put it into a list."
             )
-        sounds = [x if isinstance(x, Clip) else require_path(x, "Each recording in `X`") for x in X]
+        sounds = [
+            x if isinstance(x, Clip) else require_path(x, "Each recording in `X`", clips=True) for x in X
+        ]
         settings = self.feature_parameters
         files = [os.fspath(sound) for sound in sounds if not isinstance(sound, Clip)]
         rows = iter(list(self._describe_files(files, settings)))
@@ -129,6 +131,8 @@ class FeatureExtractor(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         names = list(feature_names(settings))
         values = np.array(values_by_sound, dtype=np.float32).reshape(len(sounds), len(names))
         ids = pd.Index([_sound_id(sound) for sound in sounds], name="id", dtype="str")
+        if isinstance(X, pd.Series):
+            ids = X.index
         return pd.DataFrame(values, index=ids, columns=names)
 
     def _describe_files(self, files: Sequence[str], parameters: FeatureParameters) -> Iterator[list[float]]:

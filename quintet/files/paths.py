@@ -13,12 +13,13 @@ OPEN_FILES = "/proc/self/fd"
 """Folder in which Linux has a name for each open file of a process."""
 
 
-def require_path(value: object, name: str) -> str | Path:
+def require_path(value: object, name: str, *, clips: bool = False) -> str | Path:
     """A path as a string or a `Path`.
 
     Args:
         value: the value that a caller gave.
         name: name of the parameter, for the message.
+        clips: whether the caller may give a `Clip` too, which the message then names for an array.
 
     Raises:
         ConfigError: if the value is not a path.
@@ -27,7 +28,7 @@ def require_path(value: object, name: str) -> str | Path:
         return value
     if isinstance(value, os.PathLike):
         return Path(os.fsdecode(value))
-    raise ConfigError(f"{name} must be a path (a string or a Path). {_advice(value)}")
+    raise ConfigError(f"{name} must be a path (a string or a Path). {_advice(value, clips=clips)}")
 
 
 def expand_home(path: str | Path) -> Path:
@@ -89,12 +90,15 @@ def name_list(names: str | Iterable[str] | None) -> tuple[str, ...]:
     return (names,) if isinstance(names, str) else tuple(names)
 
 
-def path_list(files: str | Path | Iterable[str | Path], name: str = "`files`") -> list[str | Path]:
+def path_list(
+    files: str | Path | Iterable[str | Path], name: str = "`files`", *, clips: bool = False
+) -> list[str | Path]:
     """One path, or several paths, as a list.
 
     Args:
         files: a path, or a list (or other iterable) of paths.
         name: name of the parameter, for the message.
+        clips: as for `require_path`.
 
     Raises:
         ConfigError: if something else than paths is given.
@@ -105,19 +109,31 @@ def path_list(files: str | Path | Iterable[str | Path], name: str = "`files`") -
     """
     if isinstance(files, (str, os.PathLike)):
         return [require_path(files, name)]
-    is_collection = isinstance(files, Iterable) and not hasattr(files, "read")
+    is_collection = isinstance(files, Iterable) and not hasattr(files, "read") and not _are_numbers(files)
     if not is_collection or isinstance(files, (bytes, dict)) or getattr(files, "ndim", 1) != 1:
-        raise ConfigError(f"{name} must be a path, or a list of paths. {_advice(files)}")
-    return [require_path(file, f"Each of {name}") for file in files]
+        raise ConfigError(f"{name} must be a path, or a list of paths. {_advice(files, clips=clips)}")
+    return [require_path(file, f"Each of {name}", clips=clips) for file in files]
 
 
-def _advice(value: object) -> str:
+def _are_numbers(value: object) -> bool:
+    """Whether a value is an array of numbers."""
+    kind = getattr(getattr(value, "dtype", None), "kind", "")
+    return bool(kind) and kind in "biufc"
+
+
+def _advice(value: object, *, clips: bool) -> str:
     """What a value is and what to give instead."""
     kind = type(value).__name__
     if hasattr(value, "read"):
         return f"Received an open file ({kind}): give its path."
     if isinstance(value, bytes):
         return "Received bytes: write them to a file and give its path, or decode a path with os.fsdecode."
+    if clips and hasattr(value, "dtype"):
+        shape = getattr(value, "shape", ())
+        return (
+            f"Received numbers ({kind} of shape {shape}), whose sample rate is unknown: wrap sound in "
+            "quintet.Clip(samples, sample_rate, id)."
+        )
     if isinstance(value, (int, float)) or hasattr(value, "dtype"):
         return f"Received numbers ({kind}): write them to a file (sound: with soundfile), and give its path."
     return f"Received {kind}: give the path of a file."

@@ -58,7 +58,7 @@ UNGROUPED = (
 
 
 def predict_files(
-    model: str | Path | EnsembleClassifier,
+    model: str | Path | EnsembleClassifier | Predictor,
     files: Sequence[str | Path],
     *,
     segment_s: float | None = None,

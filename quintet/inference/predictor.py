@@ -64,16 +64,18 @@ class Predictor:
         return self.model.predict_proba(table, spectrograms), self.model.distances(table)
 
 
-def find_predictor(model: str | Path | EnsembleClassifier) -> Predictor:
+def find_predictor(model: str | Path | EnsembleClassifier | Predictor) -> Predictor:
     """What answers for a model.
 
     Args:
-        model: a model folder, or the result of `load_model`.
+        model: a model folder, a fitted ensemble, or what answers already.
 
     Raises:
         ArtefactError: the folder is damaged.
         ConfigError: it is no path and no model.
     """
+    if isinstance(model, Predictor):
+        return model
     if not isinstance(model, str | os.PathLike) and hasattr(model, "predict_proba"):
         return Predictor(model)
     folder = require_path(model, "`model`")

@@ -47,14 +47,23 @@ def write_model(folder: ModelFolder, model: TrainedModel) -> None:
     _write_histories(folder, model.ensemble)
     _write_table(folder, model.table)
     _write_importance(folder, model.ensemble, model.table.feature_names)
-    folder.write_json("fusion.json", _fusion_content(model.ensemble))
-    folder.write_json("trust.json", _trust_content(model.ensemble))
-    distance = model.ensemble.distance_
-    if distance is not None:
-        folder.write_arrays(DISTANCE, distance.arrays())
+    write_joining(folder, model.ensemble)
     folder.write_json("scores.json", model.scores.to_json())
     frozen = write_frozen(folder, model.ensemble, model.table, model.spectrograms)
     folder.finalise({**_bundle_content(model), **frozen})
+
+
+def write_joining(folder: ModelFolder, ensemble: EnsembleClassifier) -> None:
+    """Write how the members are joined: fusion, calibration, prediction sets and distances.
+
+    Args:
+        folder: the model folder.
+        ensemble: a fitted ensemble.
+    """
+    folder.write_json("fusion.json", _fusion_content(ensemble))
+    folder.write_json("trust.json", _trust_content(ensemble))
+    if ensemble.distance_ is not None:
+        folder.write_arrays(DISTANCE, ensemble.distance_.arrays())
 
 
 def _write_histories(folder: ModelFolder, ensemble: EnsembleClassifier) -> None:

@@ -1,0 +1,180 @@
+"""The public ensemble: SHAP values, and a model folder that is written and read without audio."""
+
+from __future__ import annotations
+
+import pickle
+from itertools import permutations
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import quintet
+from quintet.errors import ArtefactError, ConfigError
+from quintet.explanation.importance import outputs
+
+MEMBERS = ("logistic_regression", "random_forest")
+SETTINGS = {"random_forest": {"n_estimators": 5}}
+COLUMNS = ["timbre.a", "timbre.b", "rhythm.c"]
+
+
+def rows(n: int = 36) -> tuple[pd.DataFrame, np.ndarray]:
+    rng = np.random.default_rng(0)
+    y = np.arange(n) % 3
+    values = rng.normal(size=(n, 3)) + 1.5 * np.eye(3)[y]
+    return pd.DataFrame(values.astype(np.float32), columns=COLUMNS), y
+
+
+@pytest.fixture(scope="module")
+def fitted() -> quintet.EnsembleClassifier:
+    X, y = rows()
+    ensemble = quintet.EnsembleClassifier(
+        MEMBERS, n_splits=2, rule="weighted", rules=("mean", "weighted"), settings=SETTINGS
+    )
+    return ensemble.fit(X, y)
+
+
+@pytest.fixture(scope="module")
+def folder(fitted: quintet.EnsembleClassifier, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return fitted.save(tmp_path_factory.mktemp("models") / "model")
+
+
+def by_orders(fitted: quintet.EnsembleClassifier, x: np.ndarray, background: np.ndarray) -> np.ndarray:
+    """(columns, classes): mean change of the mean prediction when a column joins, over all orders."""
+    total = np.zeros((3, 3))
+    for order in permutations(range(3)):
+        mixed = background.copy()
+        before = fitted.predict_proba(pd.DataFrame(mixed, columns=COLUMNS)).mean(axis=0)
+        for column in order:
+            mixed[:, column] = x[column]
+            after = fitted.predict_proba(pd.DataFrame(mixed, columns=COLUMNS)).mean(axis=0)
+            total[column] += after - before
+            before = after
+    return total / 6
+
+
+def test_values_of_the_ensemble_are_shapley_values(fitted: quintet.EnsembleClassifier) -> None:
+    X, _ = rows()
+    background = X.iloc[:7]
+    values = fitted.shap_values(X.iloc[20:22], parts="columns", background=background)
+    for k in range(2):
+        expected = by_orders(fitted, X.to_numpy()[20 + k], background.to_numpy())
+        np.testing.assert_allclose(values.values[k], expected, atol=1e-12)
+    assert values.feature_names == COLUMNS
+    np.testing.assert_array_equal(values.data, X.iloc[20:22].to_numpy(np.float64))
+
+
+def test_values_of_families_add_up_to_the_probability(fitted: quintet.EnsembleClassifier) -> None:
+    X, _ = rows()
+    values = fitted.shap_values(X.iloc[:4])
+    assert values.feature_names == ["timbre", "rhythm"]
+    assert values.values.shape == values.error_std.shape == (4, 2, 3)
+    np.testing.assert_allclose(
+        values.values.sum(axis=1) + values.base_values, fitted.predict_proba(X.iloc[:4]), atol=1e-12
+    )
+    joined = fitted.shap_values(X.iloc[:4], parts={"all": COLUMNS})
+    np.testing.assert_allclose(joined.values[:, 0], values.values.sum(axis=1), atol=1e-12)
+
+
+@pytest.mark.parametrize("member", MEMBERS)
+def test_values_of_a_member_add_up_to_its_output(fitted: quintet.EnsembleClassifier, member: str) -> None:
+    X, _ = rows()
+    values = fitted.shap_values(X.iloc[:4].to_numpy(), of=member)
+    assert values.values.shape == (4, 3, 3)
+    expected = outputs(fitted.members_[member], X.iloc[:4])  # type: ignore[arg-type]
+    np.testing.assert_allclose(values.values.sum(axis=1) + values.base_values, expected, atol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"of": "random_florest"}, "Did you mean 'random_forest'"),
+        ({"parts": "column"}, "Did you mean 'columns'"),
+        ({"parts": {"timbre": COLUMNS[:2]}}, "exactly one family"),
+    ],
+)
+def test_unknown_parts_are_refused(
+    fitted: quintet.EnsembleClassifier, arguments: dict[str, object], words: str
+) -> None:
+    with pytest.raises(ConfigError, match=words):
+        fitted.shap_values(rows()[0], **arguments)  # type: ignore[arg-type]
+
+
+def test_rows_without_the_columns_of_the_fit_are_refused(fitted: quintet.EnsembleClassifier) -> None:
+    X, _ = rows()
+    with pytest.raises(ConfigError, match=r"1 are missing.*'rhythm\.c'"):
+        fitted.shap_values(X[COLUMNS[:2]])
+    with pytest.raises(ConfigError, match="Received 2"):
+        fitted.shap_values(X.to_numpy()[:, :2])
+    shuffled = fitted.shap_values(X[COLUMNS[::-1]].iloc[:2])
+    np.testing.assert_array_equal(shuffled.values, fitted.shap_values(X.iloc[:2]).values)
+
+
+def test_a_saved_ensemble_is_the_same_from_its_folder(
+    fitted: quintet.EnsembleClassifier, folder: Path
+) -> None:
+    X, y = rows()
+    loaded, model = quintet.EnsembleClassifier.load(folder), quintet.load_model(folder)
+    for again in (loaded, model):
+        np.testing.assert_array_equal(again.predict_proba(X), fitted.predict_proba(X))
+        assert again.predict(X).dtype == y.dtype
+        assert again.get_params() == fitted.get_params() | {"members": MEMBERS, "rules": ("mean", "weighted")}
+        np.testing.assert_array_equal(
+            again.shap_values(X.iloc[:2]).values, fitted.shap_values(X.iloc[:2]).values
+        )
+    table = X.assign(id=[f"c{k}" for k in range(len(X))])
+    table.to_csv(folder.parent / "new.csv", index=False)
+    from quintet.inference.predict import predict_table_file
+
+    frame = predict_table_file(folder, folder.parent / "new.csv").frame
+    np.testing.assert_allclose(
+        frame.filter(like="probability.").to_numpy(), fitted.predict_proba(X), atol=1e-6
+    )
+
+
+def test_a_saved_folder_is_whole_and_frozen(folder: Path) -> None:
+    from quintet.frozen.ensemble import FrozenEnsemble
+    from quintet.model_folder.frozen_files import load_frozen
+
+    assert isinstance(load_frozen(folder), FrozenEnsemble)
+    with pytest.raises(ArtefactError, match="report needs predictions"):
+        quintet.report(folder, folder.parent / "report")
+    (folder.parent / "copy").mkdir()
+    quintet.load_model(folder).save(folder.parent / "copy")
+    assert (folder.parent / "copy/bundle.json").read_bytes() == (folder / "bundle.json").read_bytes()
+
+
+def test_a_folder_is_replaced_only_if_it_is_a_model_and_the_caller_says_so(
+    fitted: quintet.EnsembleClassifier, tmp_path: Path
+) -> None:
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(ArtefactError, match="other files"):
+        fitted.save(tmp_path, overwrite=True)
+    place = fitted.save(tmp_path / "m")
+    with pytest.raises(ArtefactError, match="overwrite=True"):
+        fitted.save(place)
+    model = quintet.load_model(place)
+    other = quintet.EnsembleClassifier(MEMBERS[:1], n_splits=2, rules=("mean",)).fit(*rows())
+    other.save(place, overwrite=True)
+    assert quintet.load_model(place).members == MEMBERS[:1]
+    with pytest.raises(ArtefactError, match="replaced"):
+        model.predict_proba(rows()[0])
+
+
+def test_a_copy_of_a_loaded_model_does_not_need_its_folder(
+    fitted: quintet.EnsembleClassifier, tmp_path: Path
+) -> None:
+    X, _ = rows()
+    place = fitted.save(tmp_path / "m")
+    copy = pickle.loads(pickle.dumps(quintet.load_model(place)))
+    place.rename(tmp_path / "elsewhere")
+    np.testing.assert_array_equal(copy.predict_proba(X), fitted.predict_proba(X))
+
+
+def test_columns_with_names_of_facts_are_refused(tmp_path: Path) -> None:
+    X, y = rows()
+    ensemble = quintet.EnsembleClassifier(MEMBERS[:1], n_splits=2, rules=("mean",))
+    ensemble.fit(X.rename(columns={"timbre.a": "start"}), y)
+    with pytest.raises(ConfigError, match="start"):
+        ensemble.save(tmp_path / "m")
