@@ -153,6 +153,7 @@ def train(
     search: str | Path | None = None,
     members: str | Iterable[str] | None = None,
     join: Joined = (),
+    scheduler: str | None = None,
 ) -> TrainingResult:
     """Train the members and their ensemble, and score them on a split that keeps groups together.
 
@@ -166,12 +167,14 @@ def train(
         overwrite: replace an existing model folder.
         listener: called with each training event.
         progress: called with the progress of spectrograms and augmented copies.
-        n_jobs: worker processes for spectrograms and augmented copies.
+        n_jobs: worker processes for the fits of members that read tables, for spectrograms and augmented
+            copies. It changes no number of the result.
         published: published scores (`protocol`, `scores`, `source`), stored next to ours.
         search: folder of the search that found the settings, for the report.
         members: one member or several, as a short form of `TrainSettings(members=…)`.
         join: tables with further columns by id, such as an embedding that was made elsewhere: one CSV or
             parquet file or several, or name → file. The name is the stem of the file by default.
+        scheduler: address of a dask cluster (`tcp://host:8786`) for the fits of members that read tables.
 
     Raises:
         QuintetError: before anything is trained, for data or settings that cannot be used.
@@ -203,6 +206,7 @@ def train(
         listener=listener,
         progress=progress,
         n_jobs=n_jobs,
+        scheduler=scheduler,
     )
 
 

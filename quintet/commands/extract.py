@@ -15,6 +15,7 @@ from quintet.commands.terminal.options import (
     ManifestColumn,
     ManifestRoot,
     Quiet,
+    Scheduler,
     Strict,
 )
 from quintet.commands.terminal.parsing import (
@@ -92,7 +93,7 @@ def extract(
             help="Also write the table with the column names of the paper to this file (.csv, .parquet).",
         ),
     ] = None,
-    scheduler: Annotated[str | None, typer.Option(help="Address of a dask cluster: tcp://host:8786.")] = None,
+    scheduler: Scheduler = None,
     json_: Json = False,
     quiet: Quiet = False,
 ) -> None:

@@ -21,6 +21,7 @@ from quintet.commands.terminal.options import (
     LabelFrom,
     ProtocolName,
     Quiet,
+    Scheduler,
     Seed,
     SpectrogramStore,
     SplitFiles,
@@ -97,6 +98,7 @@ def train(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a model folder.")] = False,
     json_: Json = False,
     jobs: Jobs = 1,
+    scheduler: Scheduler = None,
     quiet: Quiet = False,
 ) -> None:
     """Train the members and their ensemble, and score them on groups that are not in the training data."""
@@ -138,6 +140,7 @@ def train(
             listener=display,
             progress=progress,
             n_jobs=resolve_cores(jobs),
+            scheduler=scheduler,
             search=find_search(settings_file),
         )
     print_notes(result.notes, quiet=quiet)

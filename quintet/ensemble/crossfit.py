@@ -164,27 +164,24 @@ class FoldCache(Protocol):
 
     def load(self, member: str, fold: int) -> FoldResult | None:
         """Result of a finished fold, or None."""
-        ...
 
     def save(self, member: str, fold: int, result: FoldResult) -> None:
         """Keep the result of a fold."""
-        ...
+
+    def is_finished(self, member: str, fold: int) -> bool:
+        """Whether the result of a fold is kept; for the fold -1, the member fitted on all rows."""
 
     def importance(self, member: str, fold: int, estimator: Member, table: pd.DataFrame) -> Floats | None:
         """Importance of the columns of a table for the member of a fold, or None if it is not to be kept."""
-        ...
 
     def checkpoint(self, member: str, fold: int) -> Path | None:
         """Folder where a network keeps its state after each epoch, or None."""
-        ...
 
     def load_member(self, member: str) -> Member | None:
         """Member that was fitted on the whole training part, or None."""
-        ...
 
     def save_member(self, member: str, estimator: Member) -> None:
         """Keep the member that was fitted on the whole training part."""
-        ...
 
 
 def member_seed(seed: int, member: str, fold: int) -> int:
@@ -266,11 +263,8 @@ class Trainer:
             self.notify("epoch", fold, **epoch)
 
         X = inputs.view(self.input)
-        if self.cache is None:
-            estimator.fit(X, y, groups=groups, on_epoch=on_epoch)
-        else:
-            checkpoint = self.cache.checkpoint(self.member, fold)
-            estimator.fit(X, y, groups=groups, on_epoch=on_epoch, checkpoint=checkpoint)
+        checkpoint = None if self.cache is None else self.cache.checkpoint(self.member, fold)
+        estimator.fit(X, y, groups=groups, on_epoch=on_epoch, checkpoint=checkpoint)
 
     def fit_on_all(self, inputs: Inputs, y: Labels, groups: Groups) -> Member:
         """Fit the member on the whole training part, or take it from the cache.
@@ -325,14 +319,12 @@ class Trainer:
         X = held_out.view(self.input)
         probabilities = member_probabilities(estimator, X, classes, multilabel=y.ndim == 2)
         seconds = time.perf_counter() - started
-        embedding = None
+        embedding, importance = None, None
         if fold == 0 and self.cache is not None:  # the folds have different spaces, and a map shows one space
             embedding = embed_inputs(estimator, held_out)
-        history = list(getattr(estimator, "history_", []))
-        importance = None
         if self.cache is not None and self.input == "table" and inputs.table is not None:
             importance = self.cache.importance(self.member, fold, estimator, inputs.table)
-        result = FoldResult(probabilities, history, seconds, embedding, importance)
+        result = FoldResult(probabilities, getattr(estimator, "history_", []), seconds, embedding, importance)
         if self.cache is not None:
             self.cache.save(self.member + self.variant, fold, result)
         return result

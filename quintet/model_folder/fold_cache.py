@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from quintet.classifiers.member import Member
 from quintet.classifiers.storage import load_member, save_member
-from quintet.ensemble.crossfit import FoldResult
+from quintet.ensemble.crossfit import FINAL_FIT, FoldResult
 from quintet.files.atomic import atomic_replace, write_text
 from quintet.model_folder.folder import ModelFolder
 
@@ -37,6 +37,7 @@ class FoldFiles:
     def __init__(
         self, folder: ModelFolder, configuration: str, importance: FoldImportance | None = None
     ) -> None:
+        self.folder = folder
         self.root = folder.path / "work"
         self.members = folder.path / "members"
         self.configuration = configuration
@@ -78,17 +79,21 @@ class FoldFiles:
             np.savez(file, **arrays)  # type: ignore[arg-type]
         shutil.rmtree(self.checkpoint(member, fold), ignore_errors=True)
 
+    def is_finished(self, member: str, fold: int) -> bool:
+        """Whether the result of a fold is kept; for the fold -1, the member fitted on all rows."""
+        return self._has_member(member) if fold == FINAL_FIT else self.load(member, fold) is not None
+
     def checkpoint(self, member: str, fold: int) -> Path:
         """Folder in which a network stores its state after each epoch."""
         return self.root / member / f"checkpoint-{fold}"
 
     def load_member(self, member: str) -> Member | None:
         """The member that this configuration fitted on the whole training part, or None."""
-        folder = self.members / member
-        mark = folder / COMPLETE
-        if not mark.is_file() or mark.read_text(encoding="utf-8") != self.configuration:
-            return None
-        return load_member(folder)
+        return load_member(self.members / member) if self._has_member(member) else None
+
+    def _has_member(self, member: str) -> bool:
+        mark = self.members / member / COMPLETE
+        return mark.is_file() and mark.read_text(encoding="utf-8") == self.configuration
 
     def save_member(self, member: str, estimator: Member) -> None:
         """Write the member that was fitted on the whole training part."""

@@ -17,6 +17,9 @@ from quintet.datasets.splits.protocols import make_split
 from quintet.datasets.splits.split import Positions
 from quintet.ensemble.crossfit import Listener, Trainer
 from quintet.ensemble.fusion import LabelledPredictions, fit_fusion
+from quintet.ensemble.tasks.pools import ThisProcess
+from quintet.ensemble.tasks.schedule import predict_folds
+from quintet.ensemble.tasks.task import FitPool, FitTask
 from quintet.errors import ConfigError
 from quintet.evaluation.comparisons import metric_differences
 from quintet.evaluation.intervals import Resampling
@@ -59,7 +62,12 @@ class ProtocolFolds:
 
 
 def leak_gate(
-    material: Material, settings: TrainSettings, protocols: Sequence[str], *, listener: Listener | None = None
+    material: Material,
+    settings: TrainSettings,
+    protocols: Sequence[str],
+    *,
+    listener: Listener | None = None,
+    pool: FitPool | None = None,
 ) -> LeakGate:
     """Scores of every member and of their plain mean under each protocol, and the gaps between protocols.
 
@@ -73,6 +81,7 @@ def leak_gate(
             predicted out of fold. Under `given` the clips of the test part are predicted, by members that are
             fitted on all other clips.
         listener: receives training events.
+        pool: where members are fitted. Default: this process.
 
     Returns:
         Scores per protocol and member, and the gaps. `random` is listed as ungrouped.
@@ -88,7 +97,7 @@ def leak_gate(
             "extract with --group-by, or give a group column."
         )
     predictions = {
-        protocol: _predict_members(material, settings, protocol, listener)
+        protocol: _predict_members(material, settings, protocol, listener, pool or ThisProcess())
         for protocol in dict.fromkeys(protocols)
     }
     scores = {
@@ -106,7 +115,7 @@ def leak_gate(
 
 
 def _predict_members(
-    material: Material, settings: TrainSettings, protocol: str, listener: Listener | None
+    material: Material, settings: TrainSettings, protocol: str, listener: Listener | None, pool: FitPool
 ) -> dict[str, MemberPredictions]:
     """Predictions of every member and of their plain mean under one protocol."""
     division = _divide(material, settings, protocol)
@@ -114,11 +123,22 @@ def _predict_members(
     # The protocol `random` ignores groups on purpose: every clip counts as its own group.
     groups = material.ids if protocol == "random" else material.groups
     inputs, target = material.inputs(rows), material.target(rows)
+    tasks = [
+        FitTask(
+            Trainer(name, settings.settings.get(name, {}), settings.seed, None, listener, len(folds)),
+            fold,
+            parts,
+        )
+        for name in settings.members
+        for fold, parts in enumerate(folds)
+    ]
+    results = predict_folds(tasks, inputs, target, groups[rows], material.classes, pool)
     predictions = {}
     for name in settings.members:
-        member_settings = settings.settings.get(name, {})
-        trainer = Trainer(name, member_settings, settings.seed, None, listener, len(folds))
-        probabilities, _ = trainer.out_of_fold(inputs, target, groups[rows], folds, material.classes)
+        probabilities = np.full((len(inputs), len(material.classes)), np.nan)
+        for number, task in enumerate(tasks):
+            if task.trainer.member == name and task.parts is not None:
+                probabilities[task.parts[1]] = results[number].probabilities
         is_predicted = np.isfinite(probabilities).all(axis=1)
         predictions[name] = MemberPredictions(scored, probabilities[is_predicted])
     stack = np.stack([member.probabilities for member in predictions.values()])

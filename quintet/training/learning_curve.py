@@ -6,7 +6,7 @@ All sizes are scored on the same clips. The score is then extrapolated to twice 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -18,6 +18,9 @@ from quintet.datasets.splits.split import Positions
 from quintet.datasets.splits.stratification import group_counts
 from quintet.ensemble.crossfit import Listener, Trainer, TrainingEvent
 from quintet.ensemble.fusion import mean
+from quintet.ensemble.tasks.pools import ThisProcess
+from quintet.ensemble.tasks.schedule import predict_folds
+from quintet.ensemble.tasks.task import FitPool, FitTask
 from quintet.evaluation.learning_curve import CurveScores, Outlook, curve_scores, outlook
 from quintet.model_folder.scores import CurvePoint, CurveResult
 from quintet.training.data import Material, TrainingPart
@@ -67,6 +70,7 @@ def learning_curve(
     *,
     known: Mapping[str, Floats] | None = None,
     listener: Listener | None = None,
+    pool: FitPool | None = None,
 ) -> CurveResult:
     """Scores of the plain mean of some members, fitted on growing parts of every training fold.
 
@@ -80,6 +84,7 @@ def learning_curve(
             folds hold out, `(scored, K)`, if the run has them.
         listener: receives one event of kind `curve` per fit; its details are `done` and `total`, numbers of
             fits.
+        pool: where members are fitted. Default: this process.
 
     Returns:
         The points and the outlook of each score. Shares for which a class has fewer than two groups are left
@@ -103,7 +108,7 @@ def learning_curve(
     if len(sizes) + 1 < MIN_SIZES:
         return empty
     sizes.append(CurveSize(1.0, (tuple(train for train, _ in part.folds),)))
-    predictions = _predict_sizes(part, settings, sizes, known or {}, listener)
+    predictions = _predict_sizes(part, settings, sizes, known or {}, listener, pool or ThisProcess())
     scores = curve_scores(
         part.y[scored],
         predictions,
@@ -169,49 +174,54 @@ def _predict_sizes(
     sizes: Sequence[CurveSize],
     known: Mapping[str, Floats],
     listener: Listener | None,
+    pool: FitPool,
 ) -> list[list[Floats]]:
     """For each size and repeat, the mean of the members' probabilities on the scored rows, `(scored, K)`."""
     *smaller, whole = sizes
     members = curve_members(settings)
     scored = part.evaluation_rows
+    asked = [(name, parts) for size in smaller for parts in size.repeats for name in members]
     unknown = [name for name in members if name not in known]
-    n_repeats = sum(len(size.repeats) for size in smaller)
-    n_fits_per_fold = len(members) * n_repeats + len(unknown)
-    report = _count_fits(listener, len(part.folds) * n_fits_per_fold)
+    asked += [(name, whole.repeats[0]) for name in unknown]
+    found = iter(_predict_members(part, settings, asked, listener, pool))
 
-    def predict(name: str, parts: FoldParts) -> Floats:
-        return _predict_member(part, name, settings, parts, report)[scored]
+    def next_mean() -> Floats:
+        return mean([next(found)[scored] for _ in members])
 
-    predictions = []
-    for size in smaller:
-        means = []
-        for parts in size.repeats:
-            probabilities = [predict(name, parts) for name in members]
-            means.append(mean(probabilities))
-        predictions.append(means)
-    whole_folds = whole.repeats[0]
-    full = {name: predict(name, whole_folds) for name in unknown}
+    predictions = [[next_mean() for _ in size.repeats] for size in smaller]
+    full = {name: next(found)[scored] for name in unknown}
     full |= known
     probabilities = [full[name] for name in members]
     predictions.append([mean(probabilities)])
     return predictions
 
 
-def _predict_member(
-    part: TrainingPart, member: str, settings: TrainSettings, parts: FoldParts, report: Listener
-) -> Floats:
-    """Probabilities `(m, K)` of one member fitted on these parts of the folds; NaN where no fold predicts."""
-    member_settings = settings.settings.get(member, {})
-    trainer = Trainer(member, member_settings, settings.seed)
-    shape = (len(part.inputs), len(part.classes))
-    probabilities = np.full(shape, np.nan)
-    for fold, train in enumerate(parts):
-        held_out = part.folds[fold][1]
-        rows = (train, held_out)
-        result = trainer.predict_fold(part.inputs, part.y, part.units, fold, rows, part.classes)
-        probabilities[held_out] = result.probabilities
-        report(TrainingEvent("curve", member, fold, len(part.folds)))
-    return probabilities
+def _predict_members(
+    part: TrainingPart,
+    settings: TrainSettings,
+    asked: Sequence[tuple[str, FoldParts]],
+    listener: Listener | None,
+    pool: FitPool,
+) -> list[Floats]:
+    """Probabilities `(m, K)` of members, each fitted on parts of the folds; NaN where no fold predicts."""
+    report = _count_fits(listener, len(part.folds) * len(asked))
+    tasks = [
+        FitTask(
+            Trainer(name, settings.settings.get(name, {}), settings.seed, n_folds=len(part.folds)),
+            fold,
+            (train, part.folds[fold][1]),
+        )
+        for name, parts in asked
+        for fold, train in enumerate(parts)
+    ]
+    results = predict_folds(tasks, part.inputs, part.y, part.units, part.classes, pool, report)
+    found = []
+    for first in range(0, len(tasks), len(part.folds)):
+        probabilities = np.full((len(part.inputs), len(part.classes)), np.nan)
+        for fold, (_, held_out) in enumerate(part.folds):
+            probabilities[held_out] = results[first + fold].probabilities
+        found.append(probabilities)
+    return found
 
 
 def _curve_point(part: TrainingPart, size: CurveSize, k: int, scores: CurveScores) -> CurvePoint:
@@ -249,14 +259,16 @@ def _outlooks(clips: Sequence[float], scores: CurveScores) -> dict[str, Outlook]
     return outlooks
 
 
-def _count_fits(listener: Listener | None, total: int) -> Listener:
-    """A listener that adds the number of finished fits to each event and passes it on."""
+def _count_fits(listener: Listener | None, total: int) -> Callable[[FitTask], None]:
+    """A function that reports each finished fit, with their number, as an event of kind `curve`."""
     done = 0
 
-    def report(event: TrainingEvent) -> None:
+    def report(task: FitTask) -> None:
         nonlocal done
         done += 1
         if listener is not None:
-            listener(replace(event, details={"done": done, "total": total}))
+            details = {"done": done, "total": total}
+            trainer = task.trainer
+            listener(TrainingEvent("curve", trainer.member, task.fold, trainer.n_folds, details))
 
     return report

@@ -20,8 +20,12 @@ from quintet.classifiers.registry import check_member
 from quintet.classifiers.views import network_group, require_views
 from quintet.datasets.splits.split import Positions
 from quintet.ensemble.classifier import EnsembleClassifier
-from quintet.ensemble.crossfit import Listener, embed_inputs, map_positions
+from quintet.ensemble.crossfit import Listener, Trainer, embed_inputs, map_positions
 from quintet.ensemble.fusion import RULES
+from quintet.ensemble.tasks.pools import open_fit_pool
+from quintet.ensemble.tasks.schedule import FitPlan, fit_ahead
+from quintet.ensemble.tasks.task import FitPool
+from quintet.ensemble.tasks.time_left import with_time_left
 from quintet.errors import ArtefactError, unknown_name
 from quintet.explanation.stability import FoldRanker
 from quintet.features.extraction.chunks import ProgressCallback
@@ -30,6 +34,7 @@ from quintet.features.storage.table import FeatureTable, table_digest
 from quintet.files.digests import content_hash
 from quintet.files.json_types import JsonObject
 from quintet.files.locks import is_vacant, output_lock
+from quintet.files.machine import job_count
 from quintet.files.provenance import environment
 from quintet.model_folder.fold_cache import FoldFiles
 from quintet.model_folder.folder import ModelFolder, search_digests
@@ -83,6 +88,7 @@ def train(
     listener: Listener | None = None,
     progress: ProgressCallback | None = None,
     n_jobs: int = 1,
+    scheduler: str | None = None,
 ) -> TrainingResult:
     """Train members and their fusion, and score them on a split that keeps groups together.
 
@@ -93,15 +99,19 @@ def train(
         options: files, and what happens if the folder exists. Default: `TrainOptions()`.
         listener: receives training events.
         progress: receives the progress of spectrograms and augmented copies.
-        n_jobs: number of worker processes for spectrograms and copies.
+        n_jobs: number of worker processes for the fits of members that read tables, for spectrograms and
+            copies. It changes no number of the result.
+        scheduler: address of a dask cluster (`tcp://host:8786`) for these fits.
 
     Raises:
         ConfigError, DatasetError, SplitLeakError, AlignmentError, ArtefactError: before any training starts.
+        MachineError: workers died over a fit, again and again.
     """
     settings, options = settings or TrainSettings(), options or TrainOptions()
     _check_request(settings, Path(output))
-    with output_lock(output):
-        return _train(features, ModelFolder(output), settings, options, listener, progress, n_jobs=n_jobs)
+    folder = ModelFolder(output)
+    with output_lock(output), open_fit_pool(job_count(n_jobs), scheduler) as pool:
+        return _train(features, folder, settings, options, listener, progress, n_jobs=n_jobs, pool=pool)
 
 
 def _train(
@@ -113,6 +123,7 @@ def _train(
     progress: ProgressCallback | None,
     *,
     n_jobs: int,
+    pool: FitPool,
 ) -> TrainingResult:
     """Train in a model folder whose lock the caller holds."""
     table = features if isinstance(features, FeatureTable) else read_feature_table(features)
@@ -142,7 +153,7 @@ def _train(
     published = None if options.published is None else PublishedScores.from_json(options.published)
     notes = data_notes(material)
     cache = FoldFiles(place, config["hash"], _ranker(material))
-    result = _fit_and_score(material, place, settings, published, listener, notes, cache=cache)
+    result = _fit_and_score(material, settings, published, listener, notes, cache=cache, pool=pool)
     if place.path != folder.path:
         replace_model(folder)
     return replace(result, folder=folder.path)
@@ -200,16 +211,17 @@ def _configuration(
 
 def _fit_and_score(
     material: Material,
-    folder: ModelFolder,
     settings: TrainSettings,
     published: PublishedScores | None,
     listener: Listener | None,
     notes: Sequence[str],
     *,
     cache: FoldFiles,
+    pool: FitPool,
 ) -> TrainingResult:
     """Fit the ensemble on the training part, score every part, and write the model."""
-    ensemble = _fit_ensemble(material, cache, settings, listener)
+    folder = cache.folder
+    ensemble = _fit_ensemble(material, cache, settings, listener, pool)
     parts = _predict_parts(material, settings, ensemble)
     scorer = RunScorer(material, folder, settings, listener)
     facts = validation_facts(material, ensemble)
@@ -224,10 +236,11 @@ def _fit_and_score(
     )
     settings = _with_penalties(settings, ensemble)
     if settings.protocols:
-        gate = leak_gate(material, settings, settings.protocols, listener=listener)
+        gate = leak_gate(material, settings, settings.protocols, listener=listener, pool=pool)
         scores = replace(scores, leak_gate=gate)
     if settings.learning_curve is not None:
-        curve = learning_curve(curve_part(material), settings, known=ensemble.oof_, listener=listener)
+        part = curve_part(material)
+        curve = learning_curve(part, settings, known=ensemble.oof_, listener=listener, pool=pool)
         scores = replace(scores, learning_curve=curve)
     _write_embeddings(material, folder, ensemble)
     model = TrainedModel(ensemble, material.table, scores, material.spectrograms, tuple(notes))
@@ -244,11 +257,16 @@ def _with_penalties(settings: TrainSettings, ensemble: EnsembleClassifier) -> Tr
 
 
 def _fit_ensemble(
-    material: Material, cache: FoldFiles, settings: TrainSettings, listener: Listener | None
+    material: Material,
+    cache: FoldFiles,
+    settings: TrainSettings,
+    listener: Listener | None,
+    pool: FitPool,
 ) -> EnsembleClassifier:
     """The ensemble fitted on the training part; finished folds are read from the cache."""
     rows = material.split.train
-    inputs = material.inputs(rows)
+    inputs, target, units = material.inputs(rows), material.target(rows), material.units[rows]
+    folds = material.split.training_folds()
     ensemble = EnsembleClassifier(
         settings.members,
         rule=settings.rule,
@@ -257,13 +275,21 @@ def _fit_ensemble(
         settings=settings.settings,
         seed=settings.seed,
     )
+    names = material.classes if material.multilabel else np.unique(target).tolist()
+    trainers = [
+        Trainer(name, dict(settings.settings.get(name, {})), settings.seed, cache, None, len(folds))
+        for name in settings.members
+    ]
+    plan = FitPlan(tuple(trainers), inputs, target, units, folds, tuple(names))
+    listener = with_time_left(listener, plan.time_left(pool.width))
+    fit_ahead(plan.with_listener(listener), pool)
     return ensemble.fit(
         inputs.table,
-        material.target(rows),
-        material.units[rows],
+        target,
+        units,
         spectrograms=inputs.spectrograms,
         classes=material.classes,
-        folds=material.split.training_folds(),
+        folds=folds,
         cache=cache,
         listener=listener,
     )

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from quintet.settings import TomlTable
 
 Jobs = Annotated[int, typer.Option("--jobs", "-j", min=0, help="Worker processes; 0 uses every core.")]
+Scheduler = Annotated[str | None, typer.Option(help="Address of a dask cluster: tcp://host:8786.")]
 Strict = Annotated[
     bool, typer.Option("--strict", help="Refuse recordings that are cut short. Default: use them and say so.")
 ]

@@ -134,8 +134,32 @@ def progress_counter(description: str, *, quiet: bool = False) -> Iterator[Calla
             bar.stop()
 
 
+class LeftColumn(ProgressColumn):
+    """Column of a bar: the time until `ends_at`, seconds of the monotonic clock; None: not yet known."""
+
+    def render(self, task: Task) -> Text:
+        """The time, in the largest two units: `2 h 05 min`."""
+        ends_at = task.fields["ends_at"]
+        if ends_at is None:
+            return Text("time left: known after the first fit", style="dim")
+        return Text(f"about {duration_text(ends_at - time.monotonic())} left", style="cyan")
+
+
+def duration_text(seconds: float) -> str:
+    """A duration in the largest two units; a negative one is no time.
+
+    Example:
+        >>> duration_text(7500), duration_text(130), duration_text(7.4)
+        ('2 h 05 min', '2 min 10 s', '7 s')
+    """
+    whole = max(0, round(seconds))
+    if whole >= 3600:
+        return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+    return f"{whole // 60} min {whole % 60:02d} s" if whole >= 60 else f"{whole} s"
+
+
 class TrainingDisplay:
-    """Prints a line per trained member and, on a terminal, shows the running fit.
+    """Prints a line per trained member and, on a terminal, shows the running fits and the time that is left.
 
     Args:
         quiet: whether to show nothing.
@@ -144,14 +168,18 @@ class TrainingDisplay:
     def __init__(self, *, quiet: bool = False) -> None:
         self.quiet = quiet
         self.status = err.status("") if err.is_terminal and not quiet else None  # starts with the first event
-        self._started: dict[str, float] = {}
+        self._seconds: dict[str, float] = {}
+        self._running: dict[tuple[str, int], str] = {}
+        self._ready: dict[str, TrainingEvent] = {}  # members whose final fit is done
         self._devices_printed: set[str] = set()
         self._bar: Progress | None = None
+        self._fits: Progress | None = None
 
     def __enter__(self) -> TrainingDisplay:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._stop_fits()
         if self.status:
             self.status.stop()
         if self._bar:
@@ -162,46 +190,76 @@ class TrainingDisplay:
         if self.quiet:
             return
         if event.kind == "curve":
+            self._stop_fits()
             self._count(event.details["done"], event.details["total"])
             return
         if event.kind == "size":
             print_plain(err, f"  {event.details['text']}")
             return
         if event.kind == "score":
+            self._stop_fits()
             if self.status:
                 self.status.start()
                 self.status.update(f"scoring {event.member}  {event.details['part']} part")
             return
-        if self.status:
-            self.status.start()
-        self._started.setdefault(event.member, time.perf_counter())
-        self._show_running(event)
-        if event.fold < 0 and event.kind in {"done", "reused"}:
-            self._print_member(event)
+        self._follow_fit(event)
+        self._show_fits(event)
 
-    def _show_running(self, event: TrainingEvent) -> None:
-        """Show the fit that runs, and print the device of a member once."""
-        part = f"fold {event.fold + 1}/{event.n_folds}" if event.fold >= 0 else "all training clips"
-        if event.kind == "epoch" and self.status:
-            self.status.update(f"{event.member}  {part}  {_epoch(event.details)}")
-        if event.kind != "start":
+    def _follow_fit(self, event: TrainingEvent) -> None:
+        """Print the device of a member once, and the line of a member when all its fits are done."""
+        fit = (event.member, event.fold)
+        if event.kind in ("start", "epoch"):
+            part = f"fold {event.fold + 1}/{event.n_folds}" if event.fold >= 0 else "all training clips"
+            epoch = f"  {_epoch(event.details)}" if event.kind == "epoch" else ""
+            self._running[fit] = f"{event.member}  {part}{epoch}"
+            device = event.details.get("device")
+            if device and event.member not in self._devices_printed:
+                self._devices_printed.add(event.member)
+                err.print(f"  {event.member} trains on: {device}", soft_wrap=True)
             return
-        device = event.details.get("device")
-        if device and event.member not in self._devices_printed:
-            self._devices_printed.add(event.member)
-            err.print(f"  {event.member} trains on: {device}", soft_wrap=True)
-        elif self.status:
-            self.status.update(f"{event.member}  {part}")
+        self._running.pop(fit, None)
+        seconds = float(event.details.get("seconds", 0.0))
+        self._seconds[event.member] = self._seconds.get(event.member, 0.0) + seconds
+        if event.fold < 0:
+            self._ready[event.member] = event
+        last = self._ready.get(event.member)
+        if last is not None and not any(member == event.member for member, _ in self._running):
+            self._print_member(self._ready.pop(event.member))
 
     def _print_member(self, event: TrainingEvent) -> None:
-        """Print the line of a member whose final fit is done."""
-        seconds = time.perf_counter() - self._started[event.member]
-        if self.status and event.kind == "done":
-            self.status.stop()
-        note = "kept from the interrupted run" if event.kind == "reused" else f"{seconds:.1f} s"
+        """Print the line of a member whose fits are all done, with the sum of their times."""
+        reused = event.kind == "reused"
+        note = "kept from the interrupted run" if reused else f"{self._seconds[event.member]:.1f} s"
         parts = "validation part" if event.n_folds == 1 else f"{event.n_folds} folds"
         fits = f"{parts} + final fit"
         err.print(f"  [green]✓[/] {event.member:<30} {fits}  [dim]{note}[/]")
+
+    def _show_fits(self, event: TrainingEvent) -> None:
+        """Show the running fits, the share of the work that is done, and the time that is left."""
+        if self.status is None or "share" not in event.details:
+            return
+        if self._fits is None:
+            self.status.stop()
+            left, bar = LeftColumn(), BarColumn()
+            percent = TextColumn("{task.percentage:>3.0f} %")
+            text = TextColumn("{task.description}")
+            self._fits = Progress(
+                SpinnerColumn(), bar, percent, TimeElapsedColumn(), left, text, console=err, transient=True
+            )
+            self._fits.start()
+            self._fits.add_task("", total=1.0, ends_at=None)
+        left_s = event.details["left_s"]
+        self._fits.update(
+            self._fits.task_ids[0],
+            completed=event.details["share"],
+            description="; ".join(self._running.values()),
+            ends_at=None if left_s is None else time.monotonic() + left_s,
+        )
+
+    def _stop_fits(self) -> None:
+        if self._fits is not None:
+            self._fits.stop()
+            self._fits = None
 
     def _count(self, done: int, total: int) -> None:
         """Show the bar of the learning curve. It starts with the first finished fit, ends with the last."""

@@ -90,7 +90,7 @@ def cross_fit(
     ladder = find_ladder(trainer.member, trainer.settings)
     if ladder is None:
         return CrossFit(trainer, *trainer.out_of_fold(inputs, y, groups, folds, classes))
-    trainers = [_with_penalty(trainer, ladder.setting, value) for value in ladder.values]
+    trainers = penalty_trainers(trainer)
     tried = [one.out_of_fold(inputs, y, groups, folds, classes) for one in trainers]
     plan = plan_learning(y, groups, folds, seed=trainer.seed)
     rows = plan.rows
@@ -118,6 +118,18 @@ def cross_fit(
     )
     results = [tried[k][1][fold] for fold, k in enumerate(by_fold)]
     return CrossFit(trainers[final], probabilities, results, choice)
+
+
+def penalty_trainers(trainer: Trainer) -> list[Trainer]:
+    """The trainers of all penalties that are tried for a member; itself if its penalty is decided.
+
+    Args:
+        trainer: makes and fits the member.
+    """
+    ladder = find_ladder(trainer.member, trainer.settings)
+    if ladder is None:
+        return [trainer]
+    return [_with_penalty(trainer, ladder.setting, value) for value in ladder.values]
 
 
 def _with_penalty(trainer: Trainer, setting: str, value: float) -> Trainer:

@@ -65,7 +65,10 @@ class Outcome:
 class Pool(Protocol):
     """A place where chunks are described."""
 
-    capacity: int
+    @property
+    def capacity(self) -> int:
+        """Number of chunks that may be under way."""
+        ...
 
     def submit(self, chunk: Chunk) -> None:
         """Accept one chunk; at most `capacity` at a time."""

@@ -17,10 +17,10 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from quintet.audio.isolation import cluster as clusters
 from quintet.datasets.manifest import Manifest
 from quintet.datasets.source import load_source
 from quintet.errors import ConfigError, MissingExtraError, QuintetError
-from quintet.features.extraction import dask_pool
 from quintet.features.extraction import extract as extraction
 from quintet.features.extraction.chunks import Progress
 from quintet.features.extraction.extract import Options, run_extraction
@@ -191,7 +191,7 @@ class TestCluster:
     ) -> None:
         """Without workers; with workers that have no quintet, or another one."""
         distributed = pytest.importorskip("distributed")
-        monkeypatch.setattr(dask_pool, "WORKERS_S", 0.3)
+        monkeypatch.setattr(clusters, "WORKERS_S", 0.3)
         options = {"threads_per_worker": 1, "processes": False, "dashboard_address": None, "silence_logs": 50}
         start = time.monotonic()
         for n_workers, question, match in (

@@ -1,0 +1,161 @@
+"""Time that the fits of a run still take, from those that are done and from how costs grow with rows.
+
+A fit takes about a · n^p seconds for n rows. The exponent p of each kind of member was measured
+(`python -m benchmarks.training_growth`, docs/scaling.md). The factor a comes from the fits of the same member
+that are done in this run. Before the first of them it is that of the benchmark, times the slowness of this
+machine in the fits of the other members.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+
+from quintet.classifiers.registry import member_entry
+from quintet.ensemble.crossfit import Listener, TrainingEvent
+
+
+@dataclass(frozen=True)
+class Growth:
+    """Seconds of a fit: `seconds · (rows / 1000) ** exponent`.
+
+    Args:
+        seconds: of a fit on 1,000 rows of 518 columns in 16 classes.
+        exponent: how it grows with the rows.
+    """
+
+    seconds: float
+    exponent: float
+
+
+GROWTH = {
+    "logistic_regression": Growth(1.0, 1.0),
+    "random_forest": Growth(4.0, 1.1),
+    "xgboost": Growth(8.0, 0.6),
+    "svm": Growth(4.0, 1.9),
+}
+"""Kind of table member → its growth."""
+
+NETWORK_GROWTH = Growth(150.0, 1.0)
+"""Growth of a network until its first fold is done; networks differ by factors of a hundred."""
+
+Fit = tuple[str, int]
+"""Member and fold; -1 for the fit on all rows."""
+
+
+@dataclass
+class TimeLeft:
+    """Estimate of the time that is left, which follows the events of a run.
+
+    Args:
+        n_rows: member and fold → number of rows of each fit that is to be done.
+        width: number of fits that run at a time.
+        clock: seconds.
+
+    Example:
+        >>> left = TimeLeft({("svm", 0): [1000], ("svm", 1): [1000]}, clock=iter([0.0, 9.0, 9.0]).__next__)
+        >>> left.follow(TrainingEvent("start", "svm", 0, 2))
+        >>> left.follow(TrainingEvent("done", "svm", 0, 2, {"seconds": 9.0}))
+        >>> left.seconds()
+        9.0
+    """
+
+    n_rows: dict[Fit, list[int]]
+    width: int = 1
+    clock: Callable[[], float] = time.monotonic
+    _running: dict[Fit, float] = field(default_factory=dict)
+    _seconds: dict[str, float] = field(default_factory=dict)  # of the fits of a member that are done
+    _units: dict[str, float] = field(default_factory=dict)  # what they should take, as the kind does
+    _done_units: float = 0.0
+
+    def follow(self, event: TrainingEvent) -> None:
+        """Take notice of an event of a fit."""
+        fit = (event.member, event.fold)
+        waiting = self.n_rows.get(fit)
+        if event.kind == "start":
+            self._running[fit] = self.clock()
+        if event.kind not in ("done", "reused") or not waiting:
+            return
+        units = fit_units(event.member, waiting.pop())
+        self._done_units += units
+        started = self._running.pop(fit, None)
+        if event.kind == "done":
+            seconds = event.details.get("seconds", 0.0 if started is None else self.clock() - started)
+            self._seconds[event.member] = self._seconds.get(event.member, 0.0) + float(seconds)
+            self._units[event.member] = self._units.get(event.member, 0.0) + units
+
+    @property
+    def share(self) -> float:
+        """Share of the work that is done, in [0, 1]."""
+        left = sum(self._cost(fit, rows) for fit, counts in self.n_rows.items() for rows in counts)
+        done = sum(self._seconds.values())
+        return done / (done + left) if done + left > 0 else 1.0
+
+    def seconds(self) -> float | None:
+        """Seconds that are left; None before the first fit is done."""
+        if not self._seconds:
+            return None
+        now = self.clock()
+        costs = []
+        for fit, counts in self.n_rows.items():
+            for k, rows in enumerate(counts):
+                elapsed = now - self._running[fit] if k == 0 and fit in self._running else 0.0
+                costs.append(max(self._cost(fit, rows) - elapsed, 0.0))
+        return _makespan(costs, self.width)
+
+    def _cost(self, fit: Fit, rows: int) -> float:
+        """Seconds that a fit should take on this machine."""
+        member, _ = fit
+        units = fit_units(member, rows)
+        if self._units.get(member):
+            return units * self._seconds[member] / self._units[member]
+        known = sum(self._units.values())
+        return units * (sum(self._seconds.values()) / known if known else 1.0)
+
+
+def with_time_left(listener: Listener | None, left: TimeLeft) -> Listener:
+    """A listener that adds `left_s` and `share` to the details of the events of fits, and passes them on.
+
+    What a pool has fitted is in the cache when the ensemble looks there: it is no news that it is reused.
+    """
+
+    def listen(event: TrainingEvent) -> None:
+        if event.kind == "reused" and not left.n_rows.get((event.member, event.fold)):
+            return
+        left.follow(event)
+        if listener is None:
+            return
+        if event.kind in ("start", "done", "reused", "epoch"):
+            details = {**event.details, "left_s": left.seconds(), "share": left.share}
+            event = replace(event, details=details)
+        listener(event)
+
+    return listen
+
+
+def fit_units(member: str, rows: int) -> float:
+    """Seconds that a fit of a member took where the growths were measured.
+
+    Args:
+        member: its name.
+        rows: number of rows that it is fitted on.
+    """
+    kind = member.partition("@")[0]
+    growth = GROWTH.get(kind) if member_entry(member).input == "table" else None
+    growth = growth or NETWORK_GROWTH
+    return growth.seconds * math.pow(rows / 1000, growth.exponent)
+
+
+def _makespan(costs: Sequence[float], width: int) -> float:
+    """Time in which `width` workers do tasks that begin in their order.
+
+    Example:
+        >>> _makespan([4.0, 2.0, 2.0], 2)
+        4.0
+    """
+    ends = [0.0] * max(1, width)
+    for cost in costs:
+        ends[ends.index(min(ends))] += cost
+    return max(ends)
