@@ -90,9 +90,9 @@ class Kernel:
 
     def bind(self, code: MachineCode, address: int) -> None:
         """Call this machine code from now on, which is in memory at an address."""
-        self.code = code
         self._kinds = [_KINDS.get(part, part) for part in code.layout]
-        self._function = _prototype(self._kinds)(address)
+        self._function = ctypes.CFUNCTYPE(ctypes.c_int32, *_c_types(self._kinds))(address)
+        self.code = code  # last: another thread calls the function from here on
 
 
 measure, chroma = Kernel("frames", "measure"), Kernel("frames", "chroma")
@@ -173,23 +173,17 @@ _ENGINES: list[Any] = []
 """LLVM's engines. They own the memory of the machine code."""
 
 
-def _machine() -> Any:
-    """LLVM's description of this processor, as numba sets it up."""
+def _empty_engine() -> Any:
+    """An engine of LLVM for this processor."""
     from llvmlite import binding
 
     with suppress(RuntimeError, AttributeError):  # from llvmlite 0.45 on it is done already
         binding.initialize()
     binding.initialize_native_target()
     binding.initialize_native_asmprinter()
-    target = binding.Target.from_default_triple()
-    return target.create_target_machine(
-        cpu=binding.get_host_cpu_name(),
-        features=binding.get_host_cpu_features().flatten(),
-        opt=3,
-        jit=True,
-        codemodel="jitdefault",
-        reloc="default",
-    )
+    target = binding.Target.from_triple(binding.get_process_triple())
+    machine = target.create_target_machine(codemodel="jitdefault", jit=True)
+    return binding.create_mcjit_compiler(binding.parse_assembly(""), machine)
 
 
 def _load(codes: list[MachineCode]) -> list[int]:
@@ -200,7 +194,7 @@ def _load(codes: list[MachineCode]) -> list[int]:
     """
     from llvmlite import binding
 
-    engine = binding.create_mcjit_compiler(binding.parse_assembly(""), _machine())
+    engine = _empty_engine()
     for code in codes:
         engine.add_object_file(binding.ObjectFileRef.from_data(code.content))
     engine.finalize_object()
@@ -212,29 +206,45 @@ def _load(codes: list[MachineCode]) -> list[int]:
 
 
 def _compile(kernel: Kernel, arguments: tuple[object, ...]) -> MachineCode:
-    """Compile a kernel for the types of its arguments.
+    """Compile a kernel for the types of its arguments. The machine code is that of numba.
 
     Raises:
+        TypeError: numba passes its arguments or its results in another way than `Kernel` does.
         RuntimeError: its machine code would need more than itself.
     """
     from llvmlite import binding
 
     numba: Any = import_module("numba")
     dispatcher: Any = getattr(import_module(f"{_PACKAGE}.{kernel.module}"), kernel.name)
-    kinds = tuple(numba.typeof(argument) for argument in arguments)
-    dispatcher.compile(kinds)
-    compiled = dispatcher.overloads[kinds]
+    signature = tuple(numba.typeof(argument) for argument in arguments)
+    dispatcher.compile(signature)
+    compiled = dispatcher.overloads[signature]
+    _, _, (content, _) = compiled.library.serialize_using_object_code()
     symbol = compiled.fndesc.llvm_func_name
     module = binding.parse_assembly(compiled.library.get_llvm_str())
-    kinds_of_parts: list[object] = []
-    numbers: list[float] = []
-    _lay_out(arguments, numbers, kinds_of_parts)
     needed = [f.name for f in module.functions if f.is_declaration and not f.name.startswith("llvm.")]
-    n_arguments = len(list(module.get_function(symbol).arguments))
-    if needed or n_arguments != len(numbers) + 2:
-        raise RuntimeError(f"The kernel {kernel.name} must stand alone. It needs {needed or n_arguments}.")
-    n_results = len(getattr(compiled.signature.return_type, "types", ()))
-    return MachineCode(symbol, _words(kinds_of_parts), n_results, _machine().emit_object(module))
+    if needed:
+        raise RuntimeError(f"The kernel {kernel.name} must stand alone. It needs {needed}.")
+    kinds: list[object] = []
+    _lay_out(arguments, [], kinds)
+    expected = [_LLVM_TYPES[kind] for kind in _c_types(kinds)]
+    received = [_llvm_type(argument) for argument in module.get_function(symbol).arguments]
+    returned = compiled.signature.return_type
+    results = () if returned == numba.none else getattr(returned, "types", None)
+    n_most = _RESULT_BYTES // ctypes.sizeof(ctypes.c_double)
+    is_fit = results is not None and {*results} <= {numba.float64} and len(results) <= n_most
+    if received != expected or not is_fit:
+        raise TypeError(
+            f"The kernel {kernel.name} must get {expected} and return a tuple of at most {n_most} float64. "
+            f"It gets {received} and returns {returned}."
+        )
+    return MachineCode(symbol, _words(kinds), len(results), content)
+
+
+def _llvm_type(argument: Any) -> str:
+    """Type of an argument in LLVM; older versions of LLVM say to what an address leads."""
+    name = str(argument.type)
+    return "ptr" if name.endswith("*") else name
 
 
 _KINDS: dict[object, object] = {
@@ -245,6 +255,12 @@ _KINDS: dict[object, object] = {
 }
 _WORDS = {kind: word for word, kind in _KINDS.items()}
 _SCALARS: dict[object, Any] = {int: ctypes.c_int64, float: ctypes.c_double, bool: ctypes.c_uint8}
+_LLVM_TYPES = {
+    ctypes.c_void_p: "ptr",
+    ctypes.c_int64: "i64",
+    ctypes.c_double: "double",
+    ctypes.c_uint8: "i8",
+}
 
 
 def _words(kinds: Sequence[object]) -> tuple[str | int, ...]:
@@ -252,8 +268,8 @@ def _words(kinds: Sequence[object]) -> tuple[str | int, ...]:
     return tuple(kind if isinstance(kind, int) else str(_WORDS.get(kind, kind)) for kind in kinds)
 
 
-def _prototype(kinds: Sequence[object]) -> Any:
-    """Type of a function that gets these arguments, after the addresses of its results and of its error."""
+def _c_types(kinds: Sequence[object]) -> list[Any]:
+    """Types of the numbers that a function gets: addresses of its results and its error, then arguments."""
     numbers: list[Any] = [ctypes.c_void_p, ctypes.c_void_p]
     for kind in kinds:
         if isinstance(kind, int):  # the axes of an array: its shape and its strides
@@ -262,7 +278,7 @@ def _prototype(kinds: Sequence[object]) -> Any:
             numbers.append(_SCALARS[kind])
         else:  # owner, parent, size, bytes of an element, address
             numbers += [ctypes.c_void_p] * 2 + [ctypes.c_int64] * 2 + [ctypes.c_void_p]
-    return ctypes.CFUNCTYPE(ctypes.c_int32, *numbers)
+    return numbers
 
 
 _BOOLS, _INTEGERS, _FLOATS = (bool, np.bool_), (int, np.integer), (float, np.floating)

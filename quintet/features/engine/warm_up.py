@@ -35,9 +35,7 @@ def kernels_available() -> bool:
         return False
     try:
         compile_once(_compile_kernels, FOLDER, native.load_kernels)
-    except Exception as error:
-        if not isinstance(error, _errors_of_the_compiler()):
-            raise
+    except _errors_of_the_compiler() as error:
         announce(
             "the feature kernels cannot be compiled here, so features take about ten times as long "
             f"({type(error).__name__})"

@@ -375,6 +375,115 @@ def test_a_kernel_refuses_arguments_that_it_was_not_compiled_for():
     assert (result == 0).all()
 
 
+MADE = """
+import math
+from quintet.features.engine.kernel_cache import kernel
+
+@kernel
+def halves(numbers, factor, is_negative):
+    sign = -1.0 if is_negative else 1.0
+    return sign * numbers[0] * factor, sign * numbers[1] / 2.0
+
+@kernel
+def whole(n):
+    return n + 1, n
+
+@kernel
+def single(x):
+    return x / 2.0
+
+@kernel
+def many(x):
+    return x, x, x, x, x, x, x, x, x
+
+@kernel
+def bell(x):
+    return math.erf(x), x
+"""
+
+
+@pytest.fixture
+def made(tmp_path, monkeypatch):
+    """Compiles kernels that no other test has compiled."""
+    (tmp_path / "made_kernels.py").write_text(MADE)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(native, "_PACKAGE", "made")
+    monkeypatch.setattr(native, "import_module", lambda name: importlib.import_module(name.replace(".", "_")))
+    yield lambda name: native.Kernel("kernels", name)
+    sys.modules.pop("made_kernels", None)
+
+
+def test_two_threads_may_call_a_kernel_for_the_first_time(made):
+    halves = made("halves")
+    begin, results = threading.Barrier(2), []
+
+    def call(k: int) -> None:
+        begin.wait(20)
+        results.append((k, halves(np.array([2.0, k]), 8.0 * k, k == 1)))
+
+    threads = [threading.Thread(target=call, args=(k,)) for k in (1, 2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(results) == [(1, (-16.0, -0.5)), (2, (32.0, 1.0))]
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "error"),
+    [
+        ("halves", (np.ones(2), np.float32(8), True), "'double', 'i8'"),
+        ("whole", (np.int32(3),), "'i64'"),
+        ("whole", (3,), "int64"),
+        ("single", (3.0,), "tuple"),
+        ("many", (3.0,), "at most 8"),
+        ("bell", (3.0,), "needs .*erf"),
+    ],
+)
+def test_a_kernel_that_cannot_be_called_as_machine_code_is_refused(made, name, arguments, error):
+    with pytest.raises((TypeError, RuntimeError), match=error):
+        made(name)(*arguments)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="fork")
+def test_a_forked_process_calls_the_kernels_of_its_parent():
+    code = """
+import os, numpy
+from quintet.features.engine import native
+from quintet.features.engine.warm_up import kernels_available
+assert kernels_available()
+child = os.fork()
+assert native.sums(numpy.array([1, -3, 2, 0.5], numpy.float32)) == (0.5, 6.5, -3.0, 2.0)
+if child:
+    assert os.waitpid(child, 0)[1] == 0
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_kernels_are_not_used_if_the_compiler_is_switched_off():
+    result = subprocess.run(
+        [sys.executable, "-c", CACHED],
+        env={**os.environ, "NUMBA_DISABLE_JIT": "1"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert result.stdout.startswith("False False")
+    assert result.stderr == ""
+
+
+@pytest.mark.parametrize("fact", ["get_host_cpu_name", "get_host_cpu_features", "__version__"])
+def test_another_processor_or_compiler_has_another_digest(monkeypatch, fact):
+    llvmlite = pytest.importorskip("llvmlite")
+    before = digest()
+    if fact == "__version__":
+        monkeypatch.setattr(llvmlite, fact, "0.1")
+    else:
+        facts = type(getattr(llvmlite.binding, fact)())({"avx9": True} if "features" in fact else "new")
+        monkeypatch.setattr(llvmlite.binding, fact, lambda: facts)
+    assert digest() != before
+
+
 @pytest.mark.parametrize("variable", compilation.COMPILER_VARIABLES)
 def test_settings_of_the_compiler_have_another_digest(monkeypatch, variable):
     before = digest()
@@ -396,15 +505,21 @@ print(hashlib.sha256(repr(described.features).encode() + described.log_mel.tobyt
 
 @pytest.mark.slow
 def test_compiled_and_loaded_code_give_the_same_bits(tmp_path):
-    environment = {**os.environ, "QUINTET_CACHE_DIR": str(tmp_path)}
+    (tmp_path / "file").touch()
     result = [
         subprocess.run(
-            [sys.executable, "-c", DESCRIBED], env=environment, capture_output=True, text=True, check=True
+            [sys.executable, "-c", DESCRIBED],
+            env={**os.environ, "QUINTET_CACHE_DIR": str(place)},
+            capture_output=True,
+            text=True,
+            check=True,
         )
-        for _ in range(2)
+        for place in (tmp_path, tmp_path, tmp_path / "file" / "below")
     ]
-    assert ["compiling" in process.stderr for process in result] == [True, False]
-    assert result[0].stdout == result[1].stdout
+    texts = ["once for this machine", "", "in memory"]
+    assert [text in process.stderr for text, process in zip(texts, result, strict=True)] == [True] * 3
+    assert result[1].stderr == ""
+    assert len({process.stdout for process in result}) == 1
 
 
 @pytest.mark.slow
