@@ -5,22 +5,23 @@ function, and could not find their names if they were texts.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import Future
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 from quintet import __version__
 from quintet.errors import MissingExtraError
 from quintet.files.json_text import json_text
 from quintet.files.json_types import JsonObject
-from quintet.serving.faults import UNUSABLE, Refusal, refusal
+from quintet.serving.faults import UNUSABLE, Refusal, client_left, refusal
 from quintet.serving.pages import POLICY, docs_page, page_policy
 from quintet.serving.schemas import Fault, Health, PredictAnswer, UnusableRecording
 from quintet.serving.service import Service
-from quintet.serving.uploads import receive
+from quintet.serving.uploads import Upload, receive
 
 if TYPE_CHECKING:
-    from fastapi import FastAPI
+    from fastapi import FastAPI, Request
     from starlette.responses import Response
 
 Value = TypeVar("Value")
@@ -57,6 +58,7 @@ REFUSALS: dict[int | str, dict[str, Any]] = {
     421: {"model": Fault, "description": "The Host header names another host."},
     422: {"model": UnusableRecording, "description": "The recording has no prediction: detail says why."},
     500: {"model": Fault, "description": "The service has a fault."},
+    501: {"model": Fault, "description": "A library is not installed: detail names it."},
     503: {"model": Fault, "description": "Too many requests are under way: see Retry-After."},
     507: {"model": Fault, "description": "The disk of the service is full."},
 }
@@ -138,13 +140,9 @@ def _predict_route(service: Service) -> Route:
 
         async def work() -> Response:
             options = service.options(confidence, segment, strict)
-            with service.admission.enter():
-                upload = await receive(request, service.upload_folder, name, service.settings.most_bytes)
-                try:
-                    predictions = await _result(service.ask(upload, options), request.receive)
-                    answer = await asyncio.to_thread(service.answer, upload, options, predictions)
-                finally:
-                    upload.path.unlink(missing_ok=True)
+            async with _upload(service, request, name) as upload:
+                predictions = await _result(service.ask(upload, options), request.receive)
+                answer = await asyncio.to_thread(service.answer, upload, options, predictions)
             return _respond_prediction(answer)
 
         return await _answer(work)
@@ -165,24 +163,41 @@ def _explain_route(service: Service) -> Route:
         """The page of `quintet explain` about the recording, with its numbers and its sound inside."""
 
         async def work() -> Response:
-            with service.admission.enter(), service.explanation_admission.enter():
-                upload = await receive(request, service.upload_folder, name, service.settings.most_bytes)
-                try:
-                    length_s = service.settings.segment_s if segment is None else segment
+            length_s = service.settings.segment_s if segment is None else segment
+            with service.explanation_admission.enter():
+                async with _upload(service, request, name) as upload:
                     future = service.explanations.ask(str(upload.path), upload.name, length_s)
                     page = await _result(future, request.receive)
-                except Exception as error:
-                    refused = refusal(error)
-                    refused.reason = upload.plain(refused.reason)
-                    raise refused from error
-                finally:
-                    upload.path.unlink(missing_ok=True)
             policy = f"{page_policy(page)}; frame-ancestors 'none'"
             return respond(page, media_type=PAGE, headers={"Content-Security-Policy": policy})
 
         return await _answer(work)
 
     return explain
+
+
+@asynccontextmanager
+async def _upload(service: Service, request: "Request", name: str | None) -> AsyncIterator[Upload]:
+    """Admit a request, receive its recording, and delete the file at the end. No reason names the file.
+
+    Args:
+        service: the service.
+        request: the request.
+        name: what the client calls the recording.
+
+    Raises:
+        Refusal: there are too many requests, or no recording, or an error in the block.
+    """
+    with service.admission.enter():
+        upload = await receive(request, service.upload_folder, name, service.settings.most_bytes)
+        try:
+            yield upload
+        except Exception as error:
+            refused = refusal(error)
+            refused.reason = upload.plain(refused.reason)
+            raise refused from error
+        finally:
+            upload.path.unlink(missing_ok=True)
 
 
 async def _refuse_parameter(_request: object, error: Exception) -> "Response":
@@ -246,7 +261,7 @@ async def _result(future: Future[Value], client: Callable[[], Awaitable[object]]
     try:
         await asyncio.wait({answer, gone}, return_when=asyncio.FIRST_COMPLETED)
         if not answer.done() and future.cancel():
-            raise Refusal(499, "The client has gone.")
+            raise client_left()
         result: Value = await answer
         return result
     finally:

@@ -18,6 +18,7 @@ from pathlib import Path
 from quintet.audio.isolation.bounds import Bounds
 from quintet.audio.isolation.calls import fault
 from quintet.audio.isolation.pool import WorkerPool
+from quintet.audio.isolation.serving import IDLE_S
 from quintet.errors import ArtefactError, MachineError
 from quintet.features.engine.warm_up import kernels_available
 from quintet.features.extraction.segments import FileRows, FileTask
@@ -25,7 +26,7 @@ from quintet.files.digests import file_digest
 from quintet.inference.describe import Predictions, is_full
 from quintet.inference.warm import WarmModel
 
-KEEP_WARM_S = 60.0
+KEEP_WARM_S = IDLE_S / 2
 """Seconds after which an idle worker gets a call that does nothing, so that it stays."""
 EXPLANATION_S = 600.0
 """Longest time of one explanation, seconds."""

@@ -7,6 +7,7 @@ import errno
 from quintet.errors import AudioError, ConfigError, MachineError, QuintetError
 
 BAD_REQUEST, FORBIDDEN, TIMEOUT, TOO_LARGE, MISDIRECTED, UNUSABLE = 400, 403, 408, 413, 421, 422
+CLIENT_LEFT = 499
 FAILED, NOT_HERE, BUSY, FULL_DISK = 500, 501, 503, 507
 
 
@@ -27,6 +28,11 @@ class Refusal(Exception):
     def headers(self) -> dict[str, str]:
         """Headers of the response."""
         return {} if self.retry_after_s is None else {"Retry-After": str(self.retry_after_s)}
+
+
+def client_left() -> Refusal:
+    """The refusal of a request whose client has gone. Only the log shows it."""
+    return Refusal(CLIENT_LEFT, "The client has gone.")
 
 
 def refusal(error: Exception) -> Refusal:

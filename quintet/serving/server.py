@@ -6,7 +6,7 @@ import signal
 import socket
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
@@ -43,13 +43,12 @@ class ModelServer:
             import uvicorn
         except ImportError as error:
             raise MissingExtraError("The service", "serve") from error
-        self._socket = _open_socket(settings.host, settings.port)
-        try:
+        with ExitStack() as undo:
+            self._socket = undo.enter_context(_open_socket(settings.host, settings.port))
             self.service = Service(folder, settings)
-        except BaseException:
-            self._socket.close()
-            raise
-        gate = Gate(make_app(self.service), settings.host_names, observer)
+            undo.callback(self.service.close)
+            gate = Gate(make_app(self.service), settings.host_names, observer)
+            undo.pop_all()
         self._server: uvicorn.Server = uvicorn.Server(
             uvicorn.Config(
                 gate,

@@ -12,7 +12,7 @@ from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, BinaryIO
 
 from quintet.files.display.names import printable
-from quintet.serving.faults import BAD_REQUEST, TIMEOUT, TOO_LARGE, Refusal
+from quintet.serving.faults import BAD_REQUEST, TIMEOUT, TOO_LARGE, Refusal, client_left
 from quintet.serving.forms import FormReader
 
 if TYPE_CHECKING:
@@ -71,8 +71,10 @@ class _Body:
         """The bytes as they come.
 
         Raises:
-            Refusal: there are too many, or they come too slowly.
+            Refusal: there are too many, they come too slowly, or the client has gone.
         """
+        from starlette.requests import ClientDisconnect
+
         stream = self._request.stream()
         began, n_bytes = time.monotonic(), 0
         while True:
@@ -80,6 +82,8 @@ class _Body:
                 chunk = await asyncio.wait_for(anext(stream), SILENCE_S)
             except StopAsyncIteration:
                 return
+            except ClientDisconnect:
+                raise client_left() from None
             except TimeoutError:
                 raise Refusal(
                     TIMEOUT,

@@ -24,13 +24,11 @@ from quintet.commands.terminal.prediction_rows import prediction_rows
 from quintet.errors import AudioError
 from quintet.inference.predict import predict_files
 from quintet.pipeline.explain_track import explain, make_sound
-from quintet.training.settings import TrainSettings
+from tests.tones import PARAMETERS, train_on_tones, write_tone
 
 sys.path.insert(0, str(Path(__file__).parent))
 import decoder_hook
 
-RATE = 8000
-PARAMETERS = quintet.FeatureParameters(feature_set="bahuleyan2018", families=("temporal", "spectral"))
 ERRORS = {
     "crash": "worker process died",
     "opencrash": "worker process died",
@@ -41,26 +39,11 @@ ERRORS = {
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the hook reaches workers by a fork")
 
 
-def tone(path: Path, k: int, *, seconds: float = 0.6) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    t = np.arange(round(RATE * seconds)) / RATE
-    noise = np.random.default_rng(k).normal(size=len(t))
-    soundfile.write(path, 0.3 * np.sin(2 * np.pi * (200 + 90 * (k % 8)) * t) + 0.02 * noise, RATE)
-    return path
-
-
 @pytest.fixture(scope="module")
 def music(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Eight clips of two classes, and a model of them."""
     root = tmp_path_factory.mktemp("music")
-    for k in range(8):
-        tone(root / "data" / ("low", "high")[k % 2] / f"{k}.wav", k)
-    manifest = quintet.load_source(root / "data")
-    quintet.extract(manifest, root / "f.parquet", parameters=PARAMETERS, n_jobs=0)
-    settings = TrainSettings(
-        members=("logistic_regression",), folds=2, rules=("mean",), rule="mean", resamples=0
-    )
-    quintet.train(root / "f.parquet", root / "model", settings=settings)
+    train_on_tones(root)
     return root
 
 
@@ -77,8 +60,8 @@ def hostile(music: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def predict_and_check(model: Path, folder: Path, kinds: Sequence[str], n_good: int) -> None:
     """Predict bad files among good ones."""
-    bad = [tone(folder / f"{kind}.wav", 0) for kind in kinds]
-    good = [tone(folder / f"good{k}.wav", k) for k in range(n_good)]
+    bad = [write_tone(folder / f"{kind}.wav", 0) for kind in kinds]
+    good = [write_tone(folder / f"good{k}.wav", k) for k in range(n_good)]
     result = predict_files(model, [*good[: n_good // 2], *bad, *good[n_good // 2 :]])
     assert result.frame["file"].tolist() == [str(file) for file in good]
     reasons = result.failures.set_index("file")["reason"]
@@ -111,7 +94,7 @@ def test_segments_before_a_crash_are_kept(hostile: Path, tmp_path: Path, monkeyp
     """A decoder that dies in the middle of a long file: its segments are predicted, the file is marked."""
     from quintet.audio.reading import segments
 
-    file = tone(tmp_path / "long.wav", 1, seconds=6.0)
+    file = write_tone(tmp_path / "long.wav", 1, seconds=6.0)
     monkeypatch.setattr(segments._SegmentReader, "_plan", _crash_at_the_seventh(segments))
     result = predict_files(hostile / "model", [file])
     assert result.frame["segments"].tolist() == [4]
@@ -134,14 +117,14 @@ def _crash_at_the_seventh(segments: Any) -> Any:
 )
 def test_explain_says_why(hostile: Path, tmp_path: Path, kind: str) -> None:
     with pytest.raises(AudioError, match=ERRORS[kind]):
-        explain(hostile / "model", tone(tmp_path / f"{kind}.wav", 0), tmp_path / "page")
+        explain(hostile / "model", write_tone(tmp_path / f"{kind}.wav", 0), tmp_path / "page")
 
 
 def test_the_player_links_a_file_whose_copy_crashes(
     hostile: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("quintet.pipeline.explain_track.EMBEDDED_BYTES", 100)
-    sound = make_sound(tone(tmp_path / "crash.wav", 0), tmp_path / "page", 0.6)
+    sound = make_sound(write_tone(tmp_path / "crash.wav", 0), tmp_path / "page", 0.6)
     assert sound.outside
     assert sound.source.endswith("crash.wav")
 
@@ -149,9 +132,9 @@ def test_the_player_links_a_file_whose_copy_crashes(
 @pytest.mark.parametrize("jobs", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_audit_does_the_other_clips(hostile: Path, tmp_path: Path, jobs: int) -> None:
     for k in range(6):
-        tone(tmp_path / "corpus" / ("low", "high")[k % 2] / f"{k}.wav", k)
+        write_tone(tmp_path / "corpus" / ("low", "high")[k % 2] / f"{k}.wav", k)
     for kind in decoder_hook.KINDS:
-        tone(tmp_path / "corpus" / "low" / f"{kind}.wav", 0)
+        write_tone(tmp_path / "corpus" / "low" / f"{kind}.wav", 0)
     report = audit(tmp_path / "corpus", n_jobs=jobs)
     assert len(report.clips) == 6
     problems = report.problems.set_index("id")["problem"]
@@ -164,9 +147,9 @@ def test_audit_does_the_other_clips(hostile: Path, tmp_path: Path, jobs: int) ->
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_extract_does_the_other_clips(hostile: Path, tmp_path: Path, jobs: int) -> None:
     for k in range(6):
-        tone(tmp_path / "corpus" / ("low", "high")[k % 2] / f"{k}.wav", k)
+        write_tone(tmp_path / "corpus" / ("low", "high")[k % 2] / f"{k}.wav", k)
     for kind in decoder_hook.KINDS:
-        tone(tmp_path / "corpus" / "low" / f"{kind}.wav", 0)
+        write_tone(tmp_path / "corpus" / "low" / f"{kind}.wav", 0)
     manifest = quintet.load_source(tmp_path / "corpus")
     summary = quintet.extract(manifest, tmp_path / "f.parquet", parameters=PARAMETERS, n_jobs=jobs)
     reasons = summary.failures.set_index("id")["reason"]
@@ -177,7 +160,7 @@ def test_extract_does_the_other_clips(hostile: Path, tmp_path: Path, jobs: int) 
 
 def test_a_header_that_claims_2_36_frames_costs_one_row(music: Path, tmp_path: Path) -> None:
     """Attack A5: 3.6 kB of flac took all memory, and the good file was never reached."""
-    claim, good = tmp_path / "claim.flac", tone(tmp_path / "good.wav", 1)
+    claim, good = tmp_path / "claim.flac", write_tone(tmp_path / "good.wav", 1)
     soundfile.write(claim, np.random.default_rng(0).normal(size=1500) * 0.1, 1000)
     data = bytearray(claim.read_bytes())
     data[18:26] = (int.from_bytes(data[18:26], "big") >> 36 << 36 | 2**36 - 1).to_bytes(8, "big")
@@ -198,7 +181,7 @@ def test_commands_survive(music: Path, tmp_path: Path, kind: str) -> None:
     settings = {"PYTHONPATH": path, SECONDS_VARIABLE: "3", MEMORY_VARIABLE: "200"}
     corpus = tmp_path / "corpus"
     shutil.copytree(music / "data", corpus)
-    bad, good = tone(corpus / "low" / f"{kind}.wav", 0), corpus / "low" / "0.wav"
+    bad, good = write_tone(corpus / "low" / f"{kind}.wav", 0), corpus / "low" / "0.wav"
 
     def run(*words: object) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-m", "quintet", *map(str, words)]

@@ -16,19 +16,15 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
 import pytest
-import soundfile
 
-import quintet
-from quintet.training.settings import TrainSettings
+from tests.tones import train_on_tones, write_tone
 
 pytest.importorskip("fastapi")
 pytest.importorskip("uvicorn")
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")]
 
 ROOT = Path(__file__).parents[2]
-RATE = 8000
 COMMAND = "from quintet.cli import main; main()"
 MODULES = """
 import json, sys, threading, urllib.request
@@ -52,25 +48,10 @@ print(json.dumps([main, worker]))
 FITTING = {"tensorflow", "keras", "sklearn", "xgboost", "pandas", "pyarrow", "shap", "matplotlib"}
 
 
-def tone(path: Path, k: int, *, seconds: float = 0.6) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    t = np.arange(round(RATE * seconds)) / RATE
-    noise = np.random.default_rng(k).normal(size=len(t))
-    soundfile.write(path, 0.3 * np.sin(2 * np.pi * (200 + 90 * (k % 8)) * t) + 0.02 * noise, RATE)
-    return path
-
-
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("music")
-    for k in range(8):
-        tone(root / "data" / ("low", "high")[k % 2] / f"{k}.wav", k)
-    parameters = quintet.FeatureParameters(feature_set="bahuleyan2018", families=("temporal", "spectral"))
-    quintet.extract(quintet.load_source(root / "data"), root / "f.parquet", parameters=parameters, n_jobs=0)
-    settings = TrainSettings(
-        members=("logistic_regression",), folds=2, rules=("mean",), rule="mean", resamples=0
-    )
-    quintet.train(root / "f.parquet", root / "model", settings=settings)
+    train_on_tones(root)
     return root / "model"
 
 
@@ -141,7 +122,7 @@ def send_all(
 
 
 def test_fifty_clients_at_once_have_their_own_answers(running: Running, tmp_path: Path) -> None:
-    bodies = {f"{k}.wav": tone(tmp_path / f"{k}.wav", k).read_bytes() for k in range(50)}
+    bodies = {f"{k}.wav": write_tone(tmp_path / f"{k}.wav", k).read_bytes() for k in range(50)}
     together = send_all(running, bodies)
     assert {status for status, _ in together.values()} == {200}
     for name, (_, answer) in together.items():
@@ -156,8 +137,8 @@ def test_fifty_clients_at_once_have_their_own_answers(running: Running, tmp_path
 
 def test_a_worker_that_is_killed_costs_its_own_request(running: Running, tmp_path: Path) -> None:
     """The worker dies twice over the same recording, for it is tried once more; the next one is answered."""
-    long = tone(tmp_path / "long.wav", 1, seconds=3000.0).read_bytes()
-    short = tone(tmp_path / "short.wav", 2).read_bytes()
+    long = write_tone(tmp_path / "long.wav", 1, seconds=3000.0).read_bytes()
+    short = write_tone(tmp_path / "short.wav", 2).read_bytes()
     first = set(running.children())
     answers: dict[str, tuple[int, object]] = {}
     thread = threading.Thread(target=lambda: answers.update(send_all(running, {"long": long})))
@@ -217,7 +198,7 @@ def holds_upload(number: int) -> bool:
 def test_a_signal_stops_the_service_when_it_has_answered(
     running: Running, tmp_path: Path, number: signal.Signals
 ) -> None:
-    bodies = {f"{k}.wav": tone(tmp_path / f"{k}.wav", k, seconds=60.0).read_bytes() for k in range(8)}
+    bodies = {f"{k}.wav": write_tone(tmp_path / f"{k}.wav", k, seconds=60.0).read_bytes() for k in range(8)}
     answers: dict[str, tuple[int, object]] = {}
     thread = threading.Thread(target=lambda: answers.update(send_all(running, bodies)))
     thread.start()
@@ -234,7 +215,7 @@ def test_a_signal_stops_the_service_when_it_has_answered(
 
 
 def test_the_service_imports_what_its_image_has(model: Path, tmp_path: Path) -> None:
-    file = tone(tmp_path / "a.wav", 1)
+    file = write_tone(tmp_path / "a.wav", 1)
     paths = [str(ROOT), str(Path(__file__).parent), *sys.path]
     done = subprocess.run(
         [sys.executable, "-c", MODULES, str(model), str(file)],
@@ -255,7 +236,7 @@ def test_the_service_imports_what_its_image_has(model: Path, tmp_path: Path) -> 
 
 
 def test_an_explanation_is_the_page_of_explain(running: Running, tmp_path: Path) -> None:
-    sound = tone(tmp_path / "a.wav", 1, seconds=1.5).read_bytes()
+    sound = write_tone(tmp_path / "a.wav", 1, seconds=1.5).read_bytes()
     status, answer = running.send("/explain?name=%3Cb%3Esong.wav", sound)
     page = str(answer["page"])
     assert status == 200

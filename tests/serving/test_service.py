@@ -11,7 +11,8 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import replace
@@ -20,22 +21,20 @@ from typing import Any
 
 import numpy as np
 import pytest
-import soundfile
 from typer.testing import CliRunner
 
-import quintet
 from quintet.audio.isolation.pool import WorkerPool
 from quintet.cli import app as command_line
-from quintet.errors import ConfigError, MissingExtraError
+from quintet.errors import ArtefactError, ConfigError, MachineError, MissingExtraError
 from quintet.serving import app as serving_app
-from quintet.serving.app import make_app
 from quintet.serving.desks import Question, _keep_warm
 from quintet.serving.faults import Refusal
-from quintet.serving.gate import Admission, Gate
+from quintet.serving.gate import Admission, Gate, Observer
 from quintet.serving.pages import docs_page
 from quintet.serving.serve_settings import ServeSettings
 from quintet.serving.server import ModelServer
-from quintet.training.settings import TrainSettings
+from quintet.serving.uploads import Upload
+from tests.tones import train_on_tones, write_tone
 
 sys.path.insert(0, str(Path(__file__).parent))
 import hostile_decoders
@@ -43,52 +42,32 @@ import hostile_decoders
 pytest.importorskip("fastapi")
 pytest.importorskip("uvicorn")
 
-RATE = 8000
-PARAMETERS = quintet.FeatureParameters(feature_set="bahuleyan2018", families=("temporal", "spectral"))
 SETTINGS = ServeSettings(port=0, queue=8, megabytes=0.2, seconds=0.7)
 BOUNDARY = "frontier"
-
-
-def tone(path: Path, k: int, *, seconds: float = 0.6, rate: int = RATE) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    t = np.arange(round(rate * seconds)) / rate
-    noise = np.random.default_rng(k).normal(size=len(t))
-    soundfile.write(path, 0.3 * np.sin(2 * np.pi * (200 + 90 * (k % 8)) * t) + 0.02 * noise, rate)
-    return path
 
 
 @pytest.fixture(scope="module")
 def music(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Eight clips of two classes, a model of them, and new recordings."""
     root = tmp_path_factory.mktemp("music")
-    for k in range(8):
-        tone(root / "data" / ("low", "high")[k % 2] / f"{k}.wav", k)
-    manifest = quintet.load_source(root / "data")
-    quintet.extract(manifest, root / "f.parquet", parameters=PARAMETERS, n_jobs=0)
     members = ("logistic_regression", "random_forest")
-    settings = TrainSettings(
-        members=members,
-        settings={"random_forest": {"n_estimators": 4}},
-        folds=2,
-        rules=("mean",),
-        rule="mean",
-        resamples=0,
-    )
-    quintet.train(root / "f.parquet", root / "model", settings=settings)
-    tone(root / "new.wav", 3)
-    tone(root / "long.wav", 5, seconds=2.9)
-    cut = tone(root / "cut.wav", 9)
+    train_on_tones(root, members, {"random_forest": {"n_estimators": 4}})
+    write_tone(root / "new.wav", 3)
+    write_tone(root / "long.wav", 5, seconds=2.9)
+    cut = write_tone(root / "cut.wav", 9)
     cut.write_bytes(cut.read_bytes()[:-2000])
-    tone(root / "crash.wav", 1, rate=hostile_decoders.CRASH_RATE)
-    tone(root / "hang.wav", 1, rate=hostile_decoders.HANG_RATE)
+    write_tone(root / "crash.wav", 1, rate=hostile_decoders.CRASH_RATE)
+    write_tone(root / "hang.wav", 1, rate=hostile_decoders.HANG_RATE)
     (root / "words.mp3").write_text("this is not audio, " * 99)
     return root
 
 
 @contextmanager
-def running(music: Path, settings: ServeSettings = SETTINGS) -> Iterator[ModelServer]:
+def running(
+    music: Path, settings: ServeSettings = SETTINGS, observer: Observer | None = None
+) -> Iterator[ModelServer]:
     """A server in a thread."""
-    server = ModelServer(music / "model", settings)
+    server = ModelServer(music / "model", settings, observer)
     thread = threading.Thread(target=server.run)
     thread.start()
     try:
@@ -252,12 +231,60 @@ def test_a_body_without_stated_length_is_cut_off(server: ModelServer) -> None:
     assert list(server.service.upload_folder.iterdir()) == []
 
 
-def test_a_body_that_pauses_is_cut_off(server: ModelServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("quintet.serving.uploads.SILENCE_S", 0.05)
-    host, port = server.url.removeprefix("http://").rsplit(":", 1)
-    with socket.create_connection((host, int(port))) as slow:
-        slow.sendall(f"POST /predict HTTP/1.1\r\nHost: {host}\r\nContent-Length: 9\r\n\r\nRIFF".encode())
-        assert slow.recv(12) == b"HTTP/1.1 408"
+@contextmanager
+def begun(
+    server: ModelServer, length: int, beginning: bytes, host: str = "localhost"
+) -> Iterator[socket.socket]:
+    """A connection with a request to predict, whose body has begun."""
+    address, port = server.url.removeprefix("http://").rsplit(":", 1)
+    with socket.create_connection((address, int(port)), timeout=10) as connection:
+        head = f"POST /predict HTTP/1.1\r\nHost: {host}\r\nContent-Length: {length}\r\n\r\n"
+        connection.sendall(head.encode() + beginning)
+        yield connection
+
+
+def wait_until(condition: Callable[[], object]) -> None:
+    deadline = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.002)
+
+
+@pytest.mark.parametrize(("bound", "reason"), [("SILENCE_S", "may pause"), ("UPLOAD_S", "may take")])
+def test_a_slow_body_is_cut_off(
+    server: ModelServer, monkeypatch: pytest.MonkeyPatch, bound: str, reason: str
+) -> None:
+    monkeypatch.setattr(f"quintet.serving.uploads.{bound}", 0.05)
+    with begun(server, 9, b"RIFF") as slow:
+        if bound == "UPLOAD_S":
+            wait_until(lambda: list(server.service.upload_folder.iterdir()))
+            time.sleep(0.1)
+            slow.sendall(b"more")
+        response = b"".join(iter(lambda: slow.recv(4096), b""))
+    assert response.startswith(b"HTTP/1.1 408")
+    assert reason.encode() in response
+    assert list(server.service.upload_folder.iterdir()) == []
+
+
+def test_a_client_that_leaves_within_its_body_is_no_fault_of_the_service(music: Path) -> None:
+    statuses: list[int] = []
+    with running(music, observer=lambda method, path, status, seconds: statuses.append(status)) as server:
+        with begun(server, 9, b"RIFF"):
+            wait_until(lambda: server.service.admission.n_under_way)
+        wait_until(lambda: statuses)
+        assert list(server.service.upload_folder.iterdir()) == []
+    assert statuses == [499]
+
+
+def test_no_fault_names_the_file_of_an_upload(server: ModelServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    def ask(upload: Upload, _options: object) -> Future[Any]:
+        answer: Future[Any] = Future()
+        answer.set_exception(MachineError(f"There must be room for {upload.path}."))
+        return answer
+
+    monkeypatch.setattr(server.service, "ask", ask)
+    status, _, text = send(server, "/predict?name=song.mp3", b"sound")
+    assert (status, json.loads(text)["detail"]) == (503, "There must be room for song.mp3.")
     assert list(server.service.upload_folder.iterdir()) == []
 
 
@@ -279,18 +306,10 @@ def test_names_of_uploads_are_shown_and_never_paths(music: Path, server: ModelSe
 def test_more_requests_than_the_queue_holds_are_refused_with_a_time(music: Path) -> None:
     sound = (music / "new.wav").read_bytes()
     with running(music, replace(SETTINGS, queue=1)) as server:
-        host, port = server.url.removeprefix("http://").rsplit(":", 1)
-        with socket.create_connection((host, int(port))) as slow:
-            slow.sendall(
-                f"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: {len(sound)}\r\n\r\n".encode()
-            )
-            slow.sendall(sound[:100])
+        with begun(server, len(sound), sound[:100], host="x") as slow:
             assert slow.recv(12) == b"HTTP/1.1 421"  # a wrong name holds no place
-        with socket.create_connection((host, int(port))) as slow:
-            head = f"POST /predict HTTP/1.1\r\nHost: {host}\r\nContent-Length: {len(sound)}\r\n\r\n"
-            slow.sendall(head.encode() + sound[:100])
-            while not server.service.admission.n_under_way:
-                pass
+        with begun(server, len(sound), sound[:100]) as slow:
+            wait_until(lambda: server.service.admission.n_under_way)
             status, headers, text = send(server, "/predict", sound)
             assert (status, int(headers["retry-after"])) == (503, 1)
             assert "At most 1 requests" in json.loads(text)["detail"]
@@ -337,8 +356,7 @@ def test_what_waits_is_predicted_together_and_a_fault_costs_one(server: ModelSer
         assert entered.wait(20)
         for question in questions[1:]:
             desk.ask(question)
-        while desk._described.qsize() < 3:
-            threading.Event().wait(0.01)
+        wait_until(lambda: desk._described.qsize() == 3)
         may_go.set()
         kinds = [type(question.answer.exception(20)) for question in questions]
     finally:
@@ -466,15 +484,18 @@ def test_settings_that_cannot_be_served_are_refused(music: Path) -> None:
         ServeSettings(queue=0)
     with pytest.raises(ConfigError, match="between 0 and 1"):
         ModelServer(music / "model", replace(SETTINGS, confidence=2.0))
-    with pytest.raises(quintet.errors.MachineError, match="port free"):
+    with pytest.raises(MachineError, match="port free"):
         ModelServer(music / "model", replace(SETTINGS, host="192.0.2.1"))
-    with pytest.raises(quintet.errors.ArtefactError, match="finished model"):
+    with pytest.raises(ArtefactError, match="finished model"):
         ModelServer(music / "data", SETTINGS)
 
 
+@pytest.mark.parametrize("library", ["fastapi", "uvicorn"])
 def test_without_the_extra_a_sentence_says_what_to_install(
-    server: ModelServer, monkeypatch: pytest.MonkeyPatch
+    music: Path, monkeypatch: pytest.MonkeyPatch, library: str
 ) -> None:
-    monkeypatch.setitem(sys.modules, "fastapi", None)
+    monkeypatch.setitem(sys.modules, library, None)
+    before = {thread.name for thread in threading.enumerate()}
     with pytest.raises(MissingExtraError, match=r"quintet-music\[serve\]"):
-        make_app(server.service)
+        ModelServer(music / "model", SETTINGS)
+    assert {thread.name for thread in threading.enumerate()} <= before
