@@ -291,12 +291,13 @@ def write_sections(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path]:
         *sections: Callable[..., Any],
         explanation: RunExplanation = unexplained,
         umap: bool = False,
+        full: bool = False,
     ) -> Path:
         on_page = tuple(section for section in run_page.SECTIONS if section in sections)
         assert len(on_page) == len(sections)
         monkeypatch.setattr(run_page, "SECTIONS", on_page)
         monkeypatch.setattr(ReportData, "explanation", explanation)
-        return write_report(folder, target, umap=umap)
+        return write_report(folder, target, umap=umap, full=full)
 
     return write
 

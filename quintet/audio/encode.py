@@ -8,6 +8,7 @@ import numpy as np
 import soundfile
 
 from quintet.audio.clip import Clip
+from quintet.audio.decode import ClipSource
 
 BLOCK = 1 << 16  # samples; the encoder overflows its stack on very long writes
 
@@ -28,3 +29,27 @@ def ogg_bytes(clip: Clip) -> bytes:
         for start in range(0, len(samples), BLOCK):
             file.write(samples[start : start + BLOCK])
     return buffer.getvalue()
+
+
+def excerpt_bytes(source: ClipSource, digest: str, sample_rate: int, seconds: float) -> bytes | None:
+    """The middle of a clip as mono Ogg Vorbis, if the file still holds the same sound.
+
+    Args:
+        source: where the clip is.
+        digest: `DecodedClip.audio_digest` of the clip when its features were computed.
+        sample_rate: Hz of the excerpt.
+        seconds: longest length of the excerpt.
+
+    Returns:
+        None if the sound has another digest.
+
+    Raises:
+        AudioError: if the clip cannot be decoded.
+    """
+    decoded = source.load(sample_rate=sample_rate)
+    if decoded.audio_digest != digest:
+        return None
+    samples = decoded.clip.samples
+    length = min(len(samples), round(seconds * sample_rate))
+    start = (len(samples) - length) // 2
+    return ogg_bytes(Clip(samples[start : start + length], sample_rate=sample_rate))

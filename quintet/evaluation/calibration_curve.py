@@ -6,8 +6,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-NORMAL_975 = 1.959964
-"""97.5 % quantile of the normal distribution."""
+from quintet.evaluation.percentile_intervals import wilson_interval
 
 LEAST_CLIPS_IN_A_BIN = 5
 CURVE_COLUMNS = ["confidence", "correct", "low", "high", "n"]
@@ -42,20 +41,6 @@ def calibration_points(
         n = len(clips)
         mean_confidence = float(confidence[clips].mean())
         share = float(correct[clips].mean())
-        low, high = _wilson_interval(share, n)
+        low, high = wilson_interval(share, n)
         rows.append((mean_confidence, share, low, high, n))
     return pd.DataFrame(rows, columns=CURVE_COLUMNS)
-
-
-def _wilson_interval(share: float, n: int) -> tuple[float, float]:
-    """95 % interval of a share that was observed in `n` cases."""
-    z = NORMAL_975
-    square = z * z
-    scale = 1 + square / n
-    middle = (share + square / (2 * n)) / scale
-    variance_of_share = share * (1 - share) / n
-    variance = variance_of_share + square / (4 * n * n)
-    half_width = z / scale * np.sqrt(variance)
-    low = max(middle - half_width, 0.0)
-    high = min(middle + half_width, 1.0)
-    return low, high

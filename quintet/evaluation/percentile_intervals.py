@@ -1,14 +1,18 @@
-"""Percentile intervals of means and of statistics that are shown together."""
+"""Intervals of means, of shares, and of statistics that are shown together."""
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import stats
 
 from quintet.evaluation.array_types import Floats, Groups
 from quintet.evaluation.intervals import group_codes
+
+NORMAL_975 = 1.959964
+"""97.5 % quantile of the normal distribution."""
 
 
 def percentile_intervals(
@@ -47,6 +51,70 @@ def percentile_intervals(
     means = (draws @ sums) / n_clips[:, None]
     low, high = np.quantile(means, [0.025, 0.975], axis=0)
     return low, high
+
+
+def wilson_interval(share: float, n: float) -> tuple[float, float]:
+    """95 % interval of a share that was observed in `n` cases, within [0, 1].
+
+    Args:
+        share: the observed share, in [0, 1].
+        n: number of cases, more than 0; an effective number need not be whole.
+
+    Source:
+        Wilson, Journal of the American Statistical Association 22 (1927), p. 209.
+
+    Example:
+        >>> low, high = wilson_interval(0.0, 10)
+        >>> low, round(high, 3)
+        (0.0, 0.278)
+    """
+    square = NORMAL_975**2
+    scale = 1 + square / n
+    middle = (share + square / (2 * n)) / scale
+    variance = share * (1 - share) / n + square / (4 * n * n)
+    half_width = NORMAL_975 / scale * float(np.sqrt(variance))
+    return max(middle - half_width, 0.0), min(middle + half_width, 1.0)
+
+
+def share_interval(is_right: NDArray[np.bool_], groups: Groups | None) -> tuple[float, float]:
+    """95 % interval of the share of right clips, if the clips of a group are not independent.
+
+    It is Wilson's interval for an effective number of clips: the number of clips divided by the design
+    effect, the variance of the share between groups relative to that of as many independent clips. The
+    effective number is at most the number of clips, and at least the number of groups. If all clips are
+    right, or none is, the groups count.
+
+    Args:
+        is_right: (n,) whether each clip is right.
+        groups: (n,) the group of each clip. None: every clip is its own group.
+
+    Returns:
+        Both ends; NaN without clips.
+
+    Source:
+        Korn and Graubard, Survey Methodology 24 (1998), p. 193, for the effective number.
+
+    Example:
+        >>> alone = share_interval(np.array([True, True, False, False]), None)
+        >>> alone == wilson_interval(0.5, 4)
+        True
+        >>> by_group = share_interval(np.array([True, True, False, False]), np.array(["a", "a", "b", "b"]))
+        >>> by_group == wilson_interval(0.5, 2)
+        True
+    """
+    n = len(is_right)
+    if not n:
+        return float("nan"), float("nan")
+    codes, n_groups = group_codes(groups, n)
+    share = float(is_right.mean())
+    variance = share * (1 - share) / n
+    effective = float(n_groups)
+    if variance > 0 and n_groups > 1:
+        sums = np.bincount(codes, weights=is_right - share, minlength=n_groups)
+        between = float((sums**2).sum()) / n**2 * n_groups / (n_groups - 1)
+        effective = n * variance / between if between > 0 else float(n)
+        effective = min(max(effective, float(n_groups)), float(n))
+    return wilson_interval(share, effective)
 
 
 class ComparisonInterval(NamedTuple):

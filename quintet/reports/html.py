@@ -25,10 +25,12 @@ from quintet.files.display.names import harmless
 from quintet.files.display.spreadsheets import spreadsheet_csv
 from quintet.reports.formats import count, format_signed, number, slug
 from quintet.reports.section import Download
-from quintet.reports.style import css_variables, marker
+from quintet.reports.style import css_variables, marker, paint
 
 if TYPE_CHECKING:
     from markupsafe import Markup
+
+    from quintet.reports.front.bars import Span
 
 MAX_INLINE = 120_000
 """Size in bytes up to which the CSV of a table is put into the page.
@@ -274,6 +276,8 @@ def render(
         "signed": format_signed,
         "slug": slug,
         "kind": _kind,
+        "spans": _spans_json,
+        "code": _with_code,
     }
     environment.globals |= {"count": count, "class_marker": class_marker}
     css = "\n".join(_template_text(f"{part}.css") for part in parts)
@@ -330,13 +334,25 @@ def _kind(block: object) -> str:
     return type(block).__name__
 
 
+def _with_code(text: str) -> Markup:
+    """Safe HTML of a text in which backticks enclose code."""
+    from markupsafe import Markup, escape
+
+    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text))))
+
+
+def _spans_json(by_class: Mapping[str, Span]) -> str:
+    """Bars of each class as JSON: `{class: [left, width, zero, text]}`."""
+    return json.dumps({name: [s.left, s.width, s.zero, s.text] for name, s in by_class.items()})
+
+
 def class_marker(index: int) -> Markup:
     """Marker of the `index`-th class (0-based) as SVG, in the colour and the shape of the figures."""
     from markupsafe import Markup
 
-    paint = f"var(--series-{index % 8 + 1})"
+    colour = f"var(--{paint(index)})"
     shape = MARKER_SHAPES[marker(index)]
-    return Markup(f'<svg viewBox="0 0 12 12" aria-hidden="true"><g fill="{paint}">{shape}</g></svg>')
+    return Markup(f'<svg viewBox="0 0 12 12" aria-hidden="true"><g fill="{colour}">{shape}</g></svg>')
 
 
 def add_line_breaks(name: str) -> Markup:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -12,9 +12,11 @@ from quintet.files.locks import output_lock
 from quintet.model_folder.folder import ModelFolder
 from quintet.model_folder.replacement import read_unchanged
 from quintet.model_folder.run import Run, content_used, read_run
-from quintet.reports.formats import RANKINGS, SCORE_NAMES, count, number, rule_name
+from quintet.reports.front.page import SHOWN_CLASSES, Front, front_page
+from quintet.reports.front.sounds import sounds_json
+from quintet.reports.front.subject import default_title
 from quintet.reports.html import NumberFiles, PageKind, render, replace_page
-from quintet.reports.report_data import ReportData, main_confusions
+from quintet.reports.report_data import ReportData
 from quintet.reports.section import Section
 from quintet.reports.sections.classes import classes_section
 from quintet.reports.sections.data import data_section
@@ -34,17 +36,7 @@ from quintet.reports.sections.probabilities.prediction_sets import prediction_se
 from quintet.reports.sections.published import published_section
 from quintet.reports.sections.reproduction import reproduction_section
 from quintet.reports.sections.scores import scores_section
-from quintet.reports.text import (
-    calibration_phrase,
-    clips_of_report,
-    display_name,
-    inline_name,
-    kind,
-    opening,
-    score_range,
-    split_note,
-    unit,
-)
+from quintet.reports.text import kinds, split_note
 
 SECTIONS: tuple[Callable[[ReportData], Section | None], ...] = (
     scores_section,
@@ -69,24 +61,6 @@ SECTIONS: tuple[Callable[[ReportData], Section | None], ...] = (
 """Sections of the page, in order. A section is left out if its function returns None."""
 
 KIND = PageKind("A report", mark="Quintet, the report on a model", older_marks=("· Quintet report</title>",))
-
-PLAIN_FOLDERS = ("model", "models", "out", "output")
-"""Names of model folders that are no titles."""
-
-
-@dataclass(frozen=True)
-class HeadlineScore:
-    """A score in large print.
-
-    Args:
-        name: its name.
-        value: its value as text.
-        interval: its interval as text; empty if there is none.
-    """
-
-    name: str
-    value: str
-    interval: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +117,7 @@ def write_report(
     with output_lock(output), replace_page(output, KIND) as numbers:
         steps = _Steps(progress)
         make = partial(ReportData, umap=umap, full=full)
-        read_unchanged(model_folder, lambda: _make_page(model_folder, numbers, title, steps, make))
+        read_unchanged(model_folder, lambda: _make_page(model_folder, numbers, title, steps, make, output))
     return output / "index.html"
 
 
@@ -181,6 +155,7 @@ def _make_page(
     title: str | None,
     steps: _Steps,
     make_data: Callable[[Run], ReportData],
+    output: Path,
 ) -> None:
     """Make the page and its numbers. It may be called again if the model was replaced meanwhile."""
     numbers.clear()
@@ -196,68 +171,44 @@ def _make_page(
             if section is not None:
                 sections.append(section)
         steps.begin("writing the page")
-        header = page_header(data, title or default_title(run))
+        name = title or default_title(run)
+        front = front_page(data, name, output)
     for section in sections:
         numbers.add_all(section.downloads)
-    context = header | {
-        "contents": [(section.id, section.contents) for section in sections],
-        "sections": sections,
-        "links": numbers.links,
-    }
-    scores = json.dumps(run.results.to_json(), indent=1)
-    numbers.files["scores.json"] = scores.encode()
-    numbers.page = render("report.html", context, parts=("report",))
+    numbers.add_all(front.downloads)
+    numbers.files |= front.pictures
+    numbers.files["scores.json"] = json.dumps(run.results.to_json(), indent=1).encode()
+    linked = bool(front.sounds.linked)
+    context = page_context(data, front, sections, name) | {"links": numbers.links}
+    numbers.page = render("report.html", context, parts=("report", "front"), plays_file=linked)
     steps.begin("")
 
 
-def default_title(run: Run) -> str:
-    """Title of a report: the name of the model folder, or the number of classes if the name says nothing."""
-    name = run.path.resolve().name
-    if name.lower() in PLAIN_FOLDERS:
-        return f"Classifier of {count(len(run.classes), kind(run))}"
-    return f"{name[0].upper()}{name[1:]}"
-
-
-def page_header(data: ReportData, title: str) -> dict[str, object]:
-    """Values of the template for the top and the bottom of the page.
+def page_context(
+    data: ReportData, front: Front, sections: Sequence[Section], title: str
+) -> dict[str, object]:
+    """Values of the template, without the links to the numbers.
 
     Args:
         data: data of the report.
+        front: the first screens.
+        sections: the details.
         title: title of the page.
     """
     run = data.run
-    families = data.explanation.game.shares if data.explanation.game else None
+    entries = [("errors", "Where it errs"), ("reasons", "Why"), ("details", "All details")]
     return {
         "generator": KIND.mark,
         "title": title,
-        "opening": opening(run, main_confusions(data.confusions), families),
-        "headline": headline_scores(data),
-        "prediction": inline_name(run.prediction_name, run).removeprefix("the "),
-        "basis": _basis(run),
+        "front": front,
+        "shown_classes": SHOWN_CLASSES,
+        "full": data.full,
+        "multilabel": run.multilabel,
+        "nouns": kinds(run),
+        "contents": entries + [(section.id, section.contents) for section in sections],
+        "sections": sections,
+        "sounds": sounds_json(front.sounds),
         "stamp": split_note(run),
         "pretrained": run.results.pretrained is not None,
         "version": run.environment.get("versions", {}).get("quintet", ""),
     }
-
-
-def headline_scores(data: ReportData) -> list[HeadlineScore]:
-    """Scores of the ensemble prediction for the top of the page."""
-    scores = data.run.report_scores
-    result = []
-    for key in data.score_names:
-        estimate = scores.scores.get(key) if scores else None
-        value = number(estimate.value if estimate else None, 3 if key in RANKINGS else 2)
-        result.append(HeadlineScore(SCORE_NAMES[key], value, score_range(estimate)))
-    return result
-
-
-def _basis(run: Run) -> str:
-    """Rule, calibration and clips behind the scores at the top of the page."""
-    details = []
-    if run.calibration and run.rules:
-        details.append(f"rule “{rule_name(run.best)}”")
-    if run.calibration:
-        details.append(calibration_phrase(run))
-    method = f" ({', '.join(details)})" if details else ""
-    name = display_name(run.prediction_name, run)
-    return f"{name}{method} on {clips_of_report(run)}, 95 % bootstrap intervals by {unit(run)}."

@@ -11,6 +11,7 @@ import html
 import io
 import re
 import warnings
+import zlib
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Literal
 
@@ -45,6 +46,10 @@ LIGHT: dict[str, str] = {
     "series-6": "#6f7f00",
     "series-7": "#6b4fa0",
     "series-8": "#4d545c",
+    "series-9": "#00788f",
+    "series-10": "#a3133f",
+    "series-11": "#6b3a1f",
+    "series-12": "#3c6b1a",
 }
 DARK: dict[str, str] = {
     "page": "#101317",
@@ -65,8 +70,23 @@ DARK: dict[str, str] = {
     "series-6": "#b5d96b",
     "series-7": "#b9a2ee",
     "series-8": "#b4bac2",
+    "series-9": "#3fd0e0",
+    "series-10": "#f0647f",
+    "series-11": "#c79a7a",
+    "series-12": "#86c46a",
 }
-SERIES = tuple(f"series-{i}" for i in range(1, 9))
+SERIES = tuple(f"series-{i}" for i in range(1, 13))
+FAMILIES = {
+    "cepstral": "series-1",
+    "spectral": "series-2",
+    "tonal": "series-3",
+    "rhythm": "series-4",
+    "temporal": "series-5",
+    "modulation": "series-6",
+    "covariance": "series-7",
+    "spectrogram": "series-8",
+}
+"""Feature family → name of its colour on every page."""
 _RAMP_ENDS = {"light": ("#fdfdfb", "#0b4f8a"), "dark": ("#1d222a", "#8cc8ff")}
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 
@@ -134,18 +154,41 @@ def colour(name: str) -> str:
 def series(index: int) -> tuple[str, str]:
     """Colour and marker of the `index`-th series (0-based).
 
-    Colours repeat after eight series, with other markers: 64 series differ.
+    Colours repeat after twelve series, with other markers: 24 series differ.
 
     Example:
-        >>> series(0), series(8)
-        (('#0072b2', 'o'), ('#0072b2', 'D'))
+        >>> series(0), series(12)
+        (('#0072b2', 'o'), ('#0072b2', 'P'))
     """
     return colour(SERIES[index % len(SERIES)]), _MARKERS[marker(index)]
 
 
 def marker(index: int) -> int:
     """Number of the marker of the `index`-th series, in [0, 8)."""
-    return (index + index // len(SERIES) * 3) % len(_MARKERS)
+    return (index + index // len(SERIES)) % len(_MARKERS)
+
+
+def paint(index: int) -> str:
+    """Name of the colour of the `index`-th class (0-based), the same on every page.
+
+    Example:
+        >>> paint(0), paint(12)
+        ('series-1', 'series-1')
+    """
+    return SERIES[index % len(SERIES)]
+
+
+def family_paint(family: str) -> str:
+    """Name of the colour of a feature family, the same on every page.
+
+    A family that Quintet did not make has a colour that follows from its name.
+
+    Example:
+        >>> family_paint("tonal"), family_paint("mfccs") == family_paint("mfccs")
+        ('series-3', True)
+    """
+    others = SERIES[len(FAMILIES) :]
+    return FAMILIES.get(family) or others[zlib.crc32(family.encode()) % len(others)]
 
 
 def heat(share: float) -> tuple[str, str]:
@@ -160,6 +203,16 @@ def heat(share: float) -> tuple[str, str]:
     """
     step = round(min(max(share, 0.0), 1.0) * (HEAT_STEPS - 1))
     return colour(f"heat-{step}"), colour(f"on-heat-{step}")
+
+
+def heat_paint(share: float) -> str:
+    """Number of the step of the heat ramp for a share in [0, 1]: `heat-N`, with the text `on-heat-N`.
+
+    Example:
+        >>> heat_paint(0.0), heat_paint(0.52)
+        ('heat-0', 'heat-5')
+    """
+    return f"heat-{round(min(max(share, 0.0), 1.0) * (HEAT_STEPS - 1))}"
 
 
 def css_variables(theme: str) -> str:

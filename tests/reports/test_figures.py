@@ -36,7 +36,7 @@ from quintet.reports.sections.data import failure_reasons
 from quintet.reports.sections.maps import maps_section
 from quintet.reports.sections.members.fusion import agreement
 from quintet.reports.sections.mistakes import mistakes
-from quintet.reports.sections.scores import rank_names, score_rows, score_table
+from quintet.reports.sections.scores import clear_winner, distinct_names, rank_names, score_rows, score_table
 from quintet.reports.style import to_svg
 from quintet.reports.text import display_name, limits, opening, split_note
 
@@ -98,13 +98,36 @@ def test_rows_are_ranked_and_the_best_of_each_column_is_marked(run: Run) -> None
         run.results.parts["test"][name].scores["log_loss"].value for name in rank_names(run, ["log_loss"])[2:]
     ]
     assert values == sorted(values)
+    table = score_table(run).query("part == 'test'").set_index(["name", "score"])
     rows = score_rows(run, ["accuracy", "log_loss"], ["test"])
-    table = score_table(run)
-    for k, (key, best) in enumerate((("accuracy", max), ("log_loss", min))):
-        wanted = best(table[(table["part"] == "test") & (table["score"] == key)]["value"])
+    for k, key in enumerate(("accuracy", "log_loss")):
         for row in rows:
-            cell = row.cells[k]
-            assert (cell.kind == "best") == (abs(float(cell.sort or "nan") - wanted) < 6e-4)
+            own = next(name for name in rank_names(run, []) if display_name(name, run) == row.head.text)
+            others = table.drop(index=own, level="name").xs(key, level="score")
+            low, high = table.loc[(own, key), ["low", "high"]]
+            beyond = low > others["high"].max() if key == "accuracy" else high < others["low"].min()
+            assert (row.cells[k].kind == "best") == beyond
+
+
+def test_a_winner_needs_an_interval_beyond_all_others() -> None:
+    clear = {"a": Dot(0.9, 0.85, 0.95), "b": Dot(0.7, 0.6, 0.8), "c": Dot(0.5, 0.4, 0.6)}
+    assert clear_winner(clear, "accuracy") == "a"
+    assert clear_winner(clear, "log_loss") is None  # b and c touch
+    assert clear_winner(clear | {"b": Dot(0.84, 0.75, 0.86)}, "accuracy") is None
+    assert clear_winner(clear | {"d": Dot(0.1, 0.05, 0.2)}, "log_loss") == "d"
+    assert clear_winner({"a": clear["a"], "b": Dot(0.1, np.nan, np.nan)}, "accuracy") is None
+
+
+def test_a_rule_that_repeats_another_row_is_named_there(run: Run) -> None:
+    scores = run.results.parts
+    parts = {part: {**table, "greedy": table["weighted"]} for part, table in scores.items()}
+    both = {part: {**run.parts[part], "greedy": run.parts[part]["weighted"]} for part in run.parts}
+    twice = replace(run, results=replace(run.results, parts=parts), test=both["test"], oof=both["oof"])
+    assert distinct_names(run, ["accuracy"])["weighted"] == ()
+    assert distinct_names(twice, ["accuracy", "log_loss"])["weighted"] == ("greedy",)
+    rows = score_rows(twice, ["accuracy"], ["test"])
+    assert len(rows) == len(score_rows(run, ["accuracy"], ["test"]))
+    assert any("greedy" in note for note in rows[0].head.notes)
 
 
 def test_mistakes_are_wrong_sure_and_in_order(run: Run) -> None:

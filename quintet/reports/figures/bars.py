@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from quintet.reports.formats import format_signed, short_name
-from quintet.reports.style import SERIES, colour, new_figure, tidy
+from quintet.reports.style import colour, family_paint, new_figure, tidy
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -65,14 +65,13 @@ def _bar_colours(values: pd.Series, families: Mapping[str, str] | None) -> list[
 
 
 def family_colours(families: Sequence[str]) -> dict[str, str]:
-    """Family → colour, in order of first appearance. Beyond eight families colours repeat.
+    """Family → its colour, the same on every page.
 
     Example:
         >>> list(family_colours(["cepstral", "tonal", "cepstral"]))
         ['cepstral', 'tonal']
     """
-    names = dict.fromkeys(families)
-    return {name: colour(SERIES[i % len(SERIES)]) for i, name in enumerate(names)}
+    return {name: colour(family_paint(name)) for name in dict.fromkeys(families)}
 
 
 def waterfall(

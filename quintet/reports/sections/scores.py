@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TypeAlias
 
 import numpy as np
@@ -14,7 +14,7 @@ from quintet.model_folder.scores import PARTS
 from quintet.reports.drawing import Drawing
 from quintet.reports.figures.intervals import MISSING, Dot, interval_figure
 from quintet.reports.formats import LOWER_IS_BETTER, SCORE_NAMES, count, number, rule_name, slug
-from quintet.reports.report_data import ReportData
+from quintet.reports.report_data import ReportData, main_confusions
 from quintet.reports.section import (
     Cell,
     Column,
@@ -29,7 +29,7 @@ from quintet.reports.section import (
     number_cell,
 )
 from quintet.reports.style import to_svg
-from quintet.reports.text import display_name, group_noun, groups_known, split_note
+from quintet.reports.text import display_name, group_noun, groups_known, opening, split_note
 
 PART_NAMES = {"test": "Held out", "oof": "Out of fold"}
 VALIDATION_PART = "Validation part"
@@ -51,6 +51,7 @@ def scores_section(data: ReportData) -> Section:
         title="Scores of members and ensembles",
         contents="Scores",
         blocks=(
+            Text(" ".join(opening(run, main_confusions(data.confusions), _family_shares(data)))),
             Note(stamp.kind, f"{stamp.short}.", stamp.text, id="split"),
             *_pretrained_note(run),
             Grid(tuple(drawings)),
@@ -58,6 +59,11 @@ def scores_section(data: ReportData) -> Section:
             *_score_tables(run, data.score_names),
         ),
     )
+
+
+def _family_shares(data: ReportData) -> pd.Series | None:
+    """Feature family → its share of what all families add; None if it was not computed."""
+    return data.explanation.game.shares if data.explanation.game else None
 
 
 def _pretrained_note(run: Run) -> list[Note]:
@@ -124,10 +130,35 @@ def rank_names(run: Run, keys: Sequence[str]) -> list[str]:
     return sorted(names, key=lambda name: (name != run.prediction_name, name not in run.rules, -value(name)))
 
 
+def distinct_names(run: Run, keys: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    """Names in the order of `rank_names` → the fusion rules that have the same scores, and need no row.
+
+    Args:
+        run: the model folder.
+        keys: the scores.
+    """
+    scored = _scored(score_table(run))
+    rows: dict[str, list[Dot]] = {}
+    result: dict[str, list[str]] = {}
+    for name in rank_names(run, keys):
+        own = [scored.get((name, part, key), MISSING) for part in PARTS_IN_ORDER for key in keys]
+        twin = next((other for other in rows if name in run.rules and _same_values(rows[other], own)), None)
+        if twin is None:
+            rows[name], result[name] = own, []
+        else:
+            result[twin].append(name)
+    return {name: tuple(alike) for name, alike in result.items()}
+
+
+def _same_values(a: Sequence[Dot], b: Sequence[Dot]) -> bool:
+    values = [(one.value, other.value) for one, other in zip(a, b, strict=True)]
+    return all(x == y or (np.isnan(x) and np.isnan(y)) for x, y in values)
+
+
 def score_drawings(run: Run, keys: Sequence[str]) -> list[Drawing]:
     """One figure of dots and intervals per score."""
     table = score_table(run)
-    names = rank_names(run, keys)
+    names = list(distinct_names(run, keys))
     scored = _scored(table)
     has_both = run.part == "test" and bool(run.oof)
     drawings = []
@@ -184,7 +215,10 @@ def _score_table_block(run: Run, keys: Sequence[str], parts: Sequence[str]) -> T
 
 
 def _score_caption(run: Run) -> Markup:
-    text = "Value and 95 % interval of every ensemble and member. The best value of each column is marked."
+    text = (
+        "Value and 95 % interval of every ensemble and member. A value is marked (★) if its interval is "
+        "beyond all others of its column."
+    )
     if run.prediction_name != ENSEMBLE_PREDICTION:
         return Markup.escape(text)
     start = Markup("The ensemble prediction is the result of <code>quintet predict</code>. ")
@@ -200,45 +234,54 @@ def _sample_size(run: Run, part: str) -> str:
 
 
 def score_rows(run: Run, keys: Sequence[str], parts: Sequence[str]) -> list[Row]:
-    """Rows of the table of scores, in the order of `rank_names`; the best value of each column is marked.
+    """Rows of the table of scores, in the order of `rank_names`, without rules that repeat another row.
+
+    A value is marked as the best of its column only if its interval is beyond all others.
 
     Args:
         run: the model folder.
         keys: the scores.
         parts: the parts, side by side.
     """
-    table = score_table(run)
-    scored = _scored(table)
-    best = _best_values(table)
+    scored = _scored(score_table(run))
+    alike = distinct_names(run, keys)
     rows = []
-    for name in rank_names(run, keys):
+    for name, same in alike.items():
         cells = []
         for part in parts:
             for key in keys:
-                dot = scored.get((name, part, key), MISSING)
-                cells.append(_score_cell(dot, best.get((part, key))))
+                column = {other: scored.get((other, part, key), MISSING) for other in alike}
+                cells.append(_score_cell(column[name], is_best=clear_winner(column, key) == name))
         emphasis = "" if name in run.members else "ensemble"
         if name == run.prediction_name:
             emphasis += " chosen"
-        rows.append(Row(_score_head(name, run), tuple(cells), emphasis.strip()))
+        rows.append(Row(_score_head(name, run, same), tuple(cells), emphasis.strip()))
     return rows
 
 
-def _best_values(table: pd.DataFrame) -> dict[tuple[str, str], float]:
-    """Part and score → best value."""
-    best = {}
-    for (part, key), values in table.dropna(subset=["value"]).groupby(["part", "score"])["value"]:
-        best[str(part), str(key)] = float(values.min() if key in LOWER_IS_BETTER else values.max())
-    return best
+def clear_winner(dots: Mapping[str, Dot], key: str) -> str | None:
+    """The name whose interval is beyond the interval of every other name; None if there is none.
+
+    Args:
+        dots: name → value with its interval.
+        key: the score, which decides whether lower is better.
+    """
+    sign = -1.0 if key in LOWER_IS_BETTER else 1.0
+    ends = {name: np.sort(sign * np.array([dot.low, dot.high])) for name, dot in dots.items()}
+    known = {name: pair for name, pair in ends.items() if np.isfinite(pair).all()}
+    if len(known) < 2 or len(known) < sum(np.isfinite(dot.value) for dot in dots.values()):
+        return None
+    first = max(known, key=lambda name: known[name][0])
+    rivals = [known[name][1] for name in known if name != first]
+    return first if known[first][0] > max(rivals) else None
 
 
-def _score_cell(dot: Dot, best: float | None) -> Cell:
+def _score_cell(dot: Dot, *, is_best: bool) -> Cell:
     cell = number_cell(dot.value, low=dot.low, high=dot.high)
-    is_best = best is not None and bool(np.isclose(dot.value, best, atol=5e-4))
     return Cell(cell.text, cell.notes, cell.sort, kind="best") if is_best else cell
 
 
-def _score_head(name: str, run: Run) -> Cell:
+def _score_head(name: str, run: Run, alike: Sequence[str]) -> Cell:
     flag = "random weights" if name in run.random_weights else ""
     notes: tuple[str, ...] = ()
     if name == ENSEMBLE_PREDICTION:
@@ -248,4 +291,7 @@ def _score_head(name: str, run: Run) -> Cell:
         notes = (", ".join(words),)
     elif name == run.best and run.rules:
         notes = ("chosen rule",)
+    if alike:
+        rules = [rule_name(other) for other in alike if other != run.best or not notes]
+        notes += (f"same scores: {', '.join(rules)}",) if rules else ()
     return Cell(display_name(name, run), notes, flag=flag)

@@ -1,0 +1,343 @@
+"""The first screens of the report as values of its template."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from quintet.model_folder.run import Run
+from quintet.reports.formats import count, format_list, short_name
+from quintet.reports.front.bars import Measure, Scale, Span
+from quintet.reports.front.card import badge_svg, badge_text, card_png
+from quintet.reports.front.headline import evidence, headline, luck, success
+from quintet.reports.front.reasons import Reasons, reasons
+from quintet.reports.front.sounds import Sounds, make_sounds
+from quintet.reports.front.subject import class_noun
+from quintet.reports.front.trust import Check, checks, next_steps, summary
+from quintet.reports.front.unseen import Unseen, all_mistakes, class_strip, unseen_clips, unseen_confusions
+from quintet.reports.report_data import ReportData, main_confusions
+from quintet.reports.section import Download, name_rows
+from quintet.reports.style import heat_paint
+from quintet.reports.text import FEW_CLIPS, kind, split_note
+
+SHOWN_CLASSES = 12
+"""Classes of the strip; the others are folded."""
+MAX_MATRIX = 16
+"""Classes up to which the first screens have the confusion matrix."""
+SHOWN_MISTAKES = 6
+"""Mistakes that are shown before a class is chosen."""
+MAX_SOUNDS = 800
+"""Clips that can be played."""
+MAX_MISTAKES = 400
+"""Mistakes that are in the page, for the choice of a class."""
+
+
+@dataclass(frozen=True)
+class StripRow:
+    """A class in the strip.
+
+    Args:
+        name: the class.
+        number: its number in the confusion matrix, from 1.
+        text: its right predictions in words: `5 of 12`.
+        note: the class that is most often predicted instead, or what else there is to say.
+        span: its bar.
+        is_small: whether it has fewer than ten clips.
+    """
+
+    name: str
+    number: int
+    text: str
+    note: str
+    span: Span
+    is_small: bool
+
+
+@dataclass(frozen=True)
+class MatrixCell:
+    """A cell of the confusion matrix.
+
+    Args:
+        n: number of clips.
+        paint: name of the CSS variable of its shade.
+        title: what it counts, in words.
+        is_right: whether it is on the diagonal.
+    """
+
+    n: int
+    paint: str
+    title: str
+    is_right: bool
+
+
+@dataclass(frozen=True)
+class MatrixRow:
+    """A row of the confusion matrix: the clips of one true class.
+
+    Args:
+        name: the class.
+        number: its number, from 1.
+        cells: one cell per predicted class.
+    """
+
+    name: str
+    number: int
+    cells: tuple[MatrixCell, ...]
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """A wrong prediction.
+
+    Args:
+        clip: id of the clip.
+        label: its label; empty for a tag that was given wrongly.
+        predicted: the prediction; empty for a tag that was missed.
+        text: label and prediction in words.
+        confidence: probability of the prediction.
+        is_shown: whether it is shown before a class is chosen.
+    """
+
+    clip: str
+    label: str
+    predicted: str
+    text: str
+    confidence: float
+    is_shown: bool
+
+
+@dataclass(frozen=True)
+class Front:
+    """Everything on the first screens.
+
+    Args:
+        sentence: the headline, in words.
+        evidence: counts, interval and level of chance behind it.
+        luck: a sentence if the result may be chance; otherwise empty.
+        worst: the worst class in words.
+        matters: what matters most, in one sentence.
+        trust: the checks in a few words.
+        checks: what limits the trust.
+        steps: what to do next.
+        strip: the classes, the worst first.
+        strip_note: what the strip counts.
+        matrix: the confusion matrix; empty for label sets and for many classes.
+        confusions: the most frequent confusions, in words.
+        mistakes: wrong predictions, the most confident first.
+        n_mistakes: number of all wrong predictions.
+        reasons: what the prediction relies on; None if it could not be explained.
+        sounds: sounds of the mistakes.
+        badge: text of the badge; empty without a score.
+        noun: what a class is called.
+        downloads: the numbers behind the first screens.
+        pictures: file → content of the card and the badge.
+    """
+
+    sentence: str
+    evidence: str
+    luck: str
+    worst: str
+    matters: str
+    trust: str
+    checks: tuple[Check, ...]
+    steps: tuple[str, ...]
+    strip: tuple[StripRow, ...]
+    strip_note: str
+    matrix: tuple[MatrixRow, ...]
+    confusions: str
+    mistakes: tuple[Mistake, ...]
+    n_mistakes: int
+    reasons: Reasons | None
+    sounds: Sounds
+    badge: str
+    noun: str
+    downloads: tuple[Download, ...]
+    pictures: dict[str, bytes]
+
+
+def front_page(data: ReportData, title: str, folder: Path | None) -> Front:
+    """The first screens of a report.
+
+    Args:
+        data: data of the report.
+        title: title of the page.
+        folder: folder of the page, for links to files; None if it may link nothing.
+    """
+    run = data.run
+    unseen = unseen_clips(run)
+    strip, mistakes = class_strip(unseen), all_mistakes(unseen)
+    confusions = unseen_confusions(unseen)
+    result = success(
+        run.report_scores,
+        n_classes=len(run.classes),
+        held_out=run.part == "test",
+        multilabel=run.multilabel,
+    )
+    noun = class_noun(run)
+    found = checks(run, result, data.calibration_error)
+    why = reasons(run, data.explanation)
+    sentence = headline(result, noun) if result else "The scores of this model are below"
+    stamp = split_note(run)
+    pictures = {}
+    if result:
+        pictures["card.png"] = card_png(title, sentence, result, strip, stamp.short)
+        pictures["badge.svg"] = badge_svg(result, stamp.short, is_good=stamp.kind == "good").encode()
+    return Front(
+        sentence=f"{sentence}.",
+        evidence=f"{evidence(result)}." if result else "",
+        luck=luck(result) if result else "",
+        worst=worst_class(strip, run),
+        matters=why.lead if why else "Not measured: the model folder lacks what an explanation needs.",
+        trust=summary(found),
+        checks=found,
+        steps=next_steps(run, strip, found),
+        strip=strip_rows(strip, run),
+        strip_note=strip_note(unseen, run),
+        matrix=matrix_rows(confusions),
+        confusions=confusion_words(confusions),
+        mistakes=mistake_rows(mistakes),
+        n_mistakes=len(mistakes),
+        reasons=why,
+        sounds=make_sounds(run, _clips_to_hear(mistakes, unseen), folder),
+        badge=badge_text(result, stamp.short) if result else "",
+        noun=noun,
+        downloads=_downloads(strip, mistakes, confusions),
+        pictures=pictures,
+    )
+
+
+def _clips_to_hear(mistakes: pd.DataFrame, unseen: Unseen) -> list[str]:
+    """Clips whose sound the page wants: mistakes of the list, then the other clips of the maps."""
+    clips = [*mistakes["clip_id"].head(MAX_MISTAKES), *unseen.predictions.clip_ids]
+    return list(dict.fromkeys(map(str, clips)))[:MAX_SOUNDS]
+
+
+def _downloads(
+    strip: pd.DataFrame, mistakes: pd.DataFrame, confusions: pd.DataFrame | None
+) -> tuple[Download, ...]:
+    tables = [Download("unseen-classes", strip), Download("unseen-mistakes", mistakes)]
+    if confusions is not None:
+        tables.append(Download("unseen-confusion", name_rows(confusions, "true")))
+    return tuple(tables)
+
+
+def worst_class(strip: pd.DataFrame, run: Run) -> str:
+    """The worst class in words; the classes that share its place are named, too.
+
+    Args:
+        strip: result of `class_strip`.
+        run: the model folder.
+    """
+    if strip.empty:
+        return f"No {kind(run)} has a clip that was predicted unseen."
+    worst = strip.iloc[0]
+    if worst["right"] == worst["clips"]:
+        return f"None: every clip of every {kind(run)} is right."
+    text = f"{worst['class']}: {worst['right']} of {worst['clips']} right"
+    if worst["mistaken_for"]:
+        text += f", most often taken for {worst['mistaken_for']} ({worst['mistaken_clips']})"
+    if run.multilabel and worst["extra"]:
+        text += f", and given to {count(int(worst['extra']), 'clip')} without it"
+    small = " With so few clips this is anecdotal." if worst["clips"] < FEW_CLIPS else ""
+    return f"{text}.{small}"
+
+
+def strip_rows(strip: pd.DataFrame, run: Run) -> tuple[StripRow, ...]:
+    """Rows of the strip.
+
+    Args:
+        strip: result of `class_strip`.
+        run: the model folder.
+    """
+    scale = Scale(0.0, 1.0)
+    rows = []
+    for record in strip.to_dict("records"):
+        name, n, right = str(record["class"]), int(record["clips"]), int(record["right"])
+        note = ""
+        if record["mistaken_for"]:
+            note = f"{record['mistaken_clips']} as {record['mistaken_for']}"
+        if run.multilabel:
+            note = f"{record['extra']} given without it"
+        text = f"{right} of {n}"
+        span = scale.span(Measure(record["share"], record["low"], record["high"], text))
+        rows.append(StripRow(name, run.classes.index(name) + 1, text, note, span, n < FEW_CLIPS))
+    return tuple(rows)
+
+
+def strip_note(unseen: Unseen, run: Run) -> str:
+    """What the strip counts.
+
+    Args:
+        unseen: the clips.
+        run: the model folder.
+    """
+    n, n_held_out = len(unseen.predictions), unseen.n_held_out
+    origin = "all out of fold"
+    if 0 < n_held_out < n:
+        origin = f"{n_held_out:,} held out, {n - n_held_out:,} out of fold"
+    elif n_held_out:
+        origin = "all held out"
+    what = "Tags found at a probability of one half" if run.multilabel else "Right predictions"
+    return (
+        f"{what} among the {n:,} clips that were predicted unseen ({origin}), with 95 % intervals. "
+        f"Grey: fewer than ten clips."
+    )
+
+
+def matrix_rows(confusions: pd.DataFrame | None) -> tuple[MatrixRow, ...]:
+    """Rows of the confusion matrix; none for label sets and for many classes.
+
+    Args:
+        confusions: result of `unseen_confusions`.
+    """
+    if confusions is None or len(confusions) > MAX_MATRIX:
+        return ()
+    names = [str(name) for name in confusions.index]
+    values = confusions.to_numpy()
+    shares = values / np.maximum(values.sum(axis=1, keepdims=True), 1)
+    rows = []
+    for i, true in enumerate(names):
+        cells = []
+        for j, predicted in enumerate(names):
+            n = int(values[i, j])
+            title = f"{true} predicted as {predicted}: {n}"
+            cells.append(MatrixCell(n, heat_paint(float(shares[i, j])), title, i == j))
+        rows.append(MatrixRow(true, i + 1, tuple(cells)))
+    return tuple(rows)
+
+
+def confusion_words(confusions: pd.DataFrame | None) -> str:
+    """The most frequent confusions in one sentence; empty if there are none.
+
+    Args:
+        confusions: result of `unseen_confusions`.
+    """
+    frequent: Sequence[tuple[str, str, int]] = main_confusions(confusions)
+    if not frequent:
+        return ""
+    phrases = [f"{true} taken for {predicted} ({n})" for true, predicted, n in frequent]
+    return f"Most frequent: {format_list(phrases)}."
+
+
+def mistake_rows(mistakes: pd.DataFrame) -> tuple[Mistake, ...]:
+    """The wrong predictions, the most confident first.
+
+    Args:
+        mistakes: result of `all_mistakes`.
+    """
+    rows = []
+    for place, record in enumerate(mistakes.head(MAX_MISTAKES).to_dict("records")):
+        label, predicted = str(record["label"]), str(record["predicted"])
+        text = f"{short_name(label)} taken for {short_name(predicted)}"
+        if not label:
+            text = f"{short_name(predicted)} given without it"
+        elif not predicted:
+            text = f"{short_name(label)} missed"
+        clip = str(record["clip_id"])
+        shown = place < SHOWN_MISTAKES
+        rows.append(Mistake(clip, label, predicted, text, float(record["confidence"]), shown))
+    return tuple(rows)

@@ -1,0 +1,238 @@
+"""What the ensemble prediction relies on: feature families and columns in plain words."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass
+
+import pandas as pd
+
+from quintet.explanation.ensemble import ColumnExplanation, EnsembleExplanation
+from quintet.explanation.importance import family
+from quintet.explanation.members import RunExplanation
+from quintet.explanation.shapley.family_shapley import SPECTROGRAM
+from quintet.model_folder.run import Run
+from quintet.reports.formats import column_notes, format_list, format_signed
+from quintet.reports.front.bars import Measure, Span, common_scale
+from quintet.reports.style import family_paint
+from quintet.reports.text import display_name, inline_name, truth
+
+FAMILY_WORDS: Mapping[str, str] = {
+    "cepstral": "timbre: the rough shape of the spectrum",
+    "spectral": "brightness, width and noisiness of the spectrum",
+    "tonal": "harmony: pitch classes, fifths and thirds",
+    "rhythm": "tempo and note onsets",
+    "temporal": "loudness and zero crossings of the waveform",
+    "modulation": "pulse: how fast the loudness of a band changes",
+    "covariance": "bands that rise and fall together",
+    SPECTROGRAM: "the picture that the networks see",
+}
+"""Feature family → what it measures, in plain words."""
+
+MAX_COLUMNS = 10
+"""Columns on the first screens."""
+
+
+@dataclass(frozen=True)
+class Reason:
+    """A family or a column, and what it adds to the probability of the true class.
+
+    Args:
+        name: its technical name.
+        words: the same in plain words; empty if they are not known.
+        family: its feature family.
+        paint: name of the CSS variable of its colour.
+        span: its bar.
+        is_certain: whether its interval does not hold zero.
+        by_class: class → its bar for the clips of the class.
+    """
+
+    name: str
+    words: str
+    family: str
+    paint: str
+    span: Span
+    is_certain: bool
+    by_class: Mapping[str, Span]
+
+
+@dataclass(frozen=True)
+class Reasons:
+    """Why the ensemble predicts what it predicts.
+
+    Args:
+        lead: what matters most, in one sentence.
+        families: the families, largest first.
+        columns: at most ten columns, largest first.
+        families_note: how the families were measured.
+        columns_note: how the columns were measured, and what the others add.
+        members_note: which members decide, with their weights.
+    """
+
+    lead: str
+    families: tuple[Reason, ...]
+    columns: tuple[Reason, ...]
+    families_note: str
+    columns_note: str
+    members_note: str
+
+
+def reasons(run: Run, explanation: RunExplanation) -> Reasons | None:
+    """What the ensemble prediction relies on; None if it could not be explained.
+
+    Args:
+        run: the model folder.
+        explanation: of its members and its ensemble.
+    """
+    game, columns = explanation.game, explanation.column_game
+    if game is None:
+        return None
+    families = _family_reasons(game)
+    listed: tuple[Reason, ...] = ()
+    columns_note = ""
+    if columns is not None:
+        listed, columns_note = _column_reasons(columns, run)
+    return Reasons(
+        lead=lead(game, run),
+        families=families,
+        columns=listed,
+        families_note=_families_note(game, run),
+        columns_note=columns_note,
+        members_note=members_note(run),
+    )
+
+
+def lead(game: EnsembleExplanation, run: Run) -> str:
+    """What matters most, in one sentence.
+
+    Args:
+        game: values of the families.
+        run: the model folder.
+    """
+    gain = game.prediction - game.base
+    if game.shares.empty:
+        return f"Nothing yet: the {truth(run)} gets hardly more probability than by guessing."
+    first = game.steps.iloc[0]
+    name = str(first["player"])
+    words = FAMILY_WORDS.get(name, "")
+    title = f"the {name} columns"
+    if name == SPECTROGRAM:
+        title = "the spectrogram that the networks see"
+    elif words:
+        title = f"{words.partition(':')[0]} ({title})"
+    verdict = " This may be chance." if _holds_zero(first) else ""
+    return (
+        f"{title[0].upper()}{title[1:]}: {first['value']:.2f} of the {gain:.2f} by which all inputs raise "
+        f"the probability of the {truth(run)}.{verdict}"
+    )
+
+
+def members_note(run: Run) -> str:
+    """Which members decide, with their weights; members without weight are counted."""
+    shares = run.member_shares
+    heavy = {name: share for name, share in shares.items() if share >= 0.005}
+    listed = format_list([f"{inline_name(name, run)} ({share:.2f})" for name, share in heavy.items()])
+    if len(shares) == 1:
+        return f"One member decides: {inline_name(next(iter(shares)), run)}."
+    text = f"Members by weight in the ensemble: {listed}."
+    without = [display_name(name, run) for name in shares if name not in heavy]
+    if without:
+        text += f" Without weight: {format_list(without)}."
+    return text
+
+
+def _family_reasons(game: EnsembleExplanation) -> tuple[Reason, ...]:
+    measures = {}
+    for row in game.steps.to_dict("records"):
+        text = format_signed(row["value"], 2)
+        measures[str(row["player"])] = Measure(row["value"], row["low"], row["high"], text)
+    scale = common_scale(list(measures.values()))
+    nan = float("nan")
+    by_class: dict[str, dict[str, Span]] = {name: {} for name in measures}
+    per_class = game.by_class
+    class_scale = common_scale([Measure(float(x), nan, nan, "") for x in per_class.to_numpy().ravel()])
+    for label, values in per_class.iterrows():
+        for name in measures:
+            value = float(values[name])
+            by_class[name][str(label)] = class_scale.span(Measure(value, nan, nan, format_signed(value, 2)))
+    return tuple(
+        Reason(
+            name=name,
+            words=FAMILY_WORDS.get(name, ""),
+            family=name,
+            paint=family_paint(name),
+            span=scale.span(measure),
+            is_certain=not (measure.low <= 0 <= measure.high),
+            by_class=by_class[name],
+        )
+        for name, measure in measures.items()
+    )
+
+
+def _column_reasons(columns: ColumnExplanation, run: Run) -> tuple[tuple[Reason, ...], str]:
+    """The first columns, and the note below them."""
+    steps = columns.steps
+    is_rest = steps["player"].map(_is_rest)
+    own = steps[~is_rest & (steps["player"] != SPECTROGRAM)].head(MAX_COLUMNS)
+    rest = steps.loc[~steps.index.isin(own.index) & (steps["player"] != SPECTROGRAM), "value"].sum()
+    n_clips = len(columns.shapley.values)
+    note = (
+        f"All other columns together add {format_signed(float(rest), 2)}. Estimated on {n_clips} clips by "
+        "drawing orders of the columns; columns with nearly the same values count as one."
+    )
+    if own.empty:
+        return (), note
+    certain = [not _holds_zero(row) for row in own.to_dict("records")]
+    if not any(certain):
+        names = format_list([_words(str(name), run) or str(name) for name in own["player"].head(3)])
+        text = (
+            f"No single column moves the prediction beyond chance; the largest are {names}. The information "
+            f"is spread over many columns. {note}"
+        )
+        return (), text
+    measures = [
+        Measure(row["value"], row["low"], row["high"], format_signed(row["value"], 3))
+        for row in own.to_dict("records")
+    ]
+    scale = common_scale(measures)
+    found = []
+    for name, measure, is_certain in zip(own["player"], measures, certain, strict=True):
+        first = str(name).partition(" + ")[0]
+        found.append(
+            Reason(
+                name=str(name),
+                words=_words(str(name), run),
+                family=family(first),
+                paint=family_paint(family(first)),
+                span=scale.span(measure),
+                is_certain=is_certain,
+                by_class={},
+            )
+        )
+    return tuple(found), note
+
+
+def _is_rest(player: str) -> bool:
+    """Whether a player stands for the other columns of a family: `372 other cepstral columns`."""
+    first, _, after = player.partition(" ")
+    return first.isdigit() and after.startswith("other ")
+
+
+def _words(player: str, run: Run) -> str:
+    return " ".join(column_notes(player.partition(" + ")[0], run))
+
+
+def _holds_zero(row: Mapping[Hashable, float] | pd.Series) -> bool:
+    """Whether the interval of a step holds zero; without an interval nothing is certain."""
+    low, high = float(row["low"]), float(row["high"])
+    return not (math.isfinite(low) and math.isfinite(high)) or low <= 0 <= high
+
+
+def _families_note(game: EnsembleExplanation, run: Run) -> str:
+    n = len(game.clips)
+    return (
+        f"What each feature family adds to the probability of the {truth(run)}, from {game.base:.2f} without "
+        f"input to {game.prediction:.2f} (exact Shapley values of the ensemble, mean over {n} clips that no "
+        "member was fitted on; thin lines: 95 % intervals)."
+    )

@@ -1,0 +1,154 @@
+"""What limits the trust in a run, and what to do next: short sentences for the first screen of the report."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+
+from quintet.model_folder.run import Run
+from quintet.reports.formats import count, format_list
+from quintet.reports.front.headline import Success, percent_range
+from quintet.reports.sections.leak_gate import gap_sentence
+from quintet.reports.text import (
+    FEW_CLIPS,
+    FEW_GROUPS,
+    LARGE_CALIBRATION_ERROR,
+    group_noun,
+    groups_known,
+    kind,
+    kinds,
+    split_note,
+)
+
+WIDE = 0.2
+"""Width of the interval of the headline from which the number of clips is said to be too small."""
+
+MAX_STEPS = 3
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing that decides how far the numbers can be trusted.
+
+    Args:
+        name: what was checked.
+        kind: `good`, `warn`, or `open` if it was not measured.
+        text: what was found.
+        anchor: id of the part of the page with the details.
+    """
+
+    name: str
+    kind: str
+    text: str
+    anchor: str
+
+
+def checks(run: Run, result: Success | None, calibration_error: float) -> tuple[Check, ...]:
+    """Groups, number of clips, calibration and leak gate.
+
+    Args:
+        run: the model folder.
+        result: the success; None if there is none.
+        calibration_error: expected calibration error of the ensemble prediction.
+    """
+    return (
+        _group_check(run),
+        _sample_check(run, result),
+        _calibration_check(calibration_error),
+        _leak_check(run),
+    )
+
+
+def summary(found: Sequence[Check]) -> str:
+    """The checks in a few words: `With care: 2 of 4 checks warn.`"""
+    n = sum(check.kind == "warn" for check in found)
+    if n == 0:
+        return "Yes, for music like this."
+    verb = "warns" if n == 1 else "warn"
+    return f"With care: {n} of {len(found)} checks {verb}."
+
+
+def _group_check(run: Run) -> Check:
+    stamp = split_note(run)
+    text = stamp.text
+    if not groups_known(run):
+        text = "Nothing says which clips share an artist or a recording. If some do, the scores are too high."
+    return Check(stamp.short, stamp.kind, text, "split")
+
+
+def _sample_check(run: Run, result: Success | None) -> Check:
+    scores = run.report_scores
+    if scores is None or result is None:
+        return Check("Few scores", "warn", "The run has no score of the ensemble prediction.", "scores")
+    clips = count(result.n, "held-out clip" if result.held_out else "clip")
+    few = [name for name, n in scores.support.items() if n < FEW_CLIPS]
+    groups = scores.n_groups if groups_known(run) else 0
+    texts = []
+    if result.has_interval and result.high - result.low > WIDE:
+        texts.append(f"{clips} leave the result open between {percent_range(result.low, result.high)}.")
+    if 0 < groups < FEW_GROUPS:
+        texts.append(f"They come from {count(groups, group_noun(run))} only.")
+    if few:
+        subject = f"all {kinds(run)}" if len(few) == len(run.classes) else format_list(few[:3])
+        if 3 < len(few) < len(run.classes):
+            subject = count(len(few), kind(run))
+        part = "held-out clips" if result.held_out else "clips"
+        texts.append(f"Fewer than ten {part} of {subject}: what they say about one {kind(run)} is anecdotal.")
+    if texts:
+        return Check("Few clips", "warn", " ".join(texts), "card")
+    enough = f"{clips}, at least ten of each {kind(run)}."
+    return Check("Enough clips", "good", enough, "card")
+
+
+def _calibration_check(error: float) -> Check:
+    if not math.isfinite(error):
+        return Check("Probabilities", "open", "They could not be compared with the labels.", "trust")
+    if error > LARGE_CALIBRATION_ERROR:
+        text = f"They are off by {error:.2f} on average: good for ranking clips, not as frequencies."
+        return Check("Probabilities", "warn", text, "trust")
+    return Check("Probabilities", "good", f"They are off by {error:.2f} on average.", "trust")
+
+
+def _leak_check(run: Run) -> Check:
+    gate = run.results.leak_gate
+    sentence = gap_sentence(gate, run) if gate else ""
+    is_good = split_note(run).kind == "good"
+    if sentence:
+        return Check("Leak gate", "good" if is_good else "warn", sentence, "gate")
+    if is_good:
+        return Check("Leak", "good", f"No {group_noun(run)} is on both sides of the split.", "split")
+    text = "Not measured: `train --protocols random,group` compares two splits where groups are known."
+    return Check("Leak", "open", text, "split")
+
+
+def next_steps(run: Run, strip: pd.DataFrame, found: Sequence[Check]) -> tuple[str, ...]:
+    """What the reader can do to get a better or a surer model, the most useful first.
+
+    Args:
+        run: the model folder.
+        strip: result of `class_strip`.
+        found: result of `checks`.
+    """
+    steps = []
+    kinds_found = {check.name: check.kind for check in found}
+    if len(strip):
+        worst = strip.iloc[0]
+        n_wrong = int(worst["clips"] - worst["right"])
+        if n_wrong:
+            clips = "clip" if n_wrong == 1 else "clips"
+            steps.append(f"Listen to the {n_wrong} {clips} of {worst['class']} that went wrong (below).")
+    if not groups_known(run):
+        steps.append("Name the groups (`train --groups FILE`), so that no artist is on both sides.")
+    few = [str(name) for name, n in zip(strip["class"], strip["clips"], strict=True) if n < FEW_CLIPS]
+    if few:
+        steps.append(f"Bring ten clips or more of each {kind(run)}; {format_list(few[:3])} has fewer.")
+    elif kinds_found.get("Few clips") == "warn":
+        steps.append("Bring more clips: the interval shrinks with the square root of their number.")
+    if kinds_found.get("Probabilities") == "warn":
+        steps.append("Do not use the probabilities as thresholds; `predict --confidence 0.9` gives sets.")
+    if run.results.learning_curve is None:
+        steps.append("`train --learning-curve` measures what more data would bring.")
+    return tuple(steps[:MAX_STEPS])

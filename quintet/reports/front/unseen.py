@@ -1,0 +1,191 @@
+"""Clips that were predicted unseen: the held-out part and the out-of-fold predictions of the training part.
+
+Every clip of a run was predicted once by members that were not fitted on it. The strip of classes, the
+confusions and the mistakes at the top of the report use all of them: a class has few held-out clips.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from quintet.evaluation.percentile_intervals import share_interval
+from quintet.model_folder.run import Run
+from quintet.predictions.predictions import Predictions
+from quintet.reports.report_data import confusion_counts
+
+STRIP_COLUMNS = ["class", "clips", "right", "share", "low", "high", "mistaken_for", "mistaken_clips", "extra"]
+"""Columns of `class_strip`."""
+
+MISTAKE_COLUMNS = ["clip_id", "part", "label", "predicted", "confidence", "probability_of_label"]
+"""Columns of `all_mistakes`."""
+
+
+@dataclass(frozen=True)
+class Unseen:
+    """Predictions of all clips that were predicted unseen.
+
+    Args:
+        predictions: the held-out clips, then the out-of-fold ones.
+        part: (n,) `test` or `oof` for each clip.
+    """
+
+    predictions: Predictions
+    part: NDArray[np.str_]
+
+    @property
+    def n_held_out(self) -> int:
+        """Number of held-out clips."""
+        return int((self.part == "test").sum())
+
+    @property
+    def words(self) -> str:
+        """What the clips are: `120 clips, each predicted by members that were not fitted on it`."""
+        n = len(self.predictions)
+        start = f"{n:,} clips" if n != 1 else "1 clip"
+        return f"{start}, each predicted by members that were not fitted on it"
+
+
+def unseen_clips(run: Run) -> Unseen:
+    """The ensemble prediction of every clip that was predicted unseen.
+
+    Args:
+        run: the model folder.
+    """
+    tables, parts, known = [], [], set[str]()
+    for part in ("test", "oof"):
+        predictions = run.parts[part].get(run.prediction_name)
+        if predictions is None:
+            continue
+        ordered = predictions.in_classes(run.classes)
+        new = [clip for clip in map(str, ordered.clip_ids) if clip not in known]
+        known |= set(new)
+        tables.append(ordered.take(new))
+        parts += [part] * len(new)
+    return Unseen(_concatenate(tables), np.array(parts, dtype=str))
+
+
+def _concatenate(tables: list[Predictions]) -> Predictions:
+    """Predictions of different clips of one run, one below the other."""
+    if len(tables) == 1:
+        return tables[0]
+    labels = [_texts(table.labels, len(table)) for table in tables]
+    has_groups = all(table.groups is not None for table in tables)
+    groups = [_texts(table.groups, len(table)) for table in tables]
+    return Predictions(
+        clip_ids=np.concatenate([table.clip_ids for table in tables]),
+        classes=tables[0].classes,
+        probabilities=np.concatenate([table.probabilities for table in tables]),
+        labels=np.concatenate(labels),
+        groups=np.concatenate(groups) if has_groups else None,
+        multilabel=tables[0].multilabel,
+    )
+
+
+def _texts(labels: NDArray[np.generic] | None, n: int) -> NDArray[np.object_]:
+    return np.full(n, None, dtype=object) if labels is None else np.asarray(labels, dtype=object)
+
+
+def class_strip(unseen: Unseen) -> pd.DataFrame:
+    """Right predictions of each class, the worst first; classes without a clip are left out.
+
+    For label sets, a clip counts for each of its tags. It is right if the tag has a probability of at least
+    one half, and `extra` counts the clips that get the tag without having it.
+
+    Args:
+        unseen: predictions of n clips.
+
+    Returns:
+        Columns `STRIP_COLUMNS`. `low` and `high` are the 95 % interval of the share, by group.
+    """
+    predictions = unseen.predictions
+    truth = predictions.indicator() & predictions.scorable[:, None]
+    units = predictions.units
+    if predictions.multilabel:
+        given = predictions.probabilities >= 0.5
+    else:
+        predicted = predictions.probabilities.argmax(axis=1)
+        given = predicted[:, None] == np.arange(len(predictions.classes))
+    rows = []
+    for k, name in enumerate(predictions.classes):
+        own = truth[:, k]
+        n = int(own.sum())
+        if not n:
+            continue
+        is_right = np.asarray(given[own, k], dtype=bool)
+        low, high = share_interval(is_right, units[own])
+        rival, n_rival = "", 0
+        if not predictions.multilabel:
+            rival, n_rival = _main_rival(given[own], k, predictions.classes)
+        extra = int((given[:, k] & ~own & predictions.scorable).sum())
+        share = float(is_right.mean())
+        rows.append((name, n, int(is_right.sum()), share, low, high, rival, n_rival, extra))
+    table = pd.DataFrame(rows, columns=STRIP_COLUMNS)
+    return table.sort_values(["share", "clips"], ascending=[True, False], kind="stable", ignore_index=True)
+
+
+def _main_rival(given: NDArray[np.bool_], k: int, classes: tuple[str, ...]) -> tuple[str, int]:
+    """The class that is most often predicted in the place of class `k`, and how often."""
+    counts = given.sum(axis=0)
+    counts[k] = 0
+    rival = int(counts.argmax())
+    return (classes[rival], int(counts[rival])) if counts[rival] else ("", 0)
+
+
+def unseen_confusions(unseen: Unseen) -> pd.DataFrame | None:
+    """Confusion matrix of the clips; None for label sets."""
+    predictions = unseen.predictions
+    if predictions.multilabel:
+        return None
+    codes = predictions.codes()
+    labelled = codes >= 0
+    predicted = predictions.probabilities.argmax(axis=1)
+    return confusion_counts(codes[labelled], predicted[labelled], predictions.classes)
+
+
+def all_mistakes(unseen: Unseen) -> pd.DataFrame:
+    """Every wrong prediction, the most confident first.
+
+    For label sets, a row is a clip and the tag that is most surely wrong: given without right, or missed.
+
+    Args:
+        unseen: predictions of n clips.
+
+    Returns:
+        Columns `MISTAKE_COLUMNS`. For label sets, `label` is the tag if it was missed and `predicted` the tag
+        if it was given wrongly; the other one is empty.
+    """
+    predictions = unseen.predictions
+    rows = _tag_mistakes(unseen) if predictions.multilabel else _class_mistakes(unseen)
+    table = pd.DataFrame(rows, columns=MISTAKE_COLUMNS)
+    return table.sort_values("confidence", ascending=False, kind="stable", ignore_index=True)
+
+
+def _class_mistakes(unseen: Unseen) -> list[tuple[str, str, str, str, float, float]]:
+    predictions = unseen.predictions
+    codes = predictions.codes()
+    predicted = predictions.probabilities.argmax(axis=1)
+    rows = []
+    for i in np.flatnonzero((codes >= 0) & (codes != predicted)):
+        names = (predictions.classes[codes[i]], predictions.classes[predicted[i]])
+        p = predictions.probabilities[i]
+        clip = (str(predictions.clip_ids[i]), str(unseen.part[i]))
+        rows.append((*clip, *names, float(p.max()), float(p[codes[i]])))
+    return rows
+
+
+def _tag_mistakes(unseen: Unseen) -> list[tuple[str, str, str, str, float, float]]:
+    predictions = unseen.predictions
+    truth, p = predictions.indicator(), predictions.probabilities
+    surely_wrong = np.where(truth, 1 - p, p)
+    rows = []
+    for i in np.flatnonzero(predictions.scorable & (surely_wrong > 0.5).any(axis=1)):
+        k = int(surely_wrong[i].argmax())
+        tag = predictions.classes[k]
+        names = (tag, "") if truth[i, k] else ("", tag)
+        clip = (str(predictions.clip_ids[i]), str(unseen.part[i]))
+        rows.append((*clip, *names, float(surely_wrong[i, k]), float(p[i, k])))
+    return rows

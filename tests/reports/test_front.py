@@ -1,0 +1,235 @@
+"""First screens of the report: their numbers are those of the files, and their words those of the numbers."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from collections.abc import Callable
+from html import unescape
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import soundfile
+
+from quintet.audio.decode import load_clip
+from quintet.evaluation.percentile_intervals import share_interval, wilson_interval
+from quintet.evaluation.scores import Estimate
+from quintet.model_folder.folder import relist
+from quintet.model_folder.run import Run, read_run
+from quintet.predictions.predictions import Predictions
+from quintet.reports.front.bars import Measure, Scale
+from quintet.reports.front.headline import SHARES, Success, evidence, headline, luck, share_words
+from quintet.reports.front.sounds import make_sounds
+from quintet.reports.front.unseen import Unseen, all_mistakes, class_strip, unseen_clips, unseen_confusions
+from quintet.reports.sections.model_card import model_card_section
+
+
+@pytest.fixture(scope="session")
+def run(model_folder: Path) -> Run:
+    return read_run(model_folder)
+
+
+@pytest.fixture(scope="session")
+def first_screens(page: Path) -> str:
+    """The text of the page before the details, without markup."""
+    html = page.read_text(encoding="utf-8")
+    body = html[html.index("<body>") : html.index('id="details"')]
+    return unescape(re.sub(r"\s+", " ", re.sub(r"<[^>]*>", " ", body)))
+
+
+def stored(folder: Path) -> pd.DataFrame:
+    """All predictions of the rule of the fixture, read from its files by pandas alone."""
+    frames = [pd.read_parquet(folder / "predictions" / part / "weighted.parquet") for part in ("test", "oof")]
+    table = pd.concat(frames, ignore_index=True)
+    columns = [name for name in table if name.startswith("probability.")]
+    table["predicted"] = table[columns].idxmax(axis=1).str.removeprefix("probability.")
+    table["confidence"] = table[columns].max(axis=1)
+    return table
+
+
+def test_headline_is_that_of_the_scores_file(model_folder: Path, first_screens: str) -> None:
+    content = json.loads((model_folder / "scores.json").read_text())["test"]["weighted"]
+    accuracy, n = content["scores"]["accuracy"], content["n"]
+    low, high = (round(100 * accuracy[end]) for end in ("low", "high"))
+    said = f"{round(accuracy['value'] * n)} of {n} held-out clips, {round(100 * accuracy['value'])} % "
+    assert f"{said}({low}–{high} %); guessing: 1 in 6" in first_screens
+    assert f"one of six classes {share_words(accuracy['value'])}." in first_screens
+
+
+def test_strip_counts_every_clip_of_the_prediction_files(
+    model_folder: Path, page: Path, first_screens: str
+) -> None:
+    table = stored(model_folder)
+    right = (table["predicted"] == table["label"]).groupby(table["label"]).agg(["sum", "size"])
+    written = pd.read_parquet(page.parent / "numbers" / "unseen-classes.parquet").set_index("class")
+    assert written["right"].to_dict() == right["sum"].to_dict()
+    assert written["clips"].to_dict() == right["size"].to_dict()
+    for name, row in right.iterrows():
+        assert re.search(rf"{name}\s+{row['sum']} of {row['size']}\b", first_screens)
+    shares = written["right"] / written["clips"]
+    assert shares.is_monotonic_increasing  # the worst first
+    assert f"{written.index[0]}: {right.loc[written.index[0], 'sum']} of" in first_screens
+    assert written["clips"].sum() == len(table)
+
+
+def test_matrix_and_mistakes_are_those_of_the_prediction_files(
+    model_folder: Path, page: Path, first_screens: str
+) -> None:
+    table = stored(model_folder)
+    wrong = table[table["predicted"] != table["label"]]
+    assert f"{len(wrong)} mistakes in all" in first_screens
+    counts = pd.read_parquet(page.parent / "numbers" / "unseen-confusion.parquet").set_index("true")
+    expected = pd.crosstab(table["label"], table["predicted"])
+    expected = expected.reindex(index=counts.index, columns=counts.columns, fill_value=0)
+    np.testing.assert_array_equal(counts.to_numpy(), expected.to_numpy())
+    first = wrong.sort_values("confidence", ascending=False).iloc[0]
+    assert f"{first['label']} taken for {first['predicted']} {first['clip_id']}" in re.sub(
+        r"\s*([./_])\s*", r"\1", first_screens
+    )
+
+
+def test_families_and_columns_are_those_of_the_files(page: Path, first_screens: str) -> None:
+    numbers = page.parent / "numbers"
+    steps = pd.read_parquet(numbers / "game.parquet")
+    compact = first_screens.replace(" ", "")
+    for row in steps.to_dict("records"):
+        text = f"{row['value']:+.2f}".replace("-", "−")
+        shown = "0.00" if float(f"{row['value']:.2f}") == 0 else text
+        assert f"{row['player']}{shown}" in compact
+    assert f"{steps['value'].iloc[0]:.2f} of the" in first_screens
+
+
+def test_members_stand_with_their_weights(model_folder: Path, run: Run, first_screens: str) -> None:
+    rules = json.loads((model_folder / "fusion.json").read_text())["rules"]
+    weights = rules["weighted"]["weights"]
+    assert run.member_shares == pytest.approx(weights)
+    for name, weight in weights.items():
+        assert (f"({weight:.2f})" in first_screens) == (weight > 0), name
+    assert "Without weight: Random forest." in first_screens
+
+
+def test_card_and_badge_lie_beside_the_numbers(page: Path, model_folder: Path) -> None:
+    card = (page.parent / "numbers" / "card.png").read_bytes()
+    assert card[:8] == b"\x89PNG\r\n\x1a\n"
+    assert (int.from_bytes(card[16:20], "big"), int.from_bytes(card[20:24], "big")) == (1200, 630)
+    accuracy = json.loads((model_folder / "scores.json").read_text())["test"]["weighted"]["scores"][
+        "accuracy"
+    ]
+    badge = (page.parent / "numbers" / "badge.svg").read_text()
+    assert f"{round(100 * accuracy['value'])} % [" in badge
+
+
+def test_only_the_long_form_is_unfolded(
+    model_folder: Path, tmp_path: Path, write_sections: Callable[..., Path]
+) -> None:
+    for full in (False, True):
+        page = write_sections(model_folder, tmp_path / str(full), model_card_section, full=full)
+        html = page.read_text(encoding="utf-8")
+        assert ('<details class="chapter" open>' in html) == full
+        assert ('<details class="chapter">' in html) != full
+
+
+def test_share_words_are_the_nearest_and_never_flatter() -> None:
+    for share in np.linspace(0.01, 0.99, 99):
+        words = {text: value for value, text in SHARES}[share_words(float(share))]
+        assert abs(words - share) == min(abs(value - share) for value, _ in SHARES)
+    assert share_words(0.999) == "nearly every time"
+    assert share_words(0.001) == "hardly ever"
+
+
+def test_chance_is_named_where_the_interval_holds_it() -> None:
+    good = Success(0.74, 0.52, 0.91, 23, 10, 3, True, False)
+    assert luck(good) == ""
+    poor = Success(0.2, 0.08, 0.35, 40, 10, 5, True, False)
+    assert "guessing" in luck(poor)
+    uneven = Success(0.7, 0.6, 0.8, 100, 4, 65, True, False)
+    assert "most frequent class: 65 of 100" in evidence(uneven)
+    assert "most frequent class" in luck(uneven)
+    tags = Success(0.9, 0.85, 0.94, 80, 12, 40, True, True)
+    assert headline(tags, "tag") == "Puts a clip with a tag before a clip without it nine times in ten"
+    assert "guessing: 1 in 2" in evidence(tags)
+
+
+def test_interval_of_a_share_widens_with_the_likeness_within_groups() -> None:
+    rng = np.random.default_rng(1)
+    groups = np.repeat(np.arange(12), 5)
+    alike = np.repeat(rng.random(12) < 0.5, 5)
+    mixed = np.tile([True, False], 30)
+    alone = wilson_interval(float(alike.mean()), 60)
+    by_group = share_interval(alike, groups)
+    assert by_group == pytest.approx(wilson_interval(float(alike.mean()), 12))
+    assert by_group[1] - by_group[0] > 1.5 * (alone[1] - alone[0])
+    assert share_interval(mixed, None) == wilson_interval(0.5, 60)
+    assert share_interval(mixed, groups) == pytest.approx(wilson_interval(0.5, 60))
+    assert share_interval(np.ones(30, bool), np.repeat(np.arange(3), 10)) == wilson_interval(1.0, 3)
+
+
+def tagged() -> Unseen:
+    p = np.array([[0.9, 0.2, 0.7], [0.4, 0.8, 0.1], [0.6, 0.1, 0.2]])
+    labels = np.array(["a;b", "b", "a"], dtype=object)
+    predictions = Predictions(np.array(["x", "y", "z"]), ("a", "b", "c"), p, labels, multilabel=True)
+    return Unseen(predictions, np.array(["test", "oof", "oof"]))
+
+
+def test_tags_count_what_was_found_and_what_was_given_wrongly() -> None:
+    strip = class_strip(tagged()).set_index("class")
+    assert strip.loc["a", ["clips", "right", "extra"]].tolist() == [2, 2, 0]
+    assert strip.loc["b", ["clips", "right", "extra"]].tolist() == [2, 1, 0]
+    assert "c" not in strip.index  # no clip has it
+    mistakes = all_mistakes(tagged())
+    assert mistakes["clip_id"].tolist() == ["x"]
+    assert mistakes.loc[0, ["label", "predicted", "confidence"]].tolist() == ["b", "", 0.8]  # missed
+    assert unseen_confusions(tagged()) is None
+
+
+def test_every_clip_is_unseen_once(run: Run) -> None:
+    unseen = unseen_clips(run)
+    assert len(set(unseen.predictions.clip_ids)) == len(unseen.predictions)
+    assert unseen.n_held_out == len(run.report_predictions)
+    taken = unseen.predictions.take(list(run.report_predictions.clip_ids))
+    np.testing.assert_array_equal(taken.probabilities, run.report_predictions.probabilities)
+
+
+def test_bars_begin_at_zero_and_end_at_the_value() -> None:
+    scale = Scale(-0.5, 1.5)
+    up, down = scale.span(Measure(1.0, 0.5, 1.5, "")), scale.span(Measure(-0.25, np.nan, np.nan, ""))
+    assert (up.left, up.width, up.low, up.reach) == (25.0, 50.0, 50.0, 50.0)
+    assert (down.left, down.width, down.low) == (12.5, 12.5, None)
+
+
+def with_audio(run_folder: Path, folder: Path, n: int) -> tuple[Path, list[str]]:
+    """The model with files for its first clips: a copy, whose table has their paths and digests."""
+    shutil.copytree(run_folder, folder)
+    table = pd.read_parquet(folder / "features.parquet")
+    ids = table["id"].astype(str).tolist()[:n]
+    rng = np.random.default_rng(0)
+    for i in range(n):
+        path = folder.parent / f"clip {i}.flac"
+        soundfile.write(path, 0.1 * rng.normal(size=22050).clip(-1, 1), 22050)
+        table.loc[i, "path"] = str(path)
+        table.loc[i, "audio_digest"] = load_clip(path, sample_rate=None).audio_digest
+        table.loc[i, "duration_s"] = 1.0
+    table.to_parquet(folder / "features.parquet")
+    return relist(folder), ids
+
+
+def test_sound_travels_in_the_page_or_is_linked_and_only_the_described_sound(
+    model_folder: Path, tmp_path: Path
+) -> None:
+    folder, ids = with_audio(model_folder, tmp_path / "model", 4)
+    soundfile.write(tmp_path / "clip 1.flac", np.full(22050, 0.3), 22050)  # another sound under the same name
+    run = read_run(folder)
+    sounds = make_sounds(run, [*ids, "not there"], tmp_path / "report", n_inside=3)
+    assert set(sounds.inside) == {ids[0], ids[2]}
+    assert all(text.startswith("data:audio/ogg;base64,T2dn") for text in sounds.inside.values())
+    assert sounds.linked == {ids[3]: "../clip%203.flac"}
+    assert ids[1] not in {**sounds.inside, **sounds.linked}
+    assert make_sounds(run, ids, None).linked == {}
+
+
+def test_estimates_without_an_interval_give_no_interval() -> None:
+    alone = Success(0.5, Estimate(0.5, np.nan, np.nan).low, np.nan, 10, 2, 5, False, False)
+    assert evidence(alone) == "5 of 10 out-of-fold clips, 50 %; guessing: 1 in 2"
