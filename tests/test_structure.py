@@ -43,7 +43,7 @@ LAYERS = (  # a part may import the parts of earlier lines, and itself
     ("pipeline",),
     ("model",),
     ("workflow",),
-    ("serving",),
+    ("mlflow", "serving"),
     ("commands",),
     ("cli",),
 )

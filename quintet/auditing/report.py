@@ -67,6 +67,11 @@ class AuditReport:
         """Pairs with two labels, of which one is wrong."""
         return self.pairs[self.pairs["across_classes"]]
 
+    @property
+    def frame(self) -> pd.DataFrame:
+        """One row per class: that of `balance`."""
+        return self.balance
+
     def _repr_html_(self) -> str:
         return notebook_html(self._headline(), self.balance, notes=(*self.warnings, *self.notes))
 

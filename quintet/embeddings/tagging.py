@@ -16,6 +16,7 @@ from quintet.embeddings.front_end import DEFAULT_WINDOWS, Windows, window_times
 from quintet.embeddings.network import Network
 from quintet.embeddings.vocabulary import tag_group
 from quintet.errors import AudioError, ConfigError
+from quintet.files.display.notebook import notebook_html
 
 COLUMNS = ("path", "network", "start_s", "end_s", "tag", "group", "activation")
 
@@ -39,6 +40,11 @@ class TagResult:
     truncated: pd.DataFrame
     networks: dict[str, str]
     notes: tuple[str, ...] = ()
+
+    def _repr_html_(self) -> str:
+        n_files, n_failed = self.frame["path"].nunique(), len(self.failures)
+        facts = f"Tags of {n_files} files by {', '.join(self.networks)}; {n_failed} could not be read"
+        return notebook_html(facts, self.frame, notes=self.notes)
 
 
 @dataclass(frozen=True)

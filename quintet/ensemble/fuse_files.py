@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from quintet.ensemble.fusion import RULES, Fusion
 from quintet.errors import ArtefactError, ConfigError
@@ -14,6 +15,9 @@ from quintet.files.locks import output_lock
 from quintet.files.paths import path_list
 from quintet.files.untrusted.strict_toml import TOML_ERRORS, read_toml
 from quintet.predictions.collection import PredictionFiles
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 FILE_RULES = tuple(name for name, rule in RULES.items() if not rule.learnt)
 
@@ -35,6 +39,19 @@ class FuseSummary:
     left_out: int
     rule: str
     weights: dict[str, float]
+
+    def _repr_html_(self) -> str:
+        from quintet.files.display.notebook import notebook_html
+
+        facts = f"{self.n} clips fused by {self.rule}, {self.left_out} left out: {self.output}"
+        return notebook_html(facts, self.frame)
+
+    @property
+    def frame(self) -> pd.DataFrame:
+        """Weight of each file: `name, weight`."""
+        import pandas as pd
+
+        return pd.DataFrame({"name": list(self.weights), "weight": list(self.weights.values())})
 
     def to_json(self) -> JsonObject:
         """JSON object with the fields of the summary."""

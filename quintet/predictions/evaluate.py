@@ -9,6 +9,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -19,6 +20,9 @@ from quintet.files.json_types import JsonObject
 from quintet.files.paths import path_list
 from quintet.predictions.collection import PredictionFiles
 from quintet.predictions.files import Probabilities
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 COMPARED = ("accuracy", "subset_accuracy", "macro_auc", "log_loss")
 KINDS_OF_TEST = ("comparisons", "mcnemar", "delong")
@@ -62,6 +66,33 @@ class _StepCounter:
         self.step()
 
 
+class Evaluation(JsonObject):
+    """Scores of prediction files: a dict, whose keys `evaluate` lists. A notebook shows it as a table."""
+
+    def _repr_html_(self) -> str:
+        from quintet.files.display.notebook import notebook_html
+
+        facts = f"Scores of {self['of']}, {self['n']} clips in {self['n_groups']} groups"
+        return notebook_html(facts, self.frame, notes=self.get("notes", ()))
+
+    @property
+    def frame(self) -> pd.DataFrame:
+        """One row per file and metric, the mean of several files first.
+
+        Returns:
+            Columns `of`, `metric`, `value`, `low`, `high` (missing without an interval), `n` and `n_groups`.
+        """
+        import pandas as pd
+
+        by_name = {self["of"]: self, **self.get("files", {})}
+        rows = [
+            {"of": name, "metric": metric, **estimate, "n": scores["n"], "n_groups": scores["n_groups"]}
+            for name, scores in by_name.items()
+            for metric, estimate in scores["scores"].items()
+        ]
+        return pd.DataFrame(rows)
+
+
 def evaluate(
     paths: str | Path | Sequence[str | Path],
     *,
@@ -70,7 +101,7 @@ def evaluate(
     n_resamples: int = 1000,
     level: float = 0.95,
     progress: Callable[[Steps], object] | None = None,
-) -> JsonObject:
+) -> Evaluation:
     """Score one file, or several files and their mean.
 
     Args:
@@ -84,7 +115,8 @@ def evaluate(
             of the mean with each file.
 
     Returns:
-        A JSON object. From `Scores.to_json`: `n, n_groups, interval, scores, per_class, undefined`. Also:
+        A dict, as `quintet evaluate --json` prints it; its `frame` is a table. From `Scores.to_json`:
+        `n, n_groups, interval, scores, per_class, undefined`. Also:
 
         - `of`: the file, or "mean of M files".
         - `classes`: names of the classes.
@@ -127,21 +159,24 @@ def evaluate(
     facts = files.describe()
     if total is None:
         single = by_file[files.names[0]]
-        return {"of": files.names[0], **facts, **single, **_accuracy_with_unknown(facts, single)}
+        unknown = _accuracy_with_unknown(facts, single)
+        return Evaluation({"of": files.names[0], **facts, **single, **unknown})
     mean = np.clip(total, 0, 1, out=total)
     comparisons: dict[str, list[JsonObject]] = {kind: [] for kind in KINDS_OF_TEST}
     if n_resamples:
         comparisons = _compare(files, mean, resampling, counter)
     scores = _score(files, mean, resampling)
     counter.finish()
-    return {
-        "of": f"mean of {len(files)} files",
-        **facts,
-        **scores,
-        **_accuracy_with_unknown(facts, scores),
-        "files": by_file,
-        **comparisons,
-    }
+    return Evaluation(
+        {
+            "of": f"mean of {len(files)} files",
+            **facts,
+            **scores,
+            **_accuracy_with_unknown(facts, scores),
+            "files": by_file,
+            **comparisons,
+        }
+    )
 
 
 def _accuracy_with_unknown(facts: JsonObject, evaluation: JsonObject) -> JsonObject:

@@ -26,6 +26,7 @@ from quintet.features.storage.read import read_feature_table
 from quintet.features.storage.table import FeatureTable, table_digest
 from quintet.files.atomic import write_bytes
 from quintet.files.digests import content_hash
+from quintet.files.display.notebook import notebook_html
 from quintet.files.json_types import JsonObject
 from quintet.files.locks import output_lock
 from quintet.model_folder.folder import ModelFolder
@@ -116,6 +117,15 @@ class TuningResult:
     reused: bool
     protocol: str
     notes: tuple[str, ...] = ()
+
+    def _repr_html_(self) -> str:
+        facts = f"Settings by {self.metric}, {len(self.trials)} trials: {self.best_file}"
+        return notebook_html(facts, self.frame, notes=self.notes)
+
+    @property
+    def frame(self) -> pd.DataFrame:
+        """One row per trial: member, number, state, value and settings, earlier calls included."""
+        return self.trials
 
     @property
     def best_file(self) -> Path:

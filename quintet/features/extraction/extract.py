@@ -35,6 +35,7 @@ from quintet.features.extraction.pools import open_pool
 from quintet.features.extraction.reuse import Plan, has_outdated_digest, plan_extraction
 from quintet.features.extraction.worker import Job, Row
 from quintet.features.storage.spectrograms import SpectrogramWriter
+from quintet.files.display.notebook import notebook_html
 from quintet.files.internet.remote import edit_locally, is_remote, workplace
 from quintet.files.json_text import table_rows
 from quintet.files.json_types import JsonObject
@@ -72,6 +73,15 @@ class ExtractionSummary:
     truncated: pd.DataFrame
     notes: tuple[str, ...] = ()
     classes: Mapping[str, int] = field(default_factory=dict)
+
+    def _repr_html_(self) -> str:
+        facts = f"{self.n_ok} clips described, {self.n_failed} failed: {self.output}"
+        return notebook_html(facts, self.frame, notes=self.notes)
+
+    @property
+    def frame(self) -> pd.DataFrame:
+        """Number of clips with features of each class: `class, clips`."""
+        return pd.DataFrame({"class": list(self.classes), "clips": list(self.classes.values())})
 
     def to_json(self) -> JsonObject:
         """JSON object with the fields of the summary; tables are lists of rows."""
