@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from html import unescape
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from quintet.predictions.predictions import Predictions
 from quintet.reports.front.bars import Measure, Scale
 from quintet.reports.front.headline import SHARES, Success, evidence, headline, luck, share_words
 from quintet.reports.front.sounds import make_sounds
+from quintet.reports.front.training_words import training_words
 from quintet.reports.front.unseen import Unseen, all_mistakes, class_strip, unseen_clips, unseen_confusions
 from quintet.reports.sections.model_card import model_card_section
 
@@ -42,7 +44,10 @@ def first_screens(page: Path) -> str:
 
 def stored(folder: Path) -> pd.DataFrame:
     """All predictions of the rule of the fixture, read from its files by pandas alone."""
-    frames = [pd.read_parquet(folder / "predictions" / part / "weighted.parquet") for part in ("test", "oof")]
+    frames = []
+    for part in ("test", "oof"):
+        path = folder / "predictions" / part / "weighted.parquet"
+        frames.append(pd.read_parquet(path).assign(part=part))
     table = pd.concat(frames, ignore_index=True)
     columns = [name for name in table if name.startswith("probability.")]
     table["predicted"] = table[columns].idxmax(axis=1).str.removeprefix("probability.")
@@ -233,3 +238,27 @@ def test_sound_travels_in_the_page_or_is_linked_and_only_the_described_sound(
 def test_estimates_without_an_interval_give_no_interval() -> None:
     alone = Success(0.5, Estimate(0.5, np.nan, np.nan).low, np.nan, 10, 2, 5, False, False)
     assert evidence(alone) == "5 of 10 out-of-fold clips, 50 %; guessing: 1 in 2"
+
+
+def test_a_training_is_told_in_sentences_with_the_numbers_of_its_files(model_folder: Path, run: Run) -> None:
+    fusion = json.loads((model_folder / "fusion.json").read_text())
+    scores = json.loads((model_folder / "scores.json").read_text())["test"]
+    first, *others = training_words(run.bundle, fusion, run.results)
+    accuracy, n = scores["weighted"]["scores"]["accuracy"], scores["weighted"]["n"]
+    low, high = (round(100 * accuracy[end]) for end in ("low", "high"))
+    right = round(100 * accuracy["value"])
+    most = stored(model_folder).query("part == 'test'")["label"].value_counts().max()
+    frequent = f"always the most frequent class: {round(100 * most / n)} %"
+    assert (
+        first
+        == f"6 classes, {n} held-out clips: {right} % right ({low}–{high} %); guessing: 17 %; {frequent}."
+    )
+    said = " ".join(others)
+    for name, weight in fusion["rules"]["weighted"]["weights"].items():
+        assert f"{name} {weight:.2f}" in said if weight else f"no weight for {name}" in said
+    best = max(run.members, key=lambda name: scores[name]["scores"]["accuracy"]["value"])
+    value = scores[best]["scores"]["accuracy"]["value"]
+    assert f"The best single member, {best}, reaches {round(100 * value)} %" in said
+    assert ("may be chance" in said) == (accuracy["low"] <= value <= accuracy["high"])
+    unknown = replace(run.results, split=replace(run.results.split, groups_known=False))
+    assert len(training_words(run.bundle, fusion, unknown)) == len(others) + 2

@@ -164,18 +164,33 @@ def print_notes(notes: Iterable[str], *, quiet: bool) -> None:
 
 
 def print_training(result: TrainingResult) -> None:
-    """Print the scores of a training, and its leak gate and learning curve if there are any."""
+    """Print a training: the result in words, all scores, leak gate and learning curve."""
+    print_words(result)
     print_scores(result)
     print_leak_gate(result.results)
     print_learning_curve(result.results)
 
 
+def print_words(result: TrainingResult) -> None:
+    """Print in sentences how good the ensemble is, what was chosen, and why."""
+    from quintet.model_folder.folder import ModelFolder
+    from quintet.reports.front.training_words import training_words
+
+    folder = ModelFolder(result.folder)
+    bundle, fusion = folder.read_json("bundle.json"), folder.read_json("fusion.json")
+    first, *others = training_words(bundle, fusion, result.results)
+    print_plain(out, first, style="bold")
+    for sentence in others:
+        print_plain(out, sentence)
+    out.print()
+
+
 def print_scores(result: TrainingResult) -> None:
     """Print the scores of members and ensembles, out of fold and on the test part."""
     results = result.results
-    oof, chosen_on = "out of fold, training part", "the training part"
+    oof = "out of fold, training part"
     if results.split.validation is not None:
-        oof, chosen_on = "validation part, by members fitted on the train part", "the validation part"
+        oof = "validation part, by members fitted on the train part"
     for part, words in (("oof", oof), ("test", "held-out test")):
         if part in results.parts:
             title = _score_title(results, part, words)
@@ -186,14 +201,10 @@ def print_scores(result: TrainingResult) -> None:
             out.print()
     if results.pretrained:
         out.print(f"† {results.pretrained.text}", style="yellow", soft_wrap=True)
-    legend = f"» joins the members; ← is the prediction of `quintet predict` (chosen on {chosen_on})"
-    out.print(f"{legend}, {_calibration_text(result)}.", style="dim", soft_wrap=True)
-    out.print(
-        "Out-of-fold scores of a learnt rule are slightly too high (0.54 AUC on random labels): "
-        "its test score is unbiased.",
-        style="dim",
-        soft_wrap=True,
-    )
+    legend = "» joins the members. ← is the prediction of `quintet predict`."
+    if "oof" in results.parts and "test" in results.parts:
+        legend += " It was chosen by the first table; the second is the fair one."
+    out.print(legend, style="dim", soft_wrap=True)
 
 
 def _score_title(results: RunScores, part: str, words: str) -> str:
@@ -208,24 +219,6 @@ def _score_title(results: RunScores, part: str, words: str) -> str:
 def _split_notice(results: RunScores) -> str:
     """A warning about a split that ignores groups, else nothing."""
     return RANDOM_SPLIT if results.split.protocol == "random" else ""
-
-
-def _calibration_text(result: TrainingResult) -> str:
-    """Calibration of the ensemble prediction in words, with its effect on the test part."""
-    ensemble = result.results.ensemble
-    if ensemble is None or ensemble.calibration is None or ensemble.calibration.method == "none":
-        return "not calibrated"
-    text = "calibrated by isotonic steps"
-    if ensemble.calibration.method == "temperature":
-        text = f"calibrated with temperature {ensemble.calibration.temperature:.2f}"
-    if "test" not in ensemble.parts:
-        return text
-    before = result.results.parts["test"][result.rule].scores
-    after = ensemble.parts["test"].scores
-    changes = []
-    for score, words in (("log_loss", "log loss"), ("ece", "calibration error")):
-        changes.append(f"{words} {before[score].value:.3f} → {after[score].value:.3f}")
-    return f"{text}: {', '.join(changes)} on the test"
 
 
 def print_published(results: RunScores) -> None:

@@ -88,7 +88,8 @@ def _sample_check(run: Run, result: Success | None) -> Check:
     groups = scores.n_groups if groups_known(run) else 0
     texts = []
     if result.has_interval and result.high - result.low > WIDE:
-        texts.append(f"{clips} leave the result open between {percent_range(result.low, result.high)}.")
+        ends = percent_range(result.low, result.high).replace("–", " and ")
+        texts.append(f"{clips} leave the result open between {ends}.")
     if 0 < groups < FEW_GROUPS:
         texts.append(f"They come from {count(groups, group_noun(run))} only.")
     if few:
