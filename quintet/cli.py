@@ -59,7 +59,7 @@ of the command (`list_` for `list`) and `EXAMPLE`, or a group `app`."""
 
 _GOES_ON = "Finished work is kept: the same command continues."
 KEPT_WORK = {
-    **dict.fromkeys(("extract", "run", "tune", "fetch"), _GOES_ON),
+    **dict.fromkeys(("extract", "library", "run", "tune", "fetch"), _GOES_ON),
     "train": "Finished work is kept: the same command continues with --resume.",
 }
 """Command → what becomes of its work after an interrupt. The others keep the outputs that are finished."""

@@ -1,1 +1,1 @@
-"""The library: the music that somebody owns, with tags, features, answers and verdicts of every song."""
+"""The library: the music that somebody owns, with tags, features, answers and predictions of every song."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -21,15 +21,16 @@ from numpy.typing import NDArray
 from quintet.errors import ArtefactError
 from quintet.features.storage.table import METADATA_KEY
 from quintet.files.atomic import atomic_replace
-from quintet.files.untrusted.parquet import PARQUET_ERRORS, open_parquet, read_parquet
+from quintet.files.untrusted.parquet import PARQUET_ERRORS, read_parquet
 
 DIGEST = "audio_digest"
-SMALL_ROWS = 2000
-"""A part of fewer rows is small."""
+PART = "part"
+SMALL_BYTES = 8 << 20
+"""A smaller part is small."""
 MOST_SMALL = 24
 """So many small parts are joined."""
 
-_NAME = re.compile(r"part-(\d{6})\.parquet")
+_NAME = re.compile(r"part-([0-9a-f]{16})-(\d{6})\.parquet")
 
 
 @dataclass
@@ -39,7 +40,7 @@ class FeatureParts:
     Args:
         folder: the folder.
         names: names of the features, in order.
-        parameter_hash: of the feature parameters. Parts with another hash are left out.
+        parameter_hash: of the feature parameters, 16 hex digits. Parts with another one are left out.
         metadata: further facts for the metadata of a part.
     """
 
@@ -49,25 +50,36 @@ class FeatureParts:
     metadata: dict[str, object] = field(default_factory=dict)
 
     def files(self) -> list[Path]:
-        """The parts with these parameters, the oldest first.
+        """The parts with these parameters, the oldest first."""
+        return [path for path in self._all() if path.name.startswith(f"part-{self.parameter_hash}-")]
+
+    @property
+    def index_file(self) -> Path:
+        """The list of the sounds and their parts, beside the folder. If it is missing, it is made again."""
+        return self.folder.with_name("features-index.parquet")
+
+    def index(self) -> dict[str, str]:
+        """Digest of each sound with features → name of the newest part that has it.
 
         Raises:
-            ArtefactError: a part is damaged.
+            ArtefactError: the list, or a part, is damaged.
         """
-        if not self.folder.is_dir():
-            return []
-        found = sorted(path for path in self.folder.iterdir() if _NAME.fullmatch(path.name))
-        return [path for path in found if _parameter_hash(path) == self.parameter_hash]
+        names = {path.name for path in self.files()}
+        if not names:
+            return {}
+        if self.index_file.is_file():
+            table = _read(self.index_file, [DIGEST, PART])
+            found = dict(zip(table.column(DIGEST).to_pylist(), table.column(PART).to_pylist(), strict=True))
+            if set(table.column(PART).unique().to_pylist()) == names:
+                return found
+        return {digest: path.name for path in self.files() for digest in _digests(path)}
 
     def digests(self) -> set[str]:
         """Digests of the sounds that have features."""
-        found: set[str] = set()
-        for path in self.files():
-            found.update(_read(path, [DIGEST]).column(DIGEST).to_pylist())
-        return found
+        return set(self.index())
 
     def add(self, digests: Sequence[str], values: NDArray[np.float32]) -> None:
-        """Write one more part.
+        """Write one more part. Many small parts are joined to one.
 
         Args:
             digests: digests of sounds, length n.
@@ -75,24 +87,27 @@ class FeatureParts:
         """
         if not len(digests):
             return
-        self._write(self._next_name(), digests, values)
-        small = [path for path in self.files() if pq.read_metadata(path).num_rows < SMALL_ROWS]
+        index = self.index()
+        path = self._next_name()
+        self._write(path, digests, values)
+        index |= dict.fromkeys(digests, path.name)
+        small = [path for path in self.files() if path.stat().st_size < SMALL_BYTES]
         if len(small) >= MOST_SMALL:
-            self._join(small)
+            self._join(small, index)
+        self._write_index(index)
 
-    def blocks(self, columns: Sequence[str] | None = None) -> Iterator[tuple[list[str], NDArray[np.float32]]]:
-        """Digests and features of each part, the newest part first. A digest may come again in an older one.
+    def by_part(self, digests: Sequence[str]) -> list[list[str]]:
+        """Digests of sounds with features, part by part: reading them so opens each part once.
 
         Args:
-            columns: names of the features to read. Default: all.
+            digests: digests of sounds.
         """
-        names = list(self.names if columns is None else columns)
-        for path in reversed(self.files()):
-            table = _read(path, [DIGEST, *names])
-            values = np.empty((table.num_rows, len(names)), np.float32)
-            for k, name in enumerate(names):
-                values[:, k] = table.column(name).to_numpy()
-            yield table.column(DIGEST).to_pylist(), values
+        index = self.index()
+        parts: dict[str, list[str]] = {}
+        for digest in dict.fromkeys(digests):
+            if digest in index:
+                parts.setdefault(index[digest], []).append(digest)
+        return [parts[name] for name in sorted(parts)]
 
     def read(self, digests: Sequence[str], columns: Sequence[str] | None = None) -> NDArray[np.float32]:
         """Features of sounds `(n, d)`; NaN for a sound without features.
@@ -100,45 +115,59 @@ class FeatureParts:
         Args:
             digests: digests of sounds, length n.
             columns: names of the features. Default: all.
+
+        Raises:
+            ArtefactError: a part is damaged, or lacks a column.
         """
-        place = {digest: k for k, digest in enumerate(dict.fromkeys(digests))}
-        names = self.names if columns is None else columns
-        unique = np.full((len(place), len(names)), np.nan, np.float32)
-        is_open = np.ones(len(place), bool)
-        for found, values in self.blocks(columns):
-            pairs = [(place[d], k) for k, d in enumerate(found) if d in place and is_open[place[d]]]
-            if pairs:
-                targets, sources = np.array(pairs).T
-                unique[targets] = values[sources]
-                is_open[targets] = False
-            if not is_open.any():
-                break
-        return unique[[place[digest] for digest in digests]] if len(digests) else unique
+        names = list(self.names if columns is None else columns)
+        index = self.index()
+        places: dict[str, list[int]] = {}
+        for k, digest in enumerate(digests):
+            if digest in index:
+                places.setdefault(index[digest], []).append(k)
+        result = np.full((len(digests), len(names)), np.nan, np.float32)
+        for part, rows in places.items():
+            table = _read(self.folder / part, [DIGEST, *names])
+            row_of = {digest: row for row, digest in enumerate(table.column(DIGEST).to_pylist())}
+            sources = [row_of[digests[k]] for k in rows]
+            for column, name in enumerate(names):
+                result[rows, column] = table.column(name).to_numpy()[sources]
+        return result
 
     def remove_others(self) -> None:
         """Remove the parts with other parameters."""
         kept = set(self.files())
-        for path in list(self.folder.glob("part-*.parquet")) if self.folder.is_dir() else ():
+        for path in self._all():
             if path not in kept:
                 path.unlink()
 
-    def _join(self, parts: Sequence[Path]) -> None:
-        """Replace small parts by one. The newest row of a sound stays."""
+    def _join(self, parts: Sequence[Path], index: dict[str, str]) -> None:
+        """Replace small parts by one, with the newest row of each sound, and change the index."""
         rows: dict[str, NDArray[np.float32]] = {}
         for path in parts:
             table = _read(path, [DIGEST, *self.names])
             values = np.column_stack([table.column(name).to_numpy() for name in self.names])
-            rows |= dict(zip(table.column(DIGEST).to_pylist(), values, strict=True))
-        self._write(parts[-1], list(rows), np.stack(list(rows.values())))
-        for path in parts[:-1]:
+            found = zip(table.column(DIGEST).to_pylist(), values, strict=True)
+            rows |= {digest: row for digest, row in found if index.get(digest) == path.name}
+        target = self._next_name()
+        self._write(target, list(rows), np.stack(list(rows.values())))
+        index |= dict.fromkeys(rows, target.name)
+        for path in parts:
             path.unlink()
 
     def _next_name(self) -> Path:
-        numbers = [int(match[1]) for path in self._all() if (match := _NAME.fullmatch(path.name))]
-        return self.folder / f"part-{max(numbers, default=0) + 1:06d}.parquet"
+        numbers = [int(match[2]) for path in self._all() if (match := _NAME.fullmatch(path.name))]
+        return self.folder / f"part-{self.parameter_hash}-{max(numbers, default=0) + 1:06d}.parquet"
 
     def _all(self) -> list[Path]:
-        return list(self.folder.iterdir()) if self.folder.is_dir() else []
+        if not self.folder.is_dir():
+            return []
+        return sorted(path for path in self.folder.iterdir() if _NAME.fullmatch(path.name))
+
+    def _write_index(self, index: dict[str, str]) -> None:
+        table = pa.table({DIGEST: list(index), PART: pa.array(list(index.values()), pa.string())})
+        with atomic_replace(self.index_file) as temporary:
+            pq.write_table(table, temporary, compression="zstd")
 
     def _write(self, path: Path, digests: Sequence[str], values: NDArray[np.float32]) -> None:
         arrays = [pa.array(digests, pa.string())]
@@ -156,13 +185,9 @@ class FeatureParts:
             )
 
 
-def _parameter_hash(path: Path) -> str:
-    try:
-        with open_parquet(path) as file:
-            facts = json.loads((file.schema_arrow.metadata or {}).get(METADATA_KEY, b"{}"))
-            return str(facts.get("parameter_hash", ""))
-    except (*PARQUET_ERRORS, OSError, ArtefactError) as error:
-        raise _damaged(path, error) from error
+def _digests(path: Path) -> list[str]:
+    found: list[str] = _read(path, [DIGEST]).column(DIGEST).to_pylist()
+    return found
 
 
 def _read(path: Path, columns: list[str]) -> pa.Table:

@@ -48,7 +48,7 @@ class LibraryFacts:
         parameters: parameters of the features; None before the first scan.
         parameter_hash: 16 hex digits of them, or "".
         feature_names: names of the features, in order.
-        model: the model of the verdicts: `path`, `digest`, `classes`, `multilabel`, `confidence`; None
+        model: the model of the predictions: `path`, `digest`, `classes`, `multilabel`, `confidence`; None
             without one.
         quintet: version that wrote the library last.
     """
@@ -188,8 +188,8 @@ class Library:
             pq.write_table(conform(table, name), temporary, compression="zstd")
         self.forget()
 
-    def write_activations(self, family: str, table: pa.Table) -> None:
-        """Replace the columns of one family of `activations`, for example those of the classes of a model.
+    def write_activations(self, family: str | tuple[str, ...], table: pa.Table) -> None:
+        """Replace the columns of a family of `activations`, for example those of the classes of a model.
 
         Args:
             family: first letters of its columns, such as `verdict_`. All present columns of it are removed.

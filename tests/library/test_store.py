@@ -104,6 +104,9 @@ def test_newest_features_win_and_small_parts_are_joined(
     for k in range(6):
         parts.add([f"d{k}", "again"], np.full((2, 2), k, np.float32))
     assert len(parts.files()) == 3  # four were joined to one
+    assert parts_of(tmp_path).index() == parts.index()
+    parts.index_file.unlink()
+    assert {digest: parts.read([digest])[0, 0] for digest in parts.digests()}["again"] == 5
     assert parts.digests() == {"again", *(f"d{k}" for k in range(6))}
     assert parts.read(["d1", "again", "nobody", "d5", "d1"])[:, 0].tolist()[:2] == [1, 5]
     assert np.isnan(parts.read(["nobody"])).all()

@@ -1,0 +1,1 @@
+"""The scan of a folder of music into a library."""

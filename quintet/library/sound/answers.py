@@ -1,0 +1,53 @@
+"""Answers about a song: the columns of `songs` with its tempo, key and energy."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from quintet.library.sound.energy import find_energy
+from quintet.library.sound.key import find_key
+from quintet.library.sound.tempo import find_tempo
+
+CHROMA = tuple(f"tonal.chroma_{k:02d}.mean" for k in range(1, 13))
+
+ANSWERS = (
+    "tempo",
+    "tempo_other",
+    "tempo_confidence",
+    "key",
+    "key_runner_up",
+    "key_confidence",
+    "energy",
+    "energy_confidence",
+)
+"""Columns of `songs` that are answers."""
+
+
+def sound_answers(
+    features: Mapping[str, float], log_mel: NDArray[np.floating] | None, frames_per_s: float
+) -> dict[str, float | str | None]:
+    """Tempo, key and energy of a song; None where nothing can be said.
+
+    Args:
+        features: feature name → value.
+        log_mel: log-mel spectrogram `(frames, n_mels)` in dB; None leaves out the tempo.
+        frames_per_s: frames per second of it.
+    """
+    answers: dict[str, float | str | None] = dict.fromkeys(ANSWERS)
+    tempo = None if log_mel is None else find_tempo(log_mel, frames_per_s)
+    if tempo is not None:
+        answers |= {
+            "tempo": tempo.bpm,
+            "tempo_other": tempo.other,
+            "tempo_confidence": tempo.confidence,
+        }
+    if all(name in features for name in CHROMA):
+        key = find_key([features[name] for name in CHROMA])
+        answers |= {"key": key.name, "key_runner_up": key.runner_up, "key_confidence": key.confidence}
+    energy = find_energy(features)
+    if energy is not None:
+        answers |= {"energy": energy.value, "energy_confidence": energy.confidence}
+    return answers
