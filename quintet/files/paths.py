@@ -132,7 +132,7 @@ def _advice(value: object, *, clips: bool) -> str:
         shape = getattr(value, "shape", ())
         return (
             f"Received numbers ({kind} of shape {shape}), whose sample rate is unknown: wrap sound in "
-            "quintet.Clip(samples, sample_rate, id)."
+            "quintet.Clip(samples, sample_rate, id), or write it with soundfile and give the path."
         )
     if isinstance(value, (int, float)) or hasattr(value, "dtype"):
         return f"Received numbers ({kind}): write them to a file (sound: with soundfile), and give its path."

@@ -16,7 +16,7 @@ from quintet.audio.clip import Clip, require_sound
 from quintet.errors import ConfigError
 from quintet.files.display.file_names import name_text
 from quintet.files.paths import path_list, require_path
-from quintet.inference.predict import predict_files
+from quintet.inference import predict
 from quintet.inference.result import Columns, PredictionResult
 
 if TYPE_CHECKING:
@@ -65,7 +65,9 @@ def are_recordings(value: object) -> bool:
     """
     if isinstance(value, str | os.PathLike | Clip):
         return True
-    if not isinstance(value, Iterable) or getattr(value, "ndim", 1) != 1 or isinstance(value, bytes | dict):
+    if not isinstance(value, Iterable) or isinstance(value, bytes | dict) or hasattr(value, "read"):
+        return False
+    if getattr(value, "ndim", 1) != 1:
         return False
     if not hasattr(value, "__len__"):
         return True  # an iterator: no table is one
@@ -197,7 +199,7 @@ def predict_recordings(
         ArtefactError, DatasetError: as `predict_files`.
     """
     with as_files(recordings) as files:
-        result = predict_files(
+        result = predict.predict_files(
             model,
             files.paths,
             segment_s=segment_s,
