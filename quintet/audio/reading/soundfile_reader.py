@@ -11,7 +11,6 @@ import mmap
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +18,7 @@ import soundfile
 from numpy.typing import NDArray
 
 from quintet.audio.reading.byte_view import ByteView
+from quintet.audio.reading.formats.flac import STREAM_START, holds_frames, next_stream
 from quintet.audio.reading.formats.headers import (
     byte_share,
     frames_of_bytes,
@@ -27,6 +27,7 @@ from quintet.audio.reading.formats.headers import (
 )
 from quintet.audio.reading.formats.joined import ANOTHER_FOLLOWS, holds_another
 from quintet.audio.reading.formats.ogg import ogg_frames, ogg_is_complete
+from quintet.audio.reading.miniaudio_reader import decode_flac
 from quintet.audio.reading.mpeg import (
     ENCODER_DELAY,
     FILTERBANK_DELAY,
@@ -63,7 +64,7 @@ SUBTYPE_BYTES = {
 }
 SIXTEEN_BIT = ("PCM_16", "PCM_S8", "PCM_U8", "ULAW", "ALAW")
 """Subtypes whose every sample is an int16."""
-STREAM_STARTS = {"FLAC": b"fLaC\x00\x00\x00\x22", "OGG": b"OggS\x00\x02"}
+STREAM_STARTS = {"FLAC": STREAM_START, "OGG": b"OggS\x00\x02"}
 """Format → the bytes with which a stream begins, by which a second stream in the file is found."""
 READ_AHEAD_BYTES = 1 << 17
 """Bytes that a decoder may have read beyond the end of a stream."""
@@ -304,6 +305,11 @@ def _read_stream(
     """Positions and blocks of the current stream, from `first` or before up to `last` or the end."""
     decoder = file.decoder
     dtype = np.int16 if decoder.subtype in SIXTEEN_BIT else np.float32
+    whole = _decode_whole(file, source, dtype) if first <= 0 and last is None else None
+    if whole is not None:
+        step = max(1, BLOCK_SAMPLES // decoder.channels)
+        yield from ((begin, whole[begin : begin + step]) for begin in range(0, len(whole), step))
+        return
     memory = np.empty((max(1, BLOCK_SAMPLES // decoder.channels), decoder.channels), dtype)
     position = -file.delay
     is_limited = False
@@ -321,8 +327,9 @@ def _read_stream(
             decoder = file.decoder
     while last is None or position < last:
         n_wanted = len(memory) if last is None else min(len(memory), last - position)
+        n_wanted = min(n_wanted, _n_left(file, position))
         try:
-            block = file.decoder.read(n_wanted, out=memory[:n_wanted])
+            block = file.decoder.read(n_wanted, out=memory[:n_wanted]) if n_wanted else memory[:0]
         except soundfile.LibsndfileError as error:
             boundary = None if is_limited else _find_next_stream(source, file)
             if boundary is not None:
@@ -337,14 +344,22 @@ def _read_stream(
             _skip(file.decoder, position + file.delay, memory)
             continue
         if not len(block):
-            if is_limited or not _flac_goes_on(source, file, position):
+            boundary = None if is_limited else _next_flac_stream(source, file)
+            if is_limited or (boundary is None and not _flac_goes_on(source, file, position)):
                 break
             is_limited = True
-            file.replace(_open_view(source, file.start, None, "FLAC"), file.start)
+            file.replace(_open_view(source, file.start, boundary, "FLAC"), file.start)
             _skip(file.decoder, position + file.delay, memory)
             continue
         yield position, block
         position += len(block)
+
+
+def _n_left(file: _OpenFile, position: int) -> int:
+    """Most frames that can be read at once: libsndfile fails if a read reaches into bytes behind a FLAC."""
+    decoder = file.decoder
+    is_known = decoder.format == "FLAC" and position <= decoder.frames < MANY_FRAMES
+    return decoder.frames - position if is_known else MANY_FRAMES
 
 
 def _can_seek(file: _OpenFile, first: int) -> bool:
@@ -401,19 +416,7 @@ def _find_next_stream(source: Path, file: _OpenFile) -> int | None:
 
 def _next_flac_stream(source: Path, file: _OpenFile) -> int | None:
     """The byte at which a FLAC stream begins behind the current one; None if there is none."""
-    if file.decoder.format != "FLAC":
-        return None
-    about = source.stat()
-    return _find_flac_mark(source, file.start, about.st_size, about.st_mtime_ns)
-
-
-@lru_cache(maxsize=64)
-def _find_flac_mark(source: Path, start: int, size: int, changed_ns: int) -> int | None:
-    """As `_next_flac_stream`, once for all windows of a file of this size and time of change."""
-    mark = STREAM_STARTS["FLAC"]
-    with source.open("rb") as opened, mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ) as content:
-        found = content.find(mark, start + len(mark))
-    return None if found < 0 else found
+    return next_stream(source, file.start) if file.decoder.format == "FLAC" else None
 
 
 def _follows_data_page(content: mmap.mmap, start: int, position: int) -> bool:
@@ -426,7 +429,16 @@ def _flac_goes_on(source: Path, file: _OpenFile, position: int) -> bool:
     """Whether a FLAC file holds frames behind the total that its header states."""
     if file.decoder.format != "FLAC" or file.descriptor is None or position < file.decoder.frames:
         return False
-    with source.open("rb") as opened:
-        opened.seek(os.lseek(file.descriptor, 0, os.SEEK_CUR))
-        rest = opened.read()
-    return b"\xff\xf8" in rest or b"\xff\xf9" in rest
+    return holds_frames(source, os.lseek(file.descriptor, 0, os.SEEK_CUR))
+
+
+def _decode_whole(file: _OpenFile, source: Path, dtype: type) -> NDArray[np.generic] | None:
+    """All samples of a plain FLAC file from a quicker decoder; None if there is none, or it is not plain."""
+    decoder = file.decoder
+    is_plain = decoder.format == "FLAC" and file.start == 0 and file.stated == decoder.frames
+    if not is_plain or file.descriptor is None:
+        return None
+    samples = decode_flac(source, decoder, dtype)
+    if samples is not None:  # as if the decoder had read it
+        os.lseek(file.descriptor, 0, os.SEEK_END)
+    return samples

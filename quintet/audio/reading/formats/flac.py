@@ -6,10 +6,25 @@ Source:
 
 from __future__ import annotations
 
+import mmap
+from functools import lru_cache
+from pathlib import Path
 from typing import BinaryIO
+
+STREAM_START = b"fLaC\x00\x00\x00\x22"
+"""Bytes with which a stream begins."""
 
 STREAMINFO_BYTES = 26
 """Bytes up to the end of the number of samples, with the mark `fLaC` and the head of the block."""
+FRAME_START = b"\xff\xf8"
+TAG_BYTES = 128
+"""Bytes of a tag that may stand behind the sound (ID3v1)."""
+MOST_HEAD_BYTES = 16
+BITS = {1: 8, 2: 12, 4: 16, 5: 20, 6: 24, 7: 32}
+"""Code in the head of a frame → bits of a sample."""
+EXTRA_BYTES = {6: 1, 7: 2}
+EXTRA_RATE_BYTES = {12: 1, 13: 2, 14: 2}
+"""Codes for which the length of the frame, or the sample rate, stands in bytes of its own."""
 MOST_BLOCKS = 1000
 """Blocks of metadata that are looked at."""
 
@@ -58,3 +73,84 @@ def _coded_number(code: bytes) -> int:
     for byte in code[1 : max(1, n_ones)]:
         number = number << 6 | byte & 0x3F
     return number
+
+
+def ends_with_frame(source: Path, n_frames: int) -> bool:
+    """Whether a file ends with the last frame of its stream, and perhaps a short tag.
+
+    Args:
+        source: a file that begins with `fLaC`, whose frames all have the same length except the last.
+        n_frames: the number of its samples per channel.
+
+    Returns:
+        False also where the frames do not say enough about themselves.
+    """
+    with source.open("rb") as file:
+        head = file.read(STREAMINFO_BYTES)
+        block_size = int.from_bytes(head[10:12], "big")
+        frame_bytes = int.from_bytes(head[15:18], "big")
+        if head[:8] != STREAM_START or head[8:10] != head[10:12] or not block_size or not frame_bytes:
+            return False
+        file.seek(max(0, source.stat().st_size - frame_bytes - TAG_BYTES))
+        tail = file.read(frame_bytes + TAG_BYTES)
+    field = int.from_bytes(head[18:22], "big")
+    form = ((field >> 9 & 7) + 1, (field >> 4 & 31) + 1)  # channels and bits
+    last = (n_frames - 1) // block_size
+    at = tail.find(FRAME_START)
+    while at >= 0 and not _is_frame(tail[at : at + MOST_HEAD_BYTES], form, last):
+        at = tail.find(FRAME_START, at + 1)
+    return at >= 0 and STREAM_START not in tail[at:]
+
+
+def _is_frame(head: bytes, form: tuple[int, int], number: int) -> bool:
+    """Whether bytes are the head of the frame of this number, of a stream of so many channels and bits."""
+    if len(head) < MOST_HEAD_BYTES:
+        return False
+    channels, bits = head[3] >> 4, BITS.get(head[3] >> 1 & 7)
+    n_channels = channels + 1 if channels < 8 else 2
+    if (n_channels, bits) != form or _coded_number(head[4:11]) != number:
+        return False
+    n_bytes = 4 + max(1, 8 - (head[4] ^ 0xFF).bit_length())
+    n_bytes += EXTRA_BYTES.get(head[2] >> 4, 0) + EXTRA_RATE_BYTES.get(head[2] & 15, 0)
+    return _checksum(head[:n_bytes]) == head[n_bytes]
+
+
+def _checksum(content: bytes) -> int:
+    """The checksum of the head of a frame: 8 bits, polynomial x⁸ + x² + x + 1."""
+    value = 0
+    for byte in content:
+        value ^= byte
+        for _ in range(8):
+            value = (value << 1 ^ (7 if value & 0x80 else 0)) & 0xFF
+    return value
+
+
+def holds_frames(source: Path, start: int) -> bool:
+    """Whether bytes with which a frame begins stand in a file from a place on.
+
+    Args:
+        source: the file.
+        start: the place, in bytes.
+    """
+    with source.open("rb") as opened:
+        opened.seek(start)
+        rest = opened.read()
+    return b"\xff\xf8" in rest or b"\xff\xf9" in rest
+
+
+def next_stream(source: Path, start: int) -> int | None:
+    """The byte at which a stream begins behind the one that begins at `start`; None if there is none.
+
+    Args:
+        source: the file. It is searched once, until its size or the time of its last change differ.
+        start: the place, in bytes.
+    """
+    about = source.stat()
+    return _next_stream(source, start, about.st_size, about.st_mtime_ns)
+
+
+@lru_cache(maxsize=64)
+def _next_stream(source: Path, start: int, size: int, changed_ns: int) -> int | None:
+    with source.open("rb") as opened, mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        found = content.find(STREAM_START, start + len(STREAM_START))
+    return None if found < 0 else found
