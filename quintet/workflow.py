@@ -290,6 +290,7 @@ def explain(
     *,
     segment_s: float | None = None,
     n_jobs: int = 1,
+    full: bool = False,
     progress: ProgressCallback | None = None,
 ) -> Path:
     """Write one HTML page that explains the prediction for one track.
@@ -300,6 +301,7 @@ def explain(
         output: folder for the page. An older page in it is replaced.
         segment_s: length of the segments into which a long file is cut, seconds, as in `predict`.
         n_jobs: worker processes.
+        full: whether to explain members with a small weight by themselves, too.
         progress: called with the progress of the extraction.
 
     Returns:
@@ -313,7 +315,13 @@ def explain(
     from quintet.pipeline.explain_track import explain as explain_track
 
     return explain_track(
-        model, require_path(file, "`file`"), output, segment_s=segment_s, n_jobs=n_jobs, progress=progress
+        model,
+        require_path(file, "`file`"),
+        output,
+        segment_s=segment_s,
+        n_jobs=n_jobs,
+        full=full,
+        progress=progress,
     )
 
 

@@ -20,6 +20,9 @@ def explain(
     file: Annotated[Path, typer.Argument(help="One audio file.")],
     output: PageFolder,
     segment: Segment = None,
+    full: Annotated[
+        bool, typer.Option("--full", help="Explain members that hardly decide by themselves, too.")
+    ] = False,
     json_: Json = False,
     jobs: Jobs = 1,
     quiet: Quiet = False,
@@ -38,7 +41,7 @@ def explain(
     prepare_folder(output)
     start_worker(kernels_available)  # before the progress display, which is a thread
     with show_status("Predicting and explaining", quiet=quiet):
-        page = workflow.explain(model, file, output, segment_s=segment, n_jobs=resolve_cores(jobs))
+        page = workflow.explain(model, file, output, segment_s=segment, n_jobs=resolve_cores(jobs), full=full)
     if json_:
         numbers = page.parent / "numbers"
         answer = json.loads((numbers / "answer.json").read_text(encoding="utf-8"))

@@ -47,6 +47,7 @@ from quintet.explanation.stability import (
     importance_by_fold,
     stored_rankings,
 )
+from quintet.explanation.track import MIN_SHARE
 from quintet.files.notices import announce
 from quintet.model_folder.run import Run
 
@@ -62,8 +63,6 @@ MAX_SECONDS = 300.0
 """Longest time in training for which members are fitted again for every fold."""
 MAX_COLUMNS = 16
 """Most columns whose value in the ensemble is measured."""
-MIN_SHARE = 0.05
-"""Share of the weights below which a member is not explained by itself: it hardly moves the ensemble."""
 
 
 @dataclass(frozen=True)

@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 
 MAX_BACKGROUND, MAX_SEGMENTS = 16, 24
 """Most training clips that give the values of absent columns, and most segments that are explained."""
+MIN_SHARE = 0.05
+"""Share of the weights below which a member is not explained by itself: it hardly moves the ensemble."""
 MAX_PATCHES = 80
 """Most patches of a network, over the segments on which occlusion is computed: each is predicted about sixty
 times."""
@@ -183,7 +185,12 @@ class TrackExplanation:
 
 
 def explain_track(
-    track: TrackPrediction, ensemble: EnsembleClassifier, run: Run, *, seed: int = 0
+    track: TrackPrediction,
+    ensemble: EnsembleClassifier,
+    run: Run,
+    *,
+    seed: int = 0,
+    full: bool = False,
 ) -> TrackExplanation:
     """Explain the ensemble prediction for one track.
 
@@ -195,26 +202,34 @@ def explain_track(
         ensemble: the model of `run`.
         run: its folder. Its training clips give the values of absent columns.
         seed: draws these training clips.
+        full: whether to explain members with a share below `MIN_SHARE` of the weights by themselves, too.
     """
     tables, networks = _split_members(ensemble)
+    heavy = {name for name in ensemble.members_ if full or has_weight(run, name)} or set(ensemble.members_)
     segments = _spread_evenly(len(track.ensemble_predictions), MAX_SEGMENTS)
     rows = track.features.iloc[segments]
     train = run.values.loc[training_ids(run), list(rows.columns)]
     candidates = train.loc[background_ids(run)]
     background = draw_rows(candidates, MAX_BACKGROUND, np.random.default_rng(seed))
+    networks = {name: network for name, network in networks.items() if name in heavy}
     reasons = dict.fromkeys(networks, "reads the spectrogram, not columns: see the maps")
+    for name in ensemble.members_:
+        if name not in heavy:
+            reasons[name] = (
+                f"has the weight {run.member_shares.get(name, 0.0):.2f} and is not explained by itself"
+            )
     contributions: dict[str, ColumnContributions] = {}
     game = None
     if len(background):
         tags = track.classes if track.multilabel else None
         for name, member in tables.items():
-            if member.member in SPACES:
+            if member.member in SPACES and name in heavy:
                 contributions[name] = column_contributions(member, rows, background, tags=tags)
         if tables:
             game = _family_values(track, ensemble, run, background, segments)
     else:
         no_clips = "is not explained by columns: the model folder has no training clips"
-        reasons |= dict.fromkeys(tables, no_clips)
+        reasons |= dict.fromkeys((name for name in tables if name in heavy), no_clips)
     top_class = track.order[0]
     embeddings = []
     for name, network in networks.items():
@@ -231,6 +246,16 @@ def explain_track(
         n_background=len(background),
         embeddings=tuple(embeddings),
     )
+
+
+def has_weight(run: Run, name: str) -> bool:
+    """Whether a member has enough weight in the ensemble to be explained by itself.
+
+    Args:
+        run: the model folder.
+        name: the member.
+    """
+    return run.member_shares.get(name, 0.0) >= MIN_SHARE
 
 
 def _split_members(

@@ -47,6 +47,7 @@ def explain(
     *,
     segment_s: float | None = None,
     n_jobs: int = 1,
+    full: bool = False,
     progress: ProgressCallback | None = None,
 ) -> Path:
     """Write one self-contained page about one track.
@@ -60,6 +61,7 @@ def explain(
         output: folder of the page. It is made if it does not exist; an older page in it is replaced.
         segment_s: length of a segment, as in `predict_files`.
         n_jobs: number of worker processes; -1 is one per processor.
+        full: whether to explain members with a small weight by themselves, too.
         progress: called as segments are described.
 
     Returns:
@@ -80,7 +82,7 @@ def explain(
     check_folder(target)
     with output_lock(target):
         prediction, explanation, run = _predict_and_explain(
-            Path(model), source, segment_s=segment_s, n_jobs=n_jobs, progress=progress
+            Path(model), source, segment_s=segment_s, n_jobs=n_jobs, full=full, progress=progress
         )
         sound = make_sound(source, target, prediction.duration_s)
         answer = track_answer(prediction, explanation, run)
@@ -114,6 +116,7 @@ def _predict_and_explain(
     *,
     segment_s: float | None,
     n_jobs: int = 1,
+    full: bool = False,
     progress: ProgressCallback | None = None,
 ) -> tuple[TrackPrediction, TrackExplanation, Run]:
     """The prediction of a file, its reasons, and the model folder."""
@@ -122,7 +125,7 @@ def _predict_and_explain(
         ensemble, run = load_to_explain(model), read_run(model)
         prediction = predict_track(ensemble, source, segment_s=segment_s, n_jobs=n_jobs, progress=progress)
         with content_used(model):
-            return prediction, explain_track(prediction, ensemble, run), run
+            return prediction, explain_track(prediction, ensemble, run, full=full), run
 
     start_worker(kernels_available)  # before the model is loaded: networks bring threads
     return read_unchanged(model, predict_and_explain)

@@ -98,7 +98,7 @@ def _columns(track: TrackPrediction, explanation: TrackExplanation, run: Run) ->
     if not explanation.contributions:
         return []
     train = run.values.loc[training_ids(run), list(track.features.columns)]
-    table = column_table(track, explanation, train)
+    table = column_table(track, explanation, train, run)
     members = list(explanation.contributions)
     rows = table_rows(table[["value", "percentile"]].reset_index(names="column"))
     shares = table_rows(table[members])

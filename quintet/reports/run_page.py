@@ -180,7 +180,7 @@ def _make_page(
     numbers.files["scores.json"] = json.dumps(run.results.to_json(), indent=1).encode()
     linked = bool(front.sounds.linked)
     context = page_context(data, front, sections, name) | {"links": numbers.links}
-    numbers.page = render("report.html", context, parts=("report", "front"), plays_file=linked)
+    numbers.page = render("report.html", context, parts=("report", "sounds", "front"), plays_file=linked)
     steps.begin("")
 
 

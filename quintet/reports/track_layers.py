@@ -26,6 +26,7 @@ from quintet.reports.figures.timeline import (
 )
 from quintet.reports.formats import format_signed, slug
 from quintet.reports.section import Cell, Download, MiniTable
+from quintet.reports.style import SERIES, paint
 from quintet.reports.text import display_name
 
 Floats = NDArray[np.float64]
@@ -82,13 +83,40 @@ class TimeLayers:
 
 
 def shown_classes(track: TrackPrediction) -> list[int]:
-    """Numbers of the classes with their own colour: the two most probable ones, and others that matter."""
+    """Numbers of the classes with their own colour, the most probable first.
+
+    These are all classes that lead a window, the two most probable ones, and others that matter.
+    """
+    leaders = leading_classes(track)
     chosen = []
-    for place, k in enumerate(track.order[:MAX_SERIES]):
+    for place, k in enumerate(track.order):
         peak = track.curve[track.classes[k]].max()
-        if place < 2 or track.probabilities[k] >= MIN_PROBABILITY or peak >= MIN_PEAK:
+        matters = track.probabilities[k] >= MIN_PROBABILITY or peak >= MIN_PEAK
+        if place < 2 or k in leaders or (place < MAX_SERIES and matters):
             chosen.append(k)
     return chosen
+
+
+def leading_classes(track: TrackPrediction) -> set[int]:
+    """Numbers of the classes that have the highest probability in some window."""
+    values = track.curve[list(track.classes)].to_numpy(dtype=float)
+    return {int(k) for k in values.argmax(axis=1)} if len(values) else set()
+
+
+def class_paints(numbers: Sequence[int]) -> dict[int, str]:
+    """Class number → name of its colour, the one that it has on every page.
+
+    Of two classes with the same colour, the second gets one that no other class of the figure has.
+
+    Example:
+        >>> class_paints([3, 0]), class_paints([0, 12])
+        ({3: 'series-4', 0: 'series-1'}, {0: 'series-1', 12: 'series-2'})
+    """
+    result: dict[int, str] = {}
+    for k in numbers:
+        free = [paint(k), *SERIES]
+        result[k] = next((name for name in free if name not in result.values()), paint(k))
+    return result
 
 
 def window_spans(track: TrackPrediction) -> list[tuple[float, float]]:
@@ -103,9 +131,8 @@ def time_layers(track: TrackPrediction) -> TimeLayers:
     names = [track.classes[k] for k in chosen]
     shares = track.curve[names].to_numpy(dtype=float)
     windows = window_spans(track)
-    keys = []
-    for place, k in enumerate(chosen):
-        keys.append(Key(track.classes[k], float(track.probabilities[k]), f"series-{place + 1}"))
+    paints_of = class_paints(chosen)
+    keys = [Key(track.classes[k], float(track.probabilities[k]), paints_of[k]) for k in chosen]
     if track.multilabel:
         planes = []
         for place, key in enumerate(keys):
@@ -124,8 +151,13 @@ def time_layers(track: TrackPrediction) -> TimeLayers:
 def leaders_json(track: TrackPrediction) -> str:
     """Most probable class of each window as JSON, for the line below the audio.
 
-    The text is safe inside of a script element.
+    Windows that are too short to count say nothing: then it is the prediction for the whole track. The text
+    is safe inside of a script element.
     """
+    if track.has_short_windows:
+        k = track.order[0]
+        whole = {"from": 0.0, "to": round(track.duration_s, 2), "name": printable(track.classes[k])}
+        return json.dumps([whole | {"p": round(float(track.probabilities[k]), 2)}]).replace("<", "\\u003c")
     values = track.curve[list(track.classes)].to_numpy()
     leaders = []
     for (start, end), row in zip(window_spans(track), values, strict=True):
@@ -184,6 +216,9 @@ class NetworkLayers:
         bands: contribution of each stripe of frequencies, as a table.
         moments: contribution of each stripe of time, as bars.
         largest_moment: largest size of these contributions.
+        weight: share of the network in the weights of the ensemble.
+        disagrees: whether the network itself prefers another class.
+        own_class: the class that the network prefers.
         n_segments: number of segments that were covered.
         is_complete: whether these are all segments of the track.
         downloads: the numbers.
@@ -199,6 +234,9 @@ class NetworkLayers:
     bands: MiniTable
     moments: tuple[Moment, ...]
     largest_moment: float
+    weight: float
+    disagrees: bool
+    own_class: str
     n_segments: int
     is_complete: bool
     downloads: tuple[Download, ...]
@@ -211,6 +249,7 @@ def network_layers(track: TrackPrediction, network: NetworkExplanation, run: Run
     times = moment_table(track, network)
     largest_moment = float(times["value"].abs().max()) if len(times) else 0.0
     name = slug(network.name)
+    own = int(track.members[network.name].mean(axis=0).argmax())
     downloads = (
         Download(f"{name}-cells", cell_table(track, network, edges)),
         Download(f"{name}-times", times, "By moment"),
@@ -227,10 +266,20 @@ def network_layers(track: TrackPrediction, network: NetworkExplanation, run: Run
         bands=_band_block(bands),
         moments=tuple(_moments(track, times, largest_moment or 1.0)),
         largest_moment=largest_moment or 1.0,
+        weight=run.member_shares.get(network.name, 0.0),
+        disagrees=_disagrees(track, network, own),
+        own_class=track.classes[own],
         n_segments=len(network.segments),
         is_complete=len(network.segments) == len(track.starts),
         downloads=downloads,
     )
+
+
+def _disagrees(track: TrackPrediction, network: NetworkExplanation, own: int) -> bool:
+    """Whether the network gives the explained class less than another class, or a tag less than one half."""
+    if track.multilabel:
+        return network.probability < 0.5 <= float(track.probabilities[network.column])
+    return own != network.column
 
 
 def _covered_picture(track: TrackPrediction, network: NetworkExplanation) -> str:

@@ -5,14 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from quintet.classifiers.registry import reads_table
 from quintet.explanation.assembly import training_ids
 from quintet.explanation.neighbours import nearest_tracks
-from quintet.explanation.track import TrackExplanation, TrackPrediction
+from quintet.explanation.track import MIN_SHARE, TrackExplanation, TrackPrediction
 from quintet.files.json_text import json_text
 from quintet.files.json_types import JsonObject
 from quintet.model_folder.run import Run
 from quintet.reports.figures.timeline import hz_ticks, time_ticks
 from quintet.reports.formats import count, format_range, number
+from quintet.reports.front.sounds import make_sounds, sounds_json
 from quintet.reports.html import NumberFiles, PageKind, check_page_folder, render, replace_page
 from quintet.reports.section import Cell, Column, Fold, Row, Section, Table
 from quintet.reports.text import display_name
@@ -25,10 +27,16 @@ from quintet.reports.track_sections import (
     probable_classes,
     track_reproduction_section,
 )
-from quintet.reports.track_text import known_recording, novelty_note, opening, seconds
+from quintet.reports.track_text import known_recording, novelty_note, opening, own_clips, seconds
 
 KIND = PageKind("An explanation", mark="Quintet, the explanation of one track")
 """Text in the head of every such page, by which an earlier page is recognised."""
+
+PARTS = ("report", "sounds", "track")
+"""Stems of the style sheets and scripts of the page."""
+
+SOUNDS_INSIDE = 3
+"""Nearest training clips whose sound is inside of the page; the others are linked."""
 
 ANSWER = "answer.json"
 """File in `numbers/` with the prediction and its reasons, for scripts."""
@@ -84,10 +92,10 @@ def write_track(
         ArtefactError: if the folder holds other files, or another page.
     """
     with replace_page(output, KIND) as numbers:
-        context = page_context(track, explanation, run, numbers=numbers, sound=sound)
+        context = page_context(track, explanation, run, numbers=numbers, sound=sound, folder=output)
         if answer is not None:
             numbers.files[ANSWER] = json_text(answer).encode()
-        numbers.page = render("track.html", context, parts=("report", "track"), plays_file=sound.outside)
+        numbers.page = render("track.html", context, parts=PARTS, plays_file=bool(context["links_sound"]))
     return output / "index.html"
 
 
@@ -102,7 +110,7 @@ def track_html(track: TrackPrediction, explanation: TrackExplanation, run: Run, 
     """
     numbers = NumberFiles(beside=False)
     context = page_context(track, explanation, run, numbers=numbers, sound=sound)
-    return render("track.html", context, parts=("report", "track"))
+    return render("track.html", context, parts=PARTS)
 
 
 def page_context(
@@ -112,6 +120,7 @@ def page_context(
     *,
     numbers: NumberFiles,
     sound: Sound,
+    folder: Path | None = None,
 ) -> dict[str, object]:
     """Values of the template. Writes the numbers of the page.
 
@@ -121,16 +130,20 @@ def page_context(
         run: the model folder.
         numbers: writer of the numbers.
         sound: sound of the audio player.
+        folder: folder of the page, for links to the sound of training clips; None if it may link nothing.
     """
     train = run.values.loc[training_ids(run), list(track.features.columns)]
     neighbours = None
-    if len(train):
+    others = train.drop(index=own_clips(track, run), errors="ignore")
+    if len(others):
         about = run.features[["label", "group"]]
-        neighbours = nearest_tracks(train, track.features, about, k=NEIGHBOURS)
+        neighbours = nearest_tracks(others, track.features, about, k=NEIGHBOURS)
+    near = [] if neighbours is None else neighbours.nearest["id"].tolist()
+    sounds = make_sounds(run, near, folder, n_inside=SOUNDS_INSIDE)
     sections: list[Section | None] = [
         contributions_section(track, explanation, run, train),
         members_section(track, run),
-        neighbours_section(track, explanation, neighbours, run),
+        neighbours_section(track, explanation, neighbours, run, sounds),
         track_reproduction_section(track, run, beside=numbers.beside),
     ]
     present = [section for section in sections if section is not None]
@@ -152,6 +165,10 @@ def page_context(
         "basis": _basis(track, run),
         "contents": entries + [(section.id, section.contents) for section in present],
         "sound": sound,
+        "links_sound": sound.outside or bool(sounds.linked),
+        "sounds": sounds_json(sounds),
+        "time_fold": _fold_text(track),
+        "spectrogram_note": _spectrogram_note(run),
         "duration_s": track.duration_s,
         "time_ticks": time_ticks(track.duration_s),
         "hz_ticks": hz_ticks(track.log_mel),
@@ -164,6 +181,25 @@ def page_context(
         "sections": present,
         "links": numbers.links,
     }
+
+
+def _fold_text(track: TrackPrediction) -> str:
+    """Text of the fold around the prediction over time, if its windows are too short; otherwise nothing."""
+    if not track.has_short_windows or not len(track.curve):
+        return ""
+    length = seconds(float(track.curve["end"].iloc[0] - track.curve["start"].iloc[0]))
+    return f"Over time, in {count(len(track.curve), 'window')} of {length}: too short to count"
+
+
+def _spectrogram_note(run: Run) -> str:
+    """Why there is no map of regions."""
+    networks = [name for name in run.members if not reads_table(name)]
+    if not networks:
+        return "No member of this model uses it, so there is no map of the regions behind the prediction."
+    if any(run.member_shares[name] >= MIN_SHARE for name in networks):
+        return "The regions on which its networks rely were not computed."
+    weights = ", ".join(f"{display_name(name, run)} {run.member_shares[name]:.2f}" for name in networks)
+    return f"The networks hardly move the ensemble (weights: {weights}), so their regions are not drawn."
 
 
 def _headline(track: TrackPrediction) -> list[tuple[str, str, str]]:

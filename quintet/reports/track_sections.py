@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 
+import numpy as np
 import pandas as pd
 
 from quintet.explanation.importance import family
@@ -23,6 +24,7 @@ from quintet.reports.drawing import Drawing
 from quintet.reports.figures.bars import column_bars, waterfall
 from quintet.reports.figures.maps import map_figure
 from quintet.reports.formats import column_notes, count, format_signed, format_tiny, number, slug
+from quintet.reports.front.sounds import Sounds, play_button
 from quintet.reports.html import code_name
 from quintet.reports.section import (
     Blocks,
@@ -47,7 +49,7 @@ from quintet.reports.sections.maps import MIN_CLIPS, point_classes
 from quintet.reports.style import to_svg
 from quintet.reports.text import display_name
 from quintet.reports.track_layers import MIN_PROBABILITY, signed_cell
-from quintet.reports.track_text import seconds
+from quintet.reports.track_text import own_clips, seconds
 
 MAX_CLASSES = 4
 """Classes in the tables of probabilities."""
@@ -141,27 +143,27 @@ def _listed(values: pd.Series) -> str:
 def column_drawings(track: TrackPrediction, explanation: TrackExplanation, run: Run) -> list[Drawing]:
     """The columns with the largest contributions in each table member, for or against the first class."""
     drawings = []
-    families: dict[
-        str, str
-    ] = {}  # family → family, so that a family has one colour in the figures of all members
-    for member, contributions in explanation.contributions.items():
+    by_weight = sorted(explanation.contributions, key=lambda name: -run.member_shares.get(name, 0.0))
+    for member in by_weight:
+        contributions = explanation.contributions[member]
         values = contributions.values[track.classes[track.order[0]]]
         by_size = values.abs().sort_values(ascending=False, kind="stable")
         top = values.loc[by_size.index].head(BARS_PER_MEMBER)
         names = [family(str(column)) for column in top.index]
-        families |= dict(zip(names, names, strict=True))
-        colours = families | dict(zip(top.index.astype(str), names, strict=True))
-        drawings.append(_column_drawing(track, contributions, display_name(member, run), top, colours))
+        colours = dict(zip(top.index.astype(str), names, strict=True))
+        title = f"{display_name(member, run)} (weight {run.member_shares.get(member, 0.0):.2f})"
+        drawings.append(_column_drawing(track, contributions, (member, title), top, colours))
     return drawings
 
 
 def _column_drawing(
     track: TrackPrediction,
     contributions: ColumnContributions,
-    member: str,
+    member: tuple[str, str],
     top: pd.Series,
     families: dict[str, str],
 ) -> Drawing:
+    """Figure of one member, which is given by its name and its title."""
     name = track.classes[track.order[0]]
     values = contributions.values[name]
     figure = column_bars(top, unit=f"towards {name} →  ({contributions.space})", families=families)
@@ -172,19 +174,22 @@ def _column_drawing(
         f"columns together: {format_signed(rest, 2)}; without any column: {format_signed(base, 2)}. All of "
         f"them add up to the output within {format_tiny(contributions.residual)}."
     )
-    id_ = f"columns-{slug(member)}"
+    id_ = f"columns-{slug(member[0])}"
     numbers = name_rows(contributions.values, "column")
-    svg = to_svg(figure, id_, f"{member}: {_listed(top)}.")
-    return Drawing(id_, svg, caption, numbers, member)
+    svg = to_svg(figure, id_, f"{member[1]}: {_listed(top)}.")
+    return Drawing(id_, svg, caption, numbers, member[1])
 
 
-def column_table(track: TrackPrediction, explanation: TrackExplanation, train: pd.DataFrame) -> pd.DataFrame:
+def column_table(
+    track: TrackPrediction, explanation: TrackExplanation, train: pd.DataFrame, run: Run
+) -> pd.DataFrame:
     """Columns with the largest contributions in any member, indexed by column.
 
     Args:
         track: the track and its predictions.
         explanation: why the members predict them.
         train: (n, d) features of the training clips.
+        run: the model folder, whose weights order the columns.
 
     Returns:
         `value` (mean over segments), `percentile` among the training clips, and per member the share in [-1,
@@ -199,16 +204,18 @@ def column_table(track: TrackPrediction, explanation: TrackExplanation, train: p
     top: dict[str, None] = {}
     for member in explanation.contributions:
         top |= dict.fromkeys(table[member].abs().nlargest(COLUMNS_PER_MEMBER).index)
-    means = table.loc[list(top)].mean(axis=1)
-    table = table.loc[means.sort_values(ascending=False, kind="stable").index]
+    weights = np.array([max(run.member_shares.get(member, 0.0), 1e-9) for member in table.columns])
+    means = pd.Series(table.loc[list(top)].to_numpy() @ weights, index=list(top))
+    table = table.loc[list(means.sort_values(ascending=False, kind="stable").index)]
     columns = {"value": track.features.mean(axis=0), "percentile": percentiles(track.features, train)}
-    return pd.DataFrame(columns).loc[table.index].join(table)
+    facts: pd.DataFrame = pd.DataFrame(columns).loc[table.index]
+    return facts.join(table)
 
 
 def _column_block(
     track: TrackPrediction, explanation: TrackExplanation, run: Run, train: pd.DataFrame
 ) -> Table:
-    table = column_table(track, explanation, train)
+    table = column_table(track, explanation, train, run)
     members = list(explanation.contributions)
     largest = float(table[members].abs().to_numpy().max()) or 1.0
     rows = []
@@ -238,13 +245,17 @@ def members_section(track: TrackPrediction, run: Run) -> Section:
     """Probabilities of the ensemble and of each member, mean over segments."""
     classes = probable_classes(track)
     rows, records = [], []
-    predictions = {run.best: track.ensemble_predictions} | dict(track.members)
+    shares = run.member_shares
+    ordered = sorted(track.members, key=lambda name: -shares.get(name, 0.0))
+    predictions = {run.best: track.ensemble_predictions} | {name: track.members[name] for name in ordered}
     for name, values in predictions.items():
         probabilities = dict(zip(track.classes, values.mean(axis=0).tolist(), strict=True))
         first = max(track.classes, key=probabilities.__getitem__)
         records.append({"name": name} | probabilities)
         cells = (Cell(first), *(bar_cell(probabilities[label]) for label in classes))
-        rows.append(Row(Cell(display_name(name, run)), cells, "ensemble chosen" if name in run.rules else ""))
+        notes = (f"weight {shares[name]:.2f}",) if name in shares and name not in run.rules else ()
+        head = Cell(display_name(name, run), notes)
+        rows.append(Row(head, cells, "ensemble chosen" if name in run.rules else ""))
     noun = "tags" if track.multilabel else "classes"
     mean = ", mean over segments" if len(track.starts) > 1 else ""
     table = Table(
@@ -256,16 +267,27 @@ def members_section(track: TrackPrediction, run: Run) -> Section:
         ),
         rows=tuple(rows),
         caption=(
-            f"Probabilities of the most probable {noun}{mean}. The ensemble prediction is fused and "
-            "calibrated, the member predictions are not."
+            f"Probabilities of the most probable {noun}{mean}. {_fusion_words(run)} The members are listed "
+            "by their weight in the ensemble."
         ),
         downloads=(Download("members", pd.DataFrame(records)),),
     )
     return Section(id="members", title="Prediction of each member", contents="Members", blocks=(table,))
 
 
+def _fusion_words(run: Run) -> str:
+    """How the ensemble prediction follows from the members; calibration is named only where there is one."""
+    if run.calibration is not None and run.calibration.method != "none":
+        return "The ensemble prediction is fused and calibrated; those of the members are not."
+    return "The ensemble prediction is fused; nothing is calibrated after that."
+
+
 def neighbours_section(
-    track: TrackPrediction, explanation: TrackExplanation, neighbours: Neighbours | None, run: Run
+    track: TrackPrediction,
+    explanation: TrackExplanation,
+    neighbours: Neighbours | None,
+    run: Run,
+    sounds: Sounds,
 ) -> Section | None:
     """Nearest training clips in feature space and in the last layer of each network.
 
@@ -274,6 +296,7 @@ def neighbours_section(
         explanation: why the members predict them.
         neighbours: the nearest training clips in feature space; None gives no section.
         run: the model folder.
+        sounds: sounds of these clips.
     """
     if neighbours is None:
         return None
@@ -288,7 +311,10 @@ def neighbours_section(
     if percentile == percentile:  # not NaN
         text += f" For {percentile:.0%} of the training clips this distance is smaller than for this track."
     networks = [block for found in explanation.embeddings for block in _network_blocks(track, found, run)]
-    table = _neighbour_table(neighbours.nearest, "Nearest training clips", "neighbours", "Nearest first.")
+    if own_clips(track, run):
+        text += " The track itself is a clip of the run, and is left out."
+    caption = f"Nearest first. {sounds.note}"
+    table = _neighbour_table(neighbours.nearest, "Nearest training clips", "neighbours", caption, sounds)
     return Section(
         id="neighbours",
         title="Similar training clips",
@@ -298,15 +324,20 @@ def neighbours_section(
 
 
 def _neighbour_table(
-    nearest: pd.DataFrame, label: str, download: str, caption: str, *, with_groups: bool = True
+    nearest: pd.DataFrame, label: str, download: str, caption: str, sounds: Sounds | None = None
 ) -> Table:
+    """Table of training clips; with `sounds` they have groups, and can be played."""
+    with_groups = sounds is not None
     rows = []
     for record in nearest.to_dict("records"):
         cells = [Cell(str(record["label"])), number_cell(record["distance"], 2)]
         if with_groups:
             is_own = record["group"] == record["id"]
             cells.insert(1, Cell("–" if is_own else str(record["group"])))
-        rows.append(Row(Cell(code_name(record["id"]), kind="id"), tuple(cells)))
+        name = code_name(record["id"])
+        if sounds is not None:
+            name = play_button(str(record["id"]), sounds) + name
+        rows.append(Row(Cell(name, kind="id"), tuple(cells)))
     groups = (Column("Group"),) if with_groups else ()
     return Table(
         label=label,
@@ -321,15 +352,17 @@ def _neighbour_table(
 def _network_blocks(track: TrackPrediction, embedding: TrackEmbedding, run: Run) -> Blocks:
     """Nearest training clips in the last layer of one network, and a map of it with the track in a ring."""
     about = run.features[["label", "group"]]
-    nearest = nearest_tracks(embedding.train, embedding.track, about, k=NEIGHBOURS).nearest
+    train = embedding.train.drop(index=own_clips(track, run), errors="ignore")
+    if not len(train):
+        return ()
+    nearest = nearest_tracks(train, embedding.track, about, k=NEIGHBOURS).nearest
     title = display_name(embedding.name, run)
     name = slug(embedding.name)
     table = _neighbour_table(
         nearest,
         f"Nearest training clips of {title}",
         f"{name}-neighbours",
-        f"Nearest of {len(embedding.train)} training clips in the last hidden layer.",
-        with_groups=False,
+        f"Nearest of {len(train)} training clips in the last hidden layer.",
     )
     drawing = embedding_drawing(track, embedding, run)
     key: Blocks = (ClassKey(track.classes, "this track"),) if drawing else ()

@@ -115,19 +115,21 @@ def _rival_sentence(track: TrackPrediction) -> str:
 
 
 def _time_sentence(track: TrackPrediction) -> str:
-    """In how many segments each class has the highest probability; empty for fewer than three segments."""
-    if len(track.curve) < 3:
+    """In how many segments each class has the highest probability; empty for fewer than three segments.
+
+    Windows that are shorter than the clips of the training do not count.
+    """
+    if len(track.curve) < 3 or track.has_short_windows:
         return ""
     values = track.curve[list(track.classes)]
     counts = values.idxmax(axis=1).value_counts()
     name = track.classes[track.order[0]]
-    noun = "window" if track.has_short_windows else "segment"
     n = int(counts.get(name, 0))
     if n == len(values):
-        return f"{name} leads in all {count(n, noun)}."
+        return f"{name} leads in all {count(n, 'segment')}."
     others = counts.drop(name, errors="ignore").head(2)
     listed = format_list([f"{other} in {number}" for other, number in others.items()])
-    return f"{name} leads in {n} of {count(len(values), noun)}, {listed}."
+    return f"{name} leads in {n} of {count(len(values), 'segment')}, {listed}."
 
 
 def _family_sentence(track: TrackPrediction, explanation: TrackExplanation) -> str:
@@ -156,6 +158,7 @@ def _region_sentence(track: TrackPrediction, network: NetworkExplanation, run: R
     """Frequencies and time on which a network relied most; empty if no region matters."""
     if network.bands.max() < SMALL_OCCLUSION:
         return ""
+    weight = run.member_shares.get(network.name, 0.0)
     edges = band_hz(track.log_mel, network.occlusions[0].band_edges)
     band = int(network.bands.argmax())
     low, high = edges[band]
@@ -171,7 +174,8 @@ def _region_sentence(track: TrackPrediction, network: NetworkExplanation, run: R
         edges_of_stripe = occlusion.frame_edges[stripe : stripe + 2]
         first, last = (start + length * float(edge) / n_frames for edge in edges_of_stripe)
         moment = f", and on {first:.1f}–{last:.1f} s"
-    return f"The network {inline_name(network.name, run)} relied most on {hertz(low, high)}{moment}."
+    name = inline_name(network.name, run)
+    return f"The network {name} (weight {weight:.2f}) relied most on {hertz(low, high)}{moment}."
 
 
 def _neighbour_sentence(track: TrackPrediction, neighbours: Neighbours) -> str:
@@ -188,6 +192,14 @@ class KnownClip(NamedTuple):
     id: str
     label: str
     part: str
+
+
+def own_clips(track: TrackPrediction, run: Run) -> list[str]:
+    """Ids of clips of the run that are the track itself, by the digests of its samples."""
+    if "audio_digest" not in run.features:
+        return []
+    digests = run.features["audio_digest"].astype(str)
+    return [str(name) for name in run.features.index[digests.isin(track.digests)]]
 
 
 def known_clip(track: TrackPrediction, run: Run) -> KnownClip | None:

@@ -344,7 +344,7 @@ def test_track_with_tags_has_values_of_columns_and_families(
         has_short_windows=False,
         unusable_windows=pd.DataFrame(columns=["start", "end", "reason"]),
     )
-    found = explain_track(track, ensemble, run)
+    found = explain_track(track, ensemble, run, full=True)
     assert found.reasons == {}
     assert set(found.contributions) == set(MEMBERS)
     for name, pushed in found.contributions.items():

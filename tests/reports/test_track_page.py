@@ -17,12 +17,16 @@ import pytest
 import soundfile
 
 from quintet.classifiers.storage import load_member
+from quintet.ensemble.calibration import Calibration
 from quintet.ensemble.classifier import EnsembleClassifier
 from quintet.ensemble.conformal import fit_conformal
 from quintet.ensemble.fusion import Fusion
 from quintet.explanation.assembly import training_ids
 from quintet.explanation.neighbours import nearest_tracks
+from quintet.explanation.spectrogram.occlusion import Occlusion
 from quintet.explanation.track import (
+    MIN_SHARE,
+    NetworkExplanation,
     TrackExplanation,
     TrackPrediction,
     column_contributions,
@@ -32,11 +36,14 @@ from quintet.explanation.track import (
 )
 from quintet.features.parameters import LogMelParameters
 from quintet.model_folder.run import Run, read_run
-from quintet.reports.track_layers import leaders_json
+from quintet.reports.style import paint
+from quintet.reports.track_layers import leaders_json, network_layers, shown_classes, time_layers
 from quintet.reports.track_page import Sound, write_track
+from quintet.reports.track_sections import members_section
 from quintet.reports.track_text import known_recording, novelty_note, opening
 
 NOTHING = TrackExplanation({}, {}, None, (), 0)
+TEMPERATURE = Calibration("temperature", temperature=0.5).to_json()
 
 
 @pytest.fixture(scope="module")
@@ -106,7 +113,7 @@ def test_every_reason_adds_up_to_the_verdict(run: Run, ensemble: EnsembleClassif
     held_out = run.values.loc[list(run.report_predictions.clip_ids[:3])]
     members = ensemble.member_probabilities(held_out)
     heard = heard_of(run, ensemble.fuse_and_calibrate(members), held_out, members=members)
-    why = explain_track(heard, ensemble, run)
+    why = explain_track(heard, ensemble, run, full=True)
     assert why.game is not None
     for k in heard.order[:2]:
         steps = contribution_steps(why.game, k)
@@ -202,9 +209,91 @@ def test_without_a_network_the_spectrogram_is_alone_and_gaps_are_named(run: Run,
     text = text_of(
         write_track(heard, NOTHING, run, tmp_path / "page", Sound("song.mp3", "Linked.", outside=True))
     )
-    assert "No member of this model uses it" in text
+    assert "were not computed" in text
     assert "1 window could not be described and left out: A clip must contain sound." in text
     assert not re.search(r"\bnan\b|\bNone\b", text)
+
+
+def test_every_class_that_leads_a_window_is_drawn_in_its_own_colour(run: Run) -> None:
+    """Double_bass led four of six windows and was not drawn: it was sixth by its mean."""
+    names = run.classes
+    parts = [sure(run, names[0], 0.95)] * 5 + [sure(run, name, 0.3) for name in names[1:]]
+    heard = heard_of(run, parts)
+    shown = shown_classes(heard)
+    leaders = {int(k) for k in heard.curve[list(names)].to_numpy().argmax(axis=1)}
+    assert leaders == set(range(len(names)))
+    assert set(shown) == leaders
+    layers = time_layers(heard)
+    assert {key.name: key.paint for key in layers.keys if key.name != "others"} == {
+        name: paint(k) for k, name in enumerate(names)
+    }
+    only = heard_of(run, [sure(run, names[2], 0.99)] * 3)
+    assert [key.name for key in time_layers(only).keys][:1] == [names[2]]
+    assert time_layers(only).keys[0].paint == paint(2)  # not that of the first place
+
+
+def test_windows_that_are_too_short_do_not_count(run: Run, tmp_path: Path) -> None:
+    """The page said that disco leads in 0 of 6 windows, below the headline disco."""
+    torn = np.array([sure(run, "jazz", 0.6), sure(run, "jazz", 0.6), sure(run, "jazz", 0.6)])
+    heard = heard_of(
+        run, torn, ensemble_predictions=np.array([sure(run, "rock", 0.8)]), has_short_windows=True
+    )
+    page = write_track(heard, NOTHING, run, tmp_path / "page", Sound("data:,", ""))
+    text = text_of(page)
+    assert "leads" not in text
+    assert "Over time, in 3 windows of 10.0 s: too short to count" in text
+    folded = page.read_text(encoding="utf-8").split("too short to count</summary>")[1]
+    assert 'id="figure-over-time"' in folded.split("</details>")[0]
+    (leader,) = json.loads(leaders_json(heard))
+    assert (leader["name"], leader["p"], leader["to"]) == ("rock", 0.8, heard.duration_s)
+
+
+def test_a_training_clip_is_not_its_own_neighbour(run: Run, tmp_path: Path) -> None:
+    features = run.features.assign(audio_digest=[f"digest {i}" for i in range(len(run.features))])
+    known = replace(run, features=features)
+    clip = training_ids(run)[0]
+    rows = run.values.loc[[clip]]
+    for digest, is_own in (("none", True), (str(features.loc[clip, "audio_digest"]), False)):
+        heard = heard_of(run, [sure(run, "rock")], rows, digests=(digest,))
+        folder = tmp_path / digest.replace(" ", "")
+        write_track(heard, NOTHING, known, folder, Sound("data:,", ""))
+        near = pd.read_parquet(folder / "numbers" / "neighbours.parquet")
+        assert (clip in set(near["id"])) == is_own
+        assert (near["distance"].min() == pytest.approx(0, abs=1e-6)) == is_own
+
+
+def test_calibration_is_named_only_where_there_is_one(run: Run) -> None:
+    heard = heard_of(run, [sure(run, "rock")])
+    assert run.calibration is None
+    for trust, is_calibrated in (({}, False), ({"calibration": TEMPERATURE}, True)):
+        caption = members_section(heard, replace(run, trust=trust)).tables[0].caption
+        assert ("calibrated;" in caption) == is_calibrated
+
+
+def test_the_map_of_a_network_has_its_weight_and_folds_where_it_disagrees(
+    run: Run, ensemble: EnsembleClassifier
+) -> None:
+    p = np.array([sure(run, "rock", 0.8)])
+    cells = np.zeros((2, 2))
+    region = Occlusion(cells, np.zeros(2), np.zeros(2), np.array([0, 48, 96]), np.array([0, 20, 40]), 0.2)
+    for own, disagrees in (("rock", False), ("jazz", True)):
+        heard = heard_of(run, p, members={"svm": p, "vgg_small": np.array([sure(run, own, 0.7)])})
+        network = NetworkExplanation("vgg_small", heard.order[0], (0,), (region,), None)
+        layers = network_layers(heard, network, run)
+        assert layers.weight == pytest.approx(0.47)
+        assert (layers.disagrees, layers.own_class) == (disagrees, own)
+
+
+@pytest.mark.slow
+def test_a_member_without_weight_is_not_explained_by_itself(run: Run, ensemble: EnsembleClassifier) -> None:
+    held_out = run.values.loc[list(run.report_predictions.clip_ids[:1])]
+    members = ensemble.member_probabilities(held_out)
+    heard = heard_of(run, ensemble.fuse_and_calibrate(members), held_out, members=members)
+    why = explain_track(heard, ensemble, run)
+    heavy = {name for name in ensemble.members_ if run.member_shares[name] >= MIN_SHARE}
+    assert run.member_shares["random_forest"] == 0
+    assert set(why.contributions) == heavy == set(ensemble.members_) - {"random_forest"}
+    assert "0.00" in why.reasons["random_forest"]
 
 
 def test_names_are_escaped_everywhere(run: Run, tmp_path: Path) -> None:

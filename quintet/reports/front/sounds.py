@@ -8,6 +8,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from quintet.audio.decode import ClipSource
@@ -16,6 +17,9 @@ from quintet.audio.isolation.calls import map_isolated
 from quintet.files.internet.remote import is_remote
 from quintet.model_folder.run import Run
 from quintet.reports.formats import count
+
+if TYPE_CHECKING:
+    from markupsafe import Markup
 
 BUDGET = 1_000_000
 """Size in bytes of all sound inside of a page, as base64."""
@@ -95,6 +99,21 @@ def make_sounds(run: Run, clips: Sequence[str], folder: Path | None, *, n_inside
             if clip not in inside and Path(source.path).suffix.lower() in PLAYED:
                 linked[clip] = _address(source, folder)
     return Sounds(inside, linked, len(clips))
+
+
+def play_button(clip: str, sounds: Sounds) -> Markup:
+    """Button that plays a clip; nothing if it has no sound.
+
+    Args:
+        clip: id of the clip.
+        sounds: the sounds of the page.
+    """
+    from markupsafe import Markup
+
+    if clip not in sounds.inside and clip not in sounds.linked:
+        return Markup("")
+    button = Markup('<button type="button" class="play" data-clip="{0}" aria-label="Play {0}">▶</button> ')
+    return button.format(clip)
 
 
 def sounds_json(sounds: Sounds) -> str:

@@ -133,7 +133,7 @@ def point_predictions(run: Run) -> tuple[pd.DataFrame, tuple[str, ...]]:
 
     Returns:
         A table indexed by clip id: `label, verdict, part, shown` (the class that gives the colour), `wrong`;
-        and the classes, in order.
+        and the classes of the model, in the order of their colours.
     """
     tables = []
     for part in ("test", "oof"):
@@ -152,8 +152,7 @@ def point_predictions(run: Run) -> tuple[pd.DataFrame, tuple[str, ...]]:
     pairs = zip(table["verdict"].tolist(), tags, strict=True)
     table["wrong"] = [name not in names for name, names in pairs]
     table = table[table["shown"] != ""]
-    shown = set(table["shown"])
-    return table, tuple(name for name in run.classes if name in shown or not run.multilabel)
+    return table, run.classes
 
 
 def point_classes(labels: Iterable[object], classes: Sequence[str], *, multilabel: bool) -> list[str]:

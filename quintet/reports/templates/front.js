@@ -22,35 +22,6 @@
   addEventListener("beforeprint", () => { folded = all("details").filter((d) => !d.open); folded.forEach((d) => { d.open = true; }); });
   addEventListener("afterprint", () => folded.forEach((d) => { d.open = false; }));
 
-  const sounds = JSON.parse(document.getElementById("sounds").textContent);
-  const player = document.querySelector(".player");
-  const audio = player.querySelector("audio");
-  const label = player.querySelector("output");
-  const play = (clip, text) => {
-    if (!sounds[clip]) return false;
-    player.hidden = false;
-    label.textContent = text;
-    audio.src = sounds[clip];
-    audio.play().catch(() => { label.textContent = text + " (cannot be played)"; });
-    all(".play").forEach((b) => b.classList.toggle("on", b.dataset.clip === clip));
-    return true;
-  };
-  all(".play").forEach((button) => button.addEventListener("click", () => {
-    if (button.classList.contains("on") && !audio.paused) { audio.pause(); return; }
-    play(button.dataset.clip, button.dataset.clip);
-  }));
-  all(".plot .hot").forEach((dot) => {
-    const title = dot.querySelector("title");
-    if (!title) return;
-    const clip = title.textContent.split(": ")[0];
-    if (sounds[clip]) dot.style.cursor = "pointer";
-    dot.addEventListener("click", () => {
-      if (play(clip, title.textContent)) return;
-      player.hidden = false;
-      label.textContent = title.textContent;
-    });
-  });
-
   const bar = document.querySelector(".picked-bar");
   const spans = all(".reasons li[data-by]").map((li) => {
     const fill = li.querySelector(".fill"), reach = li.querySelector(".reach"), zero = li.querySelector(".zero"), value = li.querySelector(".value");
