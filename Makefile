@@ -6,7 +6,7 @@ READY  := $(VENV)/.ready
 DEMO   ?= demo-run
 
 .DEFAULT_GOAL := help
-.PHONY: .bounds help demo test test-recipes test-all test-lowest test-newest check lint types docs bench fuzz mutants build image lock clean
+.PHONY: .bounds help demo test test-recipes test-docs test-all test-lowest test-newest check lint types docs bench fuzz mutants build image lock clean
 
 help:          ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -26,6 +26,9 @@ test: $(READY)  ## the quick tests (under 5 minutes on 2 cores)
 
 test-recipes: $(READY)  ## every published system from its recipe, at the small scale (minutes on 2 cores)
 	@$(BIN)/python -m pytest -q -n 2 tests/e2e/test_recipes.py
+
+test-docs: $(READY)  ## the notebook and the commands of README, tutorial and how-tos, as they stand there (minutes)
+	@$(BIN)/python -m pytest -q tests/e2e/test_notebook.py tests/e2e/test_docs_run.py
 
 test-all: $(READY)  ## every test, the slow ones too
 	@$(BIN)/python -m pytest -q -n 2 --dist loadfile

@@ -37,7 +37,7 @@ HOMES = {  # a library, and the only places that may import it
     "onnx": ("embeddings/", "export/"),
     "onnxruntime": ("embeddings/network.py", "export/bundle.py"),
     "matplotlib": ("reports/",),
-    "shap": ("explanation/",),
+    "shap": ("explanation/", "model/"),
     "soxr": ("audio/resample.py",),
     "soundfile": ("audio/reading/", "audio/encode.py", "datasets/"),
     "typer": ("cli.py", "commands/"),

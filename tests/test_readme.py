@@ -46,10 +46,13 @@ def test_linked_files_exist() -> None:
 
 @cache
 def options_of(command: str) -> set[str]:
+    """Options of a command, and of its sub-commands if it has any."""
     group = typer.main.get_command(app)
+    parent = group.commands[command]  # type: ignore[attr-defined]
     options: set[str] = set()
-    for parameter in group.commands[command].params:  # type: ignore[attr-defined]
-        options.update(parameter.opts, parameter.secondary_opts)
+    for one in (parent, *getattr(parent, "commands", {}).values()):
+        for parameter in one.params:
+            options.update(parameter.opts, parameter.secondary_opts)
     return options
 
 

@@ -1,15 +1,18 @@
-"""Encoding of a clip as Ogg Vorbis, small enough to be embedded in a page."""
+"""Encoding of a clip: as Ogg Vorbis, small enough to be embedded in a page, and as a lossless WAV file."""
 
 from __future__ import annotations
 
 import io
+from pathlib import Path
 
 import numpy as np
 import soundfile
 
-from quintet.audio.clip import Clip
+from quintet.audio.clip import Clip, require_sound
 from quintet.audio.decode import ClipSource
 
+SUBTYPES = {"float64": "DOUBLE"}
+"""Type of the samples → how a WAV file keeps them without a loss; others are 32-bit floats."""
 BLOCK = 1 << 16  # samples; the encoder overflows its stack on very long writes
 
 
@@ -53,3 +56,18 @@ def excerpt_bytes(source: ClipSource, digest: str, sample_rate: int, seconds: fl
     length = min(len(samples), round(seconds * sample_rate))
     start = (len(samples) - length) // 2
     return ogg_bytes(Clip(samples[start : start + length], sample_rate=sample_rate))
+
+
+def write_wave(clip: Clip, file: Path) -> None:
+    """Write a clip as a WAV file of floats, without a loss.
+
+    Args:
+        clip: its samples may be beyond [-1, 1].
+        file: to write.
+
+    Raises:
+        AudioError: it is silent, or is not finite.
+    """
+    require_sound(clip.samples, name=clip.id or "clip")
+    subtype = SUBTYPES.get(clip.samples.dtype.name, "FLOAT")
+    soundfile.write(file, clip.samples, clip.sample_rate, subtype=subtype, format="WAV")

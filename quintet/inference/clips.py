@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from quintet.audio.clip import Clip, require_sound
+from quintet.audio.clip import Clip
+from quintet.audio.encode import write_wave
 from quintet.errors import ConfigError
 from quintet.files.display.file_names import name_text
 from quintet.files.paths import path_list, require_path
@@ -20,16 +21,12 @@ from quintet.inference import predict
 from quintet.inference.result import Columns, PredictionResult
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from quintet.ensemble.classifier import EnsembleClassifier
     from quintet.features.extraction.chunks import ProgressCallback
     from quintet.inference.predictor import Predictor
 
 Recording = str | os.PathLike[str] | Clip
 TABLES = ("frame", "segments", "failures", "truncated")
-SUBTYPES = {"float64": "DOUBLE"}
-"""Type of the samples → how a WAV file keeps them without a loss; others are 32-bit floats."""
 
 
 class Files(NamedTuple):
@@ -126,24 +123,6 @@ def paths_and_clips(recordings: Iterable[Recording]) -> Iterator[Recording]:
         return
     for sound in recordings:
         yield sound if isinstance(sound, Clip) else require_path(sound, "Each of `files`", clips=True)
-
-
-def write_wave(clip: Clip, file: Path) -> None:
-    """Write a clip as a WAV file of floats, without a loss.
-
-    Args:
-        clip: its samples may be beyond [-1, 1].
-        file: to write.
-
-    Raises:
-        AudioError: it is silent, or is not finite.
-    """
-    import soundfile
-
-    samples: NDArray[np.floating] = clip.samples
-    require_sound(samples, name=clip.id or "clip")
-    subtype = SUBTYPES.get(samples.dtype.name, "FLOAT")
-    soundfile.write(file, samples, clip.sample_rate, subtype=subtype, format="WAV")
 
 
 def rename(result: PredictionResult, names: Mapping[str, str]) -> PredictionResult:

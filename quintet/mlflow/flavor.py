@@ -19,6 +19,7 @@ import pandas as pd
 from quintet import __version__
 from quintet.errors import DISTRIBUTION, ConfigError, MissingExtraError
 from quintet.features.parameters import FeatureParameters
+from quintet.files.atomic import write_bytes
 from quintet.files.json_types import JsonObject
 from quintet.files.paths import require_path
 from quintet.model.estimator import EnsembleClassifier
@@ -76,10 +77,10 @@ def save_model(
     if metadata is not None:
         described.metadata = dict(metadata)
     requirements = list(pip_requirements or [f"{DISTRIBUTION}=={__version__}"])
-    (place / "requirements.txt").write_text("\n".join(requirements) + "\n", encoding="utf-8")
+    write_bytes(place / "requirements.txt", "".join(f"{line}\n" for line in requirements).encode())
     python = ".".join(map(str, sys.version_info[:3]))
     environment = f"python: {python}\nbuild_dependencies:\n- pip\ndependencies:\n- -r requirements.txt\n"
-    (place / "python_env.yaml").write_text(environment, encoding="utf-8")
+    write_bytes(place / "python_env.yaml", environment.encode())
     mlflow.pyfunc.add_to_model(
         described, loader_module="quintet.mlflow", data=DATA, python_env="python_env.yaml"
     )
