@@ -33,8 +33,7 @@ class BatchNormalization(keras.layers.BatchNormalization):  # type: ignore[misc]
         return outputs
 
     def _is_fusible(self, inputs: KerasTensor) -> bool:
-        is_renormalised = getattr(self, "renorm", False)  # Keras 3.8 has no such attribute
-        is_plain = self.scale and self.center and not is_renormalised and not self.synchronized
+        is_plain = self.scale and self.center and not self.renorm and not self.synchronized
         is_last = self.axis in (-1, len(inputs.shape) - 1)
         is_float = keras.backend.standardize_dtype(inputs.dtype) == self.compute_dtype == "float32"
         return is_plain and is_last and is_float and backend_name() == "tensorflow" and not device().is_gpu

@@ -18,6 +18,7 @@ from quintet.features.engine.kernel_cache import (
     save_privately,
 )
 from quintet.features.engine.moments import RowMoments, sample_moments
+from quintet.features.engine.old_caches import mark_used, remove_old_folders
 from quintet.features.engine.stretches import clip_stretch
 from quintet.features.engine.tables import Measurement, MelBands
 from quintet.files.notices import announce
@@ -33,6 +34,7 @@ def kernels_available() -> bool:
     _keep_memory()
     if not JIT_ENABLED:
         return False
+    was_compiled = is_compiled(FOLDER)
     try:
         compile_once(_compile_kernels, FOLDER, native.load_kernels)
     except _errors_of_the_compiler() as error:
@@ -41,6 +43,10 @@ def kernels_available() -> bool:
             f"({type(error).__name__})"
         )
         return False
+    if FOLDER is not None:
+        mark_used(FOLDER)
+        if not was_compiled:
+            remove_old_folders(FOLDER)
     return True
 
 
