@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -27,6 +27,9 @@ from quintet.commands.terminal.parsing import (
     resolve_cores,
 )
 from quintet.errors import ConfigError, QuintetError
+
+if TYPE_CHECKING:
+    from quintet.datasets.manifest import Manifest
 
 PARQUET_SUFFIXES = (".parquet", ".pq")
 EXAMPLE = "Example: quintet extract music/ -o features.parquet --jobs 4 --spectrograms spectrograms/"
@@ -74,6 +77,14 @@ def extract(
     group_by: Annotated[
         str | None,
         typer.Option(help="Groups from the path (a regular expression) or from tags (tag:artist)."),
+    ] = None,
+    label_by: Annotated[
+        str | None,
+        typer.Option(help="Labels from the tags of songs in folders of any kind: tag:genre, tag:mood."),
+    ] = None,
+    genres: Annotated[
+        Path | None,
+        typer.Option(help="Genre map (.toml) for --label-by: names that are one, white and black list."),
     ] = None,
     column: ManifestColumn = None,
     root: ManifestRoot = None,
@@ -128,7 +139,7 @@ def extract(
     hold_file(published_names)
     prepare_folder(spectrograms, "--spectrograms")
     manifest = load_source(
-        source,
+        _tagged_source(source, label_by, genres, jobs),
         group_by=group_by,
         columns=parse_pairs(column, "column"),
         root=root,
@@ -175,3 +186,16 @@ def extract(
         raise QuintetError(
             f"At least one clip must be usable. All {summary.n_failed} failed: see the reasons in {output}."
         )
+
+
+def _tagged_source(source: str, label_by: str | None, genres: Path | None, jobs: int) -> str | Manifest:
+    """The source, or the songs of a folder with labels from their tags."""
+    if label_by is None:
+        if genres is not None:
+            raise ConfigError("A genre map is for labels from tags. Received --genres alone: add --label-by.")
+        return source
+    from quintet.datasets.genre_map import GenreMap
+    from quintet.datasets.tag_labels import read_tagged_folder
+
+    genre_map = None if genres is None else GenreMap.read(genres)
+    return read_tagged_folder(source, label_by, genre_map, n_jobs=resolve_cores(jobs))

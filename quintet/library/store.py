@@ -48,8 +48,8 @@ class LibraryFacts:
         parameters: parameters of the features; None before the first scan.
         parameter_hash: 16 hex digits of them, or "".
         feature_names: names of the features, in order.
-        model: the model of the predictions: `path`, `digest`, `classes`, `multilabel`, `confidence`; None
-            without one.
+        model: the model of the predictions: `path`, `digest`, `classes`, `multilabel`, `confidence`, `score`
+            (a sentence); None without one.
         quintet: version that wrote the library last.
     """
 

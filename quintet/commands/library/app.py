@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import typer
 
-from quintet.commands.library import scan, tag_plan
+from quintet.commands.library import genres, playlist, scan, similar, tag_plan
 
 app = typer.Typer(
-    help="The music that you own: scanned, and genres for its tags, with a plan first and a way back.",
+    help="The music that you own: a scan, similar songs, playlists, and genres for its tags, with a plan "
+    "first and a way back.",
     no_args_is_help=True,
     epilog="Begin with: quintet library scan MUSIC -o my.library",
 )
 app.command("scan", epilog=scan.EXAMPLE)(scan.scan)
 app.command("tags", epilog=tag_plan.EXAMPLE)(tag_plan.tags)
+app.command("genres", epilog=genres.EXAMPLE)(genres.genres)
+app.command("similar", epilog=similar.EXAMPLE)(similar.similar)
+app.command("playlist", epilog=playlist.EXAMPLE)(playlist.playlist)

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from quintet.datasets.found_tags import FoundTag, song_columns
 from quintet.files.digests import content_hash
 from quintet.files.json_types import JsonObject
 from quintet.library.scanning.examine import Examined
-from quintet.library.scanning.found_tags import FoundTag, song_columns
 from quintet.library.scanning.listing import Folder, FoundFile, KnownSong, is_there, known_songs, move_roots
 from quintet.library.scanning.summary import ScanSummary
 from quintet.library.schema import FAILURES, GONE, SONGS, TAGS

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from quintet.audio.decode import ClipSource
+from quintet.datasets.found_tags import FileTags, read_tags
 from quintet.features.columns import feature_names
 from quintet.features.extraction.worker import ClipTask, Job, Row, describe_clip, failure
-from quintet.library.scanning.found_tags import FileTags, read_tags
 from quintet.library.sound.answers import sound_answers
 
 if TYPE_CHECKING:

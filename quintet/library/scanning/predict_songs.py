@@ -55,12 +55,14 @@ class SongModel:
         folder: its folder.
         confidence: of the prediction sets; None if the model has none.
         digest: of the model, 16 hex digits: other models and other confidences give other predictions.
+        score: how good it is on clips that it was not trained on, in a sentence.
     """
 
     predictor: Predictor
     folder: Path
     confidence: float | None
     digest: str
+    score: str = ""
 
     def facts(self) -> JsonObject:
         """The model, for `library.json`."""
@@ -71,6 +73,7 @@ class SongModel:
             "classes": list(model.class_names_),
             "multilabel": bool(model.multilabel_),
             "confidence": self.confidence,
+            "score": self.score,
         }
 
 

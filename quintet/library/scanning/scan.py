@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quintet.audio.isolation.calls import LostWorkerError, map_isolated
+from quintet.datasets.found_tags import FileTags
 from quintet.errors import ArtefactError
 from quintet.features.columns import feature_names
 from quintet.features.engine.warm_up import kernels_available
@@ -24,7 +25,6 @@ from quintet.features.extraction.worker import Job, Row, failure
 from quintet.features.parameters import FeatureParameters
 from quintet.library.scanning.changes import Changes
 from quintet.library.scanning.examine import Examined, FileTask, examine
-from quintet.library.scanning.found_tags import FileTags
 from quintet.library.scanning.listing import FoundFile, absolute, find_folder
 from quintet.library.scanning.summary import ScanSummary
 from quintet.library.store import Library

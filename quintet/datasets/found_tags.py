@@ -118,7 +118,7 @@ def read_tags(path: str) -> FileTags:
     try:
         import mutagen
     except ImportError as error:
-        raise MissingExtraError("Reading tags", "library") from error
+        raise MissingExtraError("Reading tags", "tags") from error
     suffix = PurePath(path).suffix.lower().removeprefix(".")
     try:
         file = mutagen.File(path)

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from quintet.library.scanning import found_tags
-from quintet.library.scanning.found_tags import FoundTag, read_tags, song_columns
+from quintet.datasets import found_tags
+from quintet.datasets.found_tags import FoundTag, read_tags, song_columns
 
 mutagen = pytest.importorskip("mutagen")
 NOISE = (0.1 * np.random.default_rng(0).normal(size=11025)).astype(np.float32)

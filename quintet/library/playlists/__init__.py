@@ -1,0 +1,1 @@
+"""Similar songs and playlists from a library."""
