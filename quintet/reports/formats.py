@@ -6,6 +6,8 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 
+import pandas as pd
+
 from quintet.features.embedding_columns import split_column
 from quintet.features.parameters import FeatureParameters
 from quintet.features.words import column_words
@@ -106,6 +108,19 @@ def format_list(items: Sequence[str]) -> str:
     if len(items) < 2:
         return "".join(items)
     return f"{', '.join(items[:-1])} and {items[-1]}"
+
+
+def all_hold_zero(low: pd.Series, high: pd.Series) -> bool:
+    """Whether there are intervals, and each of them holds zero: a figure of them would show nothing.
+
+    Example:
+        >>> all_hold_zero(pd.Series([-1.0, 0.0]), pd.Series([1.0, 2.0]))
+        True
+        >>> all_hold_zero(pd.Series([0.1, -1.0]), pd.Series([0.3, 1.0]))
+        False
+    """
+    is_known = low.notna() & high.notna()
+    return bool(is_known.any()) and bool(((low <= 0) & (high >= 0))[is_known].all())
 
 
 def short_name(name: str, limit: int = 28) -> str:

@@ -6,11 +6,15 @@ import base64
 import hashlib
 import shutil
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
 
 
 class Policed(HTMLParser):
@@ -93,3 +97,39 @@ def open_in_browser() -> Callable[[Path], tuple[str, str]]:
         return result.stdout, "\n".join(console)
 
     return load
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    program = shutil.which("chromium") or shutil.which("google-chrome")
+    playwright = pytest.importorskip("playwright.sync_api")
+    if program is None:
+        pytest.skip("there is no Chromium")
+    with playwright.sync_playwright() as started:
+        opened = started.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        yield opened
+        opened.close()
+
+
+@pytest.fixture
+def show(browser: Browser) -> Callable[..., Page]:
+    """Function that opens a page at a width, in one of the themes."""
+
+    def load(path: Path, *, width: int = 1280, theme: str = "light") -> Page:
+        shown = browser.new_page(viewport={"width": width, "height": 800}, color_scheme=theme)
+        shown.goto(path.absolute().as_uri())
+        return shown
+
+    return load
+
+
+@pytest.fixture(scope="session")
+def violations() -> Callable[[Page], list[str]]:
+    """Function that lists the findings of axe-core on a page: rule, its impact, and the elements."""
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright")
+
+    def find(page: Page) -> list[str]:
+        found = axe.Axe().run(page).response["violations"]
+        return [f"{rule['id']}: {[node['target'] for node in rule['nodes']][:4]}" for rule in found]
+
+    return find

@@ -36,6 +36,7 @@ from quintet.reports.report_data import ReportData
 from quintet.reports.run_page import SECTIONS, write_report
 from quintet.reports.sections.leak_gate import gap_sentence
 from quintet.reports.sections.maps import maps_section
+from quintet.reports.sections.members.ensemble_importance import permutation_sentence
 from quintet.reports.sections.members.fusion import comparison_table
 from quintet.reports.sections.probabilities.calibration import calibration_drawing
 from quintet.reports.sections.probabilities.out_of_class import out_of_class_drawing, out_of_class_table
@@ -411,3 +412,19 @@ def test_sampled_values_add_up_and_their_error_is_honest() -> None:
 def test_sampling_needs_pairs() -> None:
     with pytest.raises(ConfigError, match="two pairs"):
         sampled(1)
+
+
+def test_a_figure_whose_intervals_all_hold_zero_becomes_a_sentence() -> None:
+    rows = {"player": ["a", "b"], "fall": [0.02, 0.01], "low": [-0.01, -0.02], "high": [0.05, 0.04]}
+    table = pd.DataFrame(rows).assign(low_corrected=[-0.02, -0.03], high_corrected=[0.06, 0.05])
+    for by_column in (False, True):
+        sentence = permutation_sentence(table, by_column=by_column)
+        assert sentence is not None
+        assert "a (0.020)" in sentence.text
+        assert sentence.downloads[0].frame is table
+    certain = table.assign(low=[0.001, -0.02])
+    assert permutation_sentence(certain, by_column=False) is None
+    assert (
+        permutation_sentence(certain, by_column=True) is not None
+    )  # its corrected interval still holds zero
+    assert permutation_sentence(table.assign(low=np.nan, high=np.nan), by_column=False) is None

@@ -345,3 +345,26 @@ def test_in_a_browser_the_player_gets_its_sound(
     document, console = open_in_browser(page)
     assert console == ""
     assert re.search('<html[^>]* class="ready"', document)  # set when the browser has the sound
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_axe_finds_nothing_on_the_page_of_a_track(
+    run: Run,
+    ensemble: EnsembleClassifier,
+    tmp_path: Path,
+    show: Callable[..., Any],
+    violations: Callable[[Any], list[str]],
+    theme: str,
+) -> None:
+    held_out = run.values.loc[list(run.report_predictions.clip_ids[:3])]
+    members = ensemble.member_probabilities(held_out)
+    heard = heard_of(run, ensemble.fuse_and_calibrate(members), held_out, members=members)
+    page = write_track(
+        heard, explain_track(heard, ensemble, run), run, tmp_path / "page", Sound("data:,", "")
+    )
+    for width in (390, 1280):
+        shown = show(page, width=width, theme=theme)
+        shown.evaluate("document.querySelectorAll('details').forEach((d) => { d.open = true; })")
+        assert violations(shown) == []
+        assert shown.evaluate("document.documentElement.scrollWidth") <= width

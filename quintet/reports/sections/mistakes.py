@@ -93,7 +93,7 @@ def _mistakes_block(run: Run, table: pd.DataFrame) -> Table:
     if run.prediction_name != ENSEMBLE_PREDICTION:
         subject = f" of {display_name(run.best, run)}"
     return Table(
-        label="Most confident mistakes",
+        label="Table of the most confident mistakes",
         columns=(Column("Clip"), *columns),
         rows=tuple(rows),
         caption=f"Wrong predictions{subject}, most confident first.",

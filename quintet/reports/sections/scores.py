@@ -34,6 +34,8 @@ from quintet.reports.text import display_name, group_noun, groups_known, opening
 PART_NAMES = {"test": "Held out", "oof": "Out of fold"}
 VALIDATION_PART = "Validation part"
 PARTS_IN_ORDER = tuple(reversed(PARTS))
+CHANCE: Mapping[str, float | None] = {"accuracy": None, "macro_auc": 0.5}
+"""Score → what guessing reaches; None stands for one of the classes."""
 MANY_SCORES = 5
 """Number of scores from which on each part has a table of its own."""
 
@@ -54,8 +56,8 @@ def scores_section(data: ReportData) -> Section:
             Text(" ".join(opening(run, main_confusions(data.confusions), _family_shares(data)))),
             Note(stamp.kind, f"{stamp.short}.", stamp.text, id="split"),
             *_pretrained_note(run),
-            Grid(tuple(drawings)),
             Text(_legend(run), kind="legend-line"),
+            Grid(tuple(drawings)),
             *_score_tables(run, data.score_names),
         ),
     )
@@ -177,6 +179,8 @@ def score_drawings(run: Run, keys: Sequence[str]) -> list[Drawing]:
             "every value."
         )
         caption = "Lower is better." if key in LOWER_IS_BETTER else "Higher is better."
+        if key in CHANCE:
+            caption += f" Guessing: {number(CHANCE[key] or 1 / len(run.classes))}."
         id_ = f"score-{slug(key)}"
         numbers = table[table["score"] == key]
         drawings.append(Drawing(id_, to_svg(figure, id_, alt), caption, numbers, SCORE_NAMES[key]))

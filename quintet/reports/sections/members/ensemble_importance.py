@@ -10,18 +10,21 @@ from quintet.model_folder.run import Run
 from quintet.reports.drawing import Drawing
 from quintet.reports.figures.bars import column_bars, waterfall
 from quintet.reports.figures.heat import heat_figure
-from quintet.reports.formats import MINUS, column_notes, format_signed, format_tiny, number
+from quintet.reports.formats import MINUS, all_hold_zero, column_notes, format_signed, format_tiny, number
 from quintet.reports.html import code_name
 from quintet.reports.report_data import ReportData
 from quintet.reports.section import (
+    Block,
     Blocks,
     Cell,
     Column,
+    Download,
     Note,
     Part,
     Row,
     Section,
     Table,
+    Text,
     grid,
     name_rows,
     sort_text,
@@ -121,14 +124,36 @@ def _short_number(value: float) -> str:
 
 def _permutation_blocks(explanation: RunExplanation, run: Run) -> Blocks:
     """Permutation importance of families and columns; empty if it was not computed."""
-    drawings = []
-    if explanation.family_permutation is not None:
-        drawings.append(permutation_drawing(explanation.family_permutation, run, by_column=False))
-    if explanation.column_permutation is not None:
-        drawings.append(permutation_drawing(explanation.column_permutation, run, by_column=True))
-    if not drawings:
-        return ()
-    return (Part("why-lost", "Permutation importance", grid(*drawings)),)
+    blocks: list[Block] = []
+    for table, by_column in (
+        (explanation.family_permutation, False),
+        (explanation.column_permutation, True),
+    ):
+        if table is not None:
+            sentence = permutation_sentence(table, by_column=by_column)
+            blocks.append(sentence or permutation_drawing(table, run, by_column=by_column))
+    drawings = [block for block in blocks if isinstance(block, Drawing)]
+    texts = [block for block in blocks if not isinstance(block, Drawing)]
+    return (Part("why-lost", "Permutation importance", (*grid(*drawings), *texts)),) if blocks else ()
+
+
+def permutation_sentence(table: pd.DataFrame, *, by_column: bool) -> Text | None:
+    """The permutation importance as a sentence if no interval excludes zero; None if a figure shows more.
+
+    Args:
+        table: as in `permutation_drawing`.
+        by_column: whether the rows are columns, whose intervals are corrected for their number.
+    """
+    suffix = "_corrected" if by_column else ""
+    if table.empty or not all_hold_zero(table[f"low{suffix}"], table[f"high{suffix}"]):
+        return None
+    first = table.iloc[0]
+    noun = "column" if by_column else "feature family"
+    text = (
+        f"By {noun}: no {noun} lowers the macro AUC for certain if its values are shuffled, because every "
+        f"interval holds zero. The largest decrease is that of {first['player']} ({number(first['fall'])})."
+    )
+    return Text(text, downloads=(Download(f"lost-{'columns' if by_column else 'families'}", table),))
 
 
 def permutation_drawing(table: pd.DataFrame, run: Run, *, by_column: bool) -> Drawing:
@@ -172,13 +197,16 @@ def _column_blocks(explanation: RunExplanation, run: Run) -> Blocks:
     columns = explanation.column_game
     if columns is None:
         return ()
-    return (
-        Part(
-            "why-sampled",
-            "Columns in the ensemble prediction",
-            grid(column_drawing(columns, run), _steps_table(columns, run)),
-        ),
-    )
+    table = _steps_table(columns, run)
+    blocks: Blocks = grid(column_drawing(columns, run), table)
+    if all_hold_zero(columns.steps["low"], columns.steps["high"]):
+        first = columns.steps.iloc[0]
+        text = (
+            f"No column moves the probability of the {truth(run)} for certain: every interval holds zero. "
+            f"The largest contribution is that of {first['player']} ({format_signed(first['value'])})."
+        )
+        blocks = (Text(text, downloads=(Download("sampled-columns", columns.steps),)), table)
+    return (Part("why-sampled", "Columns in the ensemble prediction", blocks),)
 
 
 def column_drawing(columns: ColumnExplanation, run: Run) -> Drawing:

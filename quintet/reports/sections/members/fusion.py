@@ -15,7 +15,7 @@ from quintet.predictions.predictions import Predictions
 from quintet.reports.drawing import Drawing
 from quintet.reports.figures.bars import column_bars
 from quintet.reports.figures.heat import heat_figure
-from quintet.reports.formats import MINUS, SCORE_NAMES, count, format_signed, number, rule_name
+from quintet.reports.formats import MINUS, SCORE_NAMES, all_hold_zero, count, format_signed, number, rule_name
 from quintet.reports.report_data import ReportData
 from quintet.reports.section import (
     Blocks,
@@ -225,7 +225,15 @@ def _value_blocks(run: Run) -> Blocks:
     drawing = value_drawing(run, table)
     if drawing is None:
         return ()
-    return (Part("worth", "Value of each member", grid(drawing, _value_table(run, table))),)
+    blocks = grid(drawing, _value_table(run, table))
+    rows = table[table["score"] == ("log_loss" if "log_loss" in set(table["score"]) else "macro_auc")]
+    if all_hold_zero(rows["low"], rows["high"]):
+        text = (
+            "Any one of the members could be left out: without it, the ensemble does not get worse for "
+            "certain, because every interval holds zero."
+        )
+        blocks = (Text(text, downloads=(Download("worth", table),)), _value_table(run, table))
+    return (Part("worth", "Value of each member", blocks),)
 
 
 def value_drawing(run: Run, table: pd.DataFrame) -> Drawing | None:

@@ -1,0 +1,70 @@
+"""Pages in a browser: rules of accessibility, widths of a phone, and what a click on a class does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
+pytestmark = pytest.mark.slow
+
+WIDTHS = (390, 1280)
+SCREEN_PX = 800
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("width", WIDTHS)
+def test_axe_finds_nothing_in_the_report(
+    page: Path,
+    show: Callable[..., Page],
+    violations: Callable[[Page], list[str]],
+    width: int,
+    theme: str,
+) -> None:
+    shown = show(page, width=width, theme=theme)
+    shown.evaluate("document.querySelectorAll('details').forEach((d) => { d.open = true; })")
+    assert violations(shown) == []
+
+
+def test_nothing_is_wider_than_the_screen_and_three_screens_come_before_the_details(
+    page: Path, show: Callable[..., Page]
+) -> None:
+    for width in WIDTHS:
+        shown = show(page, width=width)
+        assert shown.evaluate("document.documentElement.scrollWidth") <= width
+        if width > 1000:
+            top = shown.evaluate("document.getElementById('details').getBoundingClientRect().top")
+            assert top <= 3 * SCREEN_PX
+        answers = shown.evaluate("document.querySelector('.answers').getBoundingClientRect().bottom")
+        assert answers <= 2 * SCREEN_PX
+
+
+def test_a_click_on_a_class_filters_the_page_and_a_second_one_shows_all(
+    page: Path, show: Callable[..., Page]
+) -> None:
+    shown = show(page)
+    button = shown.locator(".pick").first
+    name = button.inner_text()
+    visible = shown.locator(".mistakes li:visible")
+    before = visible.count()
+    button.click()
+    assert button.get_attribute("aria-pressed") == "true"
+    for row in visible.all():
+        assert name in (row.get_attribute("data-label"), row.get_attribute("data-predicted"))
+    assert shown.locator(".matrix .dim").count() > 0
+    assert name in shown.locator(".picked-bar").inner_text()
+    button.click()
+    assert visible.count() == before
+    assert shown.locator(".matrix .dim").count() == 0
+
+
+def test_a_link_into_a_folded_section_opens_it(page: Path, show: Callable[..., Page]) -> None:
+    shown = show(page)
+    assert not shown.locator("#card").evaluate("(e) => e.closest('details').open")
+    shown.evaluate("location.hash = '#card'")
+    shown.wait_for_function("document.getElementById('card').closest('details').open")
