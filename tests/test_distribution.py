@@ -103,3 +103,23 @@ def test_the_wheel_works_outside_the_checkout(empty_python: Path, tmp_path: Path
     assert version == quintet.__version__
     assert empty_python.parents[1] in Path(place).parents
     assert recipe == "demo"
+
+
+def test_a_release_has_addresses_and_no_relative_link(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("README.md", "pyproject.toml"):
+        (tmp_path / name).write_bytes((ROOT / name).read_bytes())
+    command = [sys.executable, str(ROOT / ".ci/stamp_release.py"), "https://host/owner/name/", "v1.2.3"]
+    subprocess.run(command, cwd=tmp_path, check=True)
+    urls = tomllib.loads((tmp_path / "pyproject.toml").read_text(encoding="utf-8"))["project"]["urls"]
+    assert urls["Source"] == "https://host/owner/name"
+    assert urls["Changelog"] == "https://host/owner/name/blob/v1.2.3/CHANGELOG.md"
+    targets = re.findall(r"\]\(([^)#]+)", (tmp_path / "README.md").read_text(encoding="utf-8"))
+    assert len(targets) > 20
+    places = re.compile(r"https://host/owner/name/(raw|blob)/v1\.2\.3/(.+)")
+    for target in targets:
+        found = places.fullmatch(target)
+        assert found, target
+        assert (ROOT / found[2]).exists(), target
+        assert (found[1] == "raw") == target.endswith(".png"), target
