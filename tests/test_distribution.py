@@ -105,9 +105,7 @@ def test_the_wheel_works_outside_the_checkout(empty_python: Path, tmp_path: Path
     assert recipe == "demo"
 
 
-def test_a_release_has_addresses_and_no_relative_link(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_release_has_addresses_and_no_relative_link(tmp_path: Path) -> None:
     for name in ("README.md", "pyproject.toml"):
         (tmp_path / name).write_bytes((ROOT / name).read_bytes())
     command = [sys.executable, str(ROOT / ".ci/stamp_release.py"), "https://host/owner/name/", "v1.2.3"]
