@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from quintet.errors import MachineError, MissingExtraError
 from quintet.serving.app import make_app
-from quintet.serving.gate import Gate, Observer
+from quintet.serving.gate import Application, Gate, Observer
 from quintet.serving.serve_settings import ServeSettings
 from quintet.serving.service import Service
 
@@ -24,7 +24,79 @@ BACKLOG = 512
 """Connections that the system holds until they are accepted."""
 
 
-class ModelServer:
+class HttpServer:
+    """An application at a port. A subclass gives it with `set_application`.
+
+    Args:
+        host: address of this machine.
+        port: 0 takes a free one.
+
+    Raises:
+        MissingExtraError: the extra `serve` is not installed.
+        MachineError: the port is in use, or the address is not of this machine.
+    """
+
+    def __init__(self, host: str, port: int) -> None:
+        try:
+            import uvicorn
+        except ImportError as error:
+            raise MissingExtraError("The service", "serve") from error
+        self._uvicorn = uvicorn
+        self._socket = _open_socket(host, port)
+        self._server: uvicorn.Server | None = None
+
+    def set_application(self, application: Application) -> None:
+        """Give the application, before `run`.
+
+        Args:
+            application: an ASGI application.
+        """
+        self._server = self._uvicorn.Server(
+            self._uvicorn.Config(
+                application,
+                http="h11",
+                ws="none",
+                lifespan="off",
+                loop="asyncio",
+                log_config=None,
+                log_level="error",
+                access_log=False,
+                server_header=False,
+                backlog=BACKLOG,
+            )
+        )
+
+    @property
+    def port(self) -> int:
+        """Port of the service."""
+        return int(self._socket.getsockname()[1])
+
+    @property
+    def url(self) -> str:
+        """Address of the service."""
+        host, port = self._socket.getsockname()[:2]
+        return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+    def run(self) -> None:
+        """Answer until `stop`, SIGINT or SIGTERM. What was begun is answered."""
+        assert self._server is not None  # set_application comes first
+        try:
+            with _signals_stop_quietly():
+                self._server.run(sockets=[self._socket])
+        finally:
+            self.close()
+
+    def stop(self) -> None:
+        """Accept nothing more, answer what was begun, and let `run` return. Any thread may call it."""
+        if self._server is not None:
+            self._server.should_exit = True
+
+    def close(self) -> None:
+        """Close the port."""
+        self._socket.close()
+
+
+class ModelServer(HttpServer):
     """A service at a port.
 
     Args:
@@ -39,49 +111,20 @@ class ModelServer:
     """
 
     def __init__(self, folder: Path, settings: ServeSettings, observer: Observer | None = None) -> None:
-        try:
-            import uvicorn
-        except ImportError as error:
-            raise MissingExtraError("The service", "serve") from error
+        super().__init__(settings.host, settings.port)
         with ExitStack() as undo:
-            self._socket = undo.enter_context(_open_socket(settings.host, settings.port))
+            undo.callback(self.close)
             self.service = Service(folder, settings)
             undo.callback(self.service.close)
-            gate = Gate(make_app(self.service), settings.host_names, observer)
+            self.set_application(Gate(make_app(self.service), settings.host_names, observer))
             undo.pop_all()
-        self._server: uvicorn.Server = uvicorn.Server(
-            uvicorn.Config(
-                gate,
-                http="h11",
-                ws="none",
-                lifespan="off",
-                loop="asyncio",
-                log_config=None,
-                log_level="error",
-                access_log=False,
-                server_header=False,
-                backlog=BACKLOG,
-            )
-        )
-
-    @property
-    def url(self) -> str:
-        """Address of the service."""
-        host, port = self._socket.getsockname()[:2]
-        return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
     def run(self) -> None:
         """Answer until `stop`, SIGINT or SIGTERM. What was begun is answered, then the workers end."""
         try:
-            with _signals_stop_quietly():
-                self._server.run(sockets=[self._socket])
+            super().run()
         finally:
-            self._socket.close()
             self.service.close()
-
-    def stop(self) -> None:
-        """Accept nothing more, answer what was begun, and let `run` return. Any thread may call it."""
-        self._server.should_exit = True
 
 
 def _open_socket(host: str, port: int) -> socket.socket:

@@ -186,7 +186,7 @@ def _row(file: str, field: str, now: str, proposed: str) -> PlanRow:
     require_writable(values)
     if name == "bpm":
         _require_tempo(values)
-    return PlanRow(_file(file), name, now, values)
+    return PlanRow(_file(file), name, plain_cell(now), values)
 
 
 def _file(cell: str) -> Path:

@@ -1,0 +1,45 @@
+"""Command `library open`: the page of a library in the browser."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from quintet.commands.terminal.options import Json, Quiet
+
+EXAMPLE = "Example: quintet library open my.library"
+
+
+def open_(
+    library: Annotated[Path, typer.Argument(help="Library made by `quintet library scan`.")],
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 takes a free one.")] = 0,
+    browser: Annotated[
+        bool, typer.Option("--browser/--no-browser", help="Open the page in the default browser.")
+    ] = True,
+    json_: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Open a library in the browser: map, lists, search, player, similar songs, tags, playlists.
+
+    The page is served from 127.0.0.1 and needs the token in its address. Nothing is loaded from elsewhere.
+    Ctrl-C ends it.
+    """
+    from quintet.commands.terminal.console import print_message
+    from quintet.commands.terminal.output import print_json
+    from quintet.serving.browser.page_server import PageServer, open_page
+
+    def show_address(server: PageServer) -> None:
+        if json_:
+            print_json({"command": "library open", "library": library, "url": server.address})
+            sys.stdout.flush()
+        print_message(f"{library} is open at {server.address}   Ctrl-C ends it.", quiet=quiet)
+        if browser:
+            import webbrowser
+
+            webbrowser.open(server.address)
+
+    open_page(library, port, show_address)
+    print_message("Closed.", quiet=quiet)

@@ -1,0 +1,1 @@
+"""The page of a library: its server, its answers, and the files that a browser loads."""

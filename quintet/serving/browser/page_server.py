@@ -1,0 +1,70 @@
+"""The server of the page of a library, until a signal stops it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+
+from quintet.serving.browser.routes import make_page_app
+from quintet.serving.browser.shelf import Shelf
+from quintet.serving.browser.token_gate import TokenGate, new_token
+from quintet.serving.gate import Gate
+from quintet.serving.server import HttpServer
+
+HOST = "127.0.0.1"
+
+
+class PageServer(HttpServer):
+    """The page of a library at a port of this machine. No other machine reaches it.
+
+    Args:
+        folder: the library.
+        port: 0 takes a free one.
+        token: the secret of the address; None makes one.
+
+    Raises:
+        MissingExtraError: the extra `library` is not installed.
+        MachineError: the port is in use.
+        ArtefactError: the folder is no library.
+    """
+
+    def __init__(self, folder: Path, port: int = 0, token: str | None = None) -> None:
+        with ExitStack() as undo:
+            super().__init__(HOST, port)
+            undo.callback(self.close)
+            self.shelf = Shelf(folder)
+            self.token = new_token() if token is None else token
+            gated = TokenGate(make_page_app(self.shelf), self.token, self.port)
+            self.set_application(Gate(gated))
+            undo.pop_all()
+
+    @property
+    def address(self) -> str:
+        """The address to open, with the token."""
+        return f"{self.url}/?token={self.token}"
+
+    def run(self) -> None:
+        """Answer until `stop`, SIGINT or SIGTERM. The map is drawn meanwhile."""
+        threading.Thread(target=self.shelf.view.draw_map, name="map", daemon=True).start()
+        try:
+            super().run()
+        finally:
+            self.shelf.close()
+
+
+def open_page(folder: Path, port: int, ready: Callable[[PageServer], object]) -> None:
+    """Serve the page of a library until a signal stops it.
+
+    Args:
+        folder: the library.
+        port: 0 takes a free one.
+        ready: called when the port is open.
+
+    Raises:
+        QuintetError: as `PageServer`.
+    """
+    server = PageServer(folder, port)
+    ready(server)
+    server.run()

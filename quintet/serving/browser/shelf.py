@@ -1,0 +1,322 @@
+"""What the page asks about a library, without HTTP."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Sequence
+from concurrent.futures import Future
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from quintet.datasets.labels import label_set
+from quintet.errors import ArtefactError, ConfigError
+from quintet.files.atomic import write_text
+from quintet.files.display.file_names import name_text
+from quintet.files.json_types import JsonObject
+from quintet.files.untrusted.strict_json import parse_json
+from quintet.library.corrections import add_correction, read_corrections
+from quintet.library.store import Library
+from quintet.library.tags.plan import Plan, PlanOptions, make_plan
+from quintet.library.tags.plan_file import write_plan
+from quintet.library.tags.writing import WritingOptions, apply_plan, undo
+from quintet.serving.browser.song_view import SongView, shown_text
+from quintet.serving.desks import ExplanationDesk
+
+PLAYLISTS_FILE = "playlists.json"
+PLANS_FOLDER = "plans"
+MOST_SIMILAR = 50
+MOST_LISTED = 10_000
+"""Songs of a playlist, and playlists."""
+
+
+class Shelf:
+    """An open library: its songs, and what the page changes.
+
+    Args:
+        folder: the library.
+
+    Raises:
+        ArtefactError: the folder is no library, or is damaged.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.view = SongView(Library.open(folder))
+        self._plan: Plan | None = None
+        self._writing = threading.Lock()
+        self._desk: ExplanationDesk | None = None
+        self._desk_lock = threading.Lock()
+
+    def close(self) -> None:
+        """End the worker of the explanations."""
+        if self._desk is not None:
+            self._desk.close()
+
+    def state(self) -> JsonObject:
+        """What the page shows about the library as a whole."""
+        facts = self.view.library.facts
+        model = facts.model or {}
+        return {
+            "name": name_text(self.folder.absolute().name),
+            "n": len(self.view.ids),
+            "roots": [name_text(root) for root in facts.roots],
+            "classes": [shown_text(str(name)) for name in model.get("classes", [])],
+            "model": model.get("path"),
+            "failures": self.view.library.table("failures").num_rows,
+        }
+
+    def songs(self) -> JsonObject:
+        """All songs with the genres that the owner has corrected: `corrected` maps a row to its genre."""
+        corrections = read_corrections(self.folder)
+        corrected = {
+            row: corrections[sound] for row, sound in enumerate(self.view.sounds) if sound in corrections
+        }
+        return {**self.view.to_json(), "corrected": corrected}
+
+    def details(self, id: str) -> JsonObject:
+        """Everything about one song: its tags, and the probabilities of its classes.
+
+        Raises:
+            ArtefactError: there is no such song.
+        """
+        song = self._song(id)
+        library = self.view.library
+        verdicts = _rows_of(library.table("verdicts"), id)
+        verdicts.sort(key=lambda row: -(row["probability"] or 0))
+        fields = _rows_of(library.table("tags"), id)
+        return {
+            "id": id,
+            "path": name_text(library.path_of(song)),
+            "reason": song["reason"],
+            "probabilities": [[shown_text(row["label"]), row["probability"]] for row in verdicts],
+            "tags": [[row["field"], shown_text(row["value"])] for row in fields],
+        }
+
+    def similar(self, id: str, n: int, per_artist: int) -> list[JsonObject]:
+        """The nearest songs: no copies of the song or of each other, and at most so many of an artist.
+
+        Args:
+            id: of the song.
+            n: how many.
+            per_artist: songs of one artist at most.
+
+        Raises:
+            ArtefactError: there is no such song, or it has no vector.
+        """
+        self._song(id)
+        view = self.view
+        row = view.row_of[id]
+        if view.places[row] < 0:
+            raise ArtefactError("A song must have features. This one has none: scan the library again.")
+        scores = view.vectors @ view.vectors[view.places[row]]
+        rows = np.flatnonzero(view.places >= 0)
+        order = rows[np.argsort(-scores[view.places[rows]], kind="stable")]
+        artists = view.songs.column("artist")
+        seen: set[str | None] = {view.sounds[row]}
+        counts: dict[str, int] = {}
+        found: list[JsonObject] = []
+        for other in order:
+            sound, artist = view.sounds[other], str(artists[int(other)].as_py() or "").casefold()
+            if sound in seen or (artist and counts.get(artist, 0) >= per_artist):
+                continue
+            seen.add(sound)
+            counts[artist] = counts.get(artist, 0) + 1
+            found.append({"row": int(other), "similarity": round(float(scores[view.places[other]]), 4)})
+            if len(found) >= min(n, MOST_SIMILAR):
+                break
+        return found
+
+    def where(self, condition: str) -> list[int]:
+        """Rows of the songs that meet a condition of SQL.
+
+        Raises:
+            ConfigError: the condition is not one expression over the columns.
+        """
+        found = self.view.library.query.select(condition).column("id").to_pylist()
+        return [self.view.row_of[id] for id in found if id in self.view.row_of]
+
+    def explain(self, id: str) -> Future[str]:
+        """The explanation page of a song.
+
+        Raises:
+            ArtefactError: the library has no model, its folder is gone, or there is no such song.
+        """
+        model = (self.view.library.facts.model or {}).get("path")
+        folder = None if model is None else Path(str(model))
+        if folder is None or not (folder / "bundle.json").is_file():
+            raise ArtefactError(
+                "A genre must come from a model to be explained. "
+                f"{'This library has none' if folder is None else f'{folder} is none'}: scan with --model."
+            )
+        path = self._path(id)
+        with self._desk_lock:
+            if self._desk is None:
+                self._desk = ExplanationDesk(folder)
+                self._desk.open()
+        return self._desk.ask(str(path), name_text(path.name), None)
+
+    def plan(self, options: PlanOptions) -> JsonObject:
+        """A plan of tags, which `apply` carries out in part or as a whole.
+
+        Args:
+            options: fields, mode and confidence.
+        """
+        with self._writing:
+            self._plan = make_plan(self.view.library, options)
+            row_of = {self.view.library.path_of(song): row for row, song in enumerate(self._places())}
+            rows = [{**row.to_json(), "row": row_of.get(row.file, -1)} for row in self._plan.rows]
+            return {**self._plan.to_json(), "rows": rows}
+
+    def apply(self, numbers: Sequence[int]) -> JsonObject:
+        """Write the accepted rows of the latest plan.
+
+        Args:
+            numbers: of the rows.
+
+        Raises:
+            ConfigError: there is no plan, or a number is none of its rows.
+        """
+        with self._writing:
+            plan = self._plan
+            if plan is None or not numbers or not all(0 <= number < len(plan.rows) for number in numbers):
+                raise ConfigError(
+                    "Rows must be those of the plan on the page: make a new plan, and choose rows."
+                )
+            folder = self.folder / PLANS_FOLDER
+            folder.mkdir(exist_ok=True)
+            file = next(path for k in range(1, 1 << 20) if not (path := folder / f"plan-{k}.csv").exists())
+            write_plan([plan.rows[number] for number in sorted(set(numbers))], file)
+            self._plan = None
+            return apply_plan(file, WritingOptions()).to_json()
+
+    def undo(self, journal: str) -> JsonObject:
+        """Take back what a journal of the page says.
+
+        Args:
+            journal: name of the file in the folder of plans.
+
+        Raises:
+            ConfigError: there is no such journal.
+        """
+        names = {path.name: path for path in (self.folder / PLANS_FOLDER).glob("*.jsonl")}
+        if journal not in names:
+            raise ConfigError(
+                "A journal must be one of this library. There is none of this name: reload the page."
+            )
+        with self._writing:
+            return undo(names[journal]).to_json()
+
+    def journals(self) -> list[str]:
+        """Names of the journals of the page, the newest first."""
+        found = (self.folder / PLANS_FOLDER).glob("*.jsonl")
+        return [path.name for path in sorted(found, key=lambda path: -path.stat().st_mtime_ns)]
+
+    def correct(self, id: str, label: str) -> JsonObject:
+        """Keep the genre that the owner gives to a song, and to all copies of its sound.
+
+        Raises:
+            ArtefactError: there is no such song.
+            ConfigError: the genre is no plain text.
+        """
+        song = self._song(id)
+        name = add_correction(self.folder, str(song["audio_digest"]), label)
+        rows = [row for row, sound in enumerate(self.view.sounds) if sound == song["audio_digest"]]
+        return {"label": name, "rows": rows}
+
+    def playlists(self) -> JsonObject:
+        """Name of a playlist → ids of its songs, of those that are kept with the library."""
+        path = self.folder / PLAYLISTS_FILE
+        content = parse_json(path.read_bytes(), path) if path.is_file() else {}
+        return _require_playlists(content)
+
+    def keep_playlists(self, content: object) -> JsonObject:
+        """Replace the playlists.
+
+        Args:
+            content: name → ids.
+
+        Raises:
+            ConfigError: the content is of another form.
+        """
+        kept = _require_playlists(content)
+        with self._writing:
+            write_text(self.folder / PLAYLISTS_FILE, json.dumps(kept, indent=1) + "\n")
+        return kept
+
+    def export(self, ids: Sequence[str]) -> str:
+        """An extended M3U playlist with absolute paths.
+
+        Args:
+            ids: of songs, in their order; unknown ones are left out.
+        """
+        lines = ["#EXTM3U"]
+        for id in ids:
+            song = self.view.song(id)
+            if song is None:
+                continue
+            title = " - ".join(shown_text(song[name]) for name in ("artist", "title") if song[name])
+            path = str(self.view.library.path_of(song))
+            if "\n" in path or "\r" in path:  # the format has no escape for them
+                continue
+            lines += [f"#EXTINF:{round(song['seconds'] or -1)},{title or Path(path).stem}", path]
+        return "\n".join(lines) + "\n"
+
+    def sound_path(self, id: str) -> Path:
+        """The file of a song.
+
+        Raises:
+            ArtefactError: there is no such song, or its file is gone.
+        """
+        return self._path(id)
+
+    def genres(self) -> list[str]:
+        """Genres that a correction may choose: classes of the model, and genres of the tags."""
+        found = {name for name in self.state()["classes"] if name}
+        for text in self.view.songs.column("genre").unique().to_pylist():
+            found |= set(label_set(shown_text(text)))
+        return sorted(found, key=str.casefold)
+
+    def _song(self, id: str) -> JsonObject:
+        song = self.view.song(id)
+        if song is None:
+            raise ArtefactError("A song must be in the library. There is none of this id: reload the page.")
+        return song
+
+    def _path(self, id: str) -> Path:
+        self._song(id)
+        path = self.view.path(id)
+        if path is None or not path.is_file():
+            raise ArtefactError("A song must be in a folder of the library. Its file is not: scan again.")
+        return path
+
+    def _places(self) -> list[JsonObject]:
+        places: list[JsonObject] = self.view.songs.select(["root", "path"]).to_pylist()
+        return places
+
+
+def _rows_of(table: pa.Table, id: str) -> list[JsonObject]:
+    """Rows of one song."""
+    rows: list[JsonObject] = table.filter(pc.equal(table.column("id"), id)).to_pylist()
+    return rows
+
+
+def _require_playlists(content: object) -> JsonObject:
+    """Playlists, if the content has their form.
+
+    Raises:
+        ConfigError: it has another.
+    """
+    is_right = isinstance(content, dict) and len(content) <= MOST_LISTED
+    for name, ids in content.items() if is_right and isinstance(content, dict) else ():
+        is_list = isinstance(ids, list) and len(ids) <= MOST_LISTED
+        is_right &= is_list and all(isinstance(id, str) and len(id) <= 64 for id in ids)
+        is_right &= 0 < len(str(name)) <= 200
+    if not is_right or not isinstance(content, dict):
+        raise ConfigError(
+            "Playlists must be names with lists of ids. Received something else: reload the page."
+        )
+    return {shown_text(name): ids for name, ids in content.items()}

@@ -1,0 +1,221 @@
+"""What the page asks about a library, and who may ask."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from quintet.errors import ArtefactError, ConfigError
+from quintet.library.corrections import CORRECTIONS_FILE, add_correction, read_corrections
+from quintet.library.tags.plan import PlanOptions
+from quintet.library.tags.tag_file import open_tags
+from quintet.serving.browser import shelf as shelves
+from quintet.serving.browser import song_map
+from quintet.serving.browser.routes import make_page_app
+from quintet.serving.browser.shelf import Shelf
+from quintet.serving.browser.token_gate import TokenGate
+from quintet.serving.gate import Gate
+
+from .made_library import make_library
+
+TOKEN = "secret"
+HOST = {"host": "127.0.0.1:9"}
+KEY = {**HOST, "cookie": f"quintet_library_9={TOKEN}"}
+
+
+@pytest.fixture
+def shelf(tmp_path: Path) -> Shelf:
+    make_library(tmp_path, 24, with_sound=True)
+    return Shelf(tmp_path / "my.library")
+
+
+def ask(
+    shelf: Shelf, path: str, headers: dict[str, str] | None = None, body: object = None
+) -> tuple[int, dict[str, str], bytes]:
+    """Status, headers and body of one request through both gates."""
+    gate = Gate(TokenGate(make_page_app(shelf), TOKEN, 9))
+    sent: list[dict] = []
+    place, _, query = path.partition("?")
+    scope = {
+        "type": "http",
+        "method": "GET" if body is None else "POST",
+        "path": place,
+        "raw_path": place.encode(),
+        "query_string": query.encode(),
+        "headers": [
+            (name.encode(), value.encode()) for name, value in (KEY if headers is None else headers).items()
+        ],
+        "scheme": "http",
+        "server": ("127.0.0.1", 9),
+        "client": ("127.0.0.1", 1),
+        "http_version": "1.1",
+        "root_path": "",
+    }
+
+    waiting = [b"" if body is None else json.dumps(body).encode()]
+
+    async def receive() -> dict:
+        if waiting:
+            return {"type": "http.request", "body": waiting.pop(), "more_body": False}
+        await asyncio.Event().wait()  # the client stays
+        raise AssertionError
+
+    async def send(message: dict) -> None:
+        sent.append(message)
+
+    asyncio.run(gate(scope, receive, send))
+    found = {name.decode().lower(): value.decode() for name, value in sent[0]["headers"]}
+    return sent[0]["status"], found, b"".join(message.get("body", b"") for message in sent[1:])
+
+
+def test_only_who_has_the_token_gets_an_answer(shelf: Shelf) -> None:
+    assert ask(shelf, "/api/songs", HOST)[0] == 401
+    assert ask(shelf, "/", HOST)[0] == 401
+    assert ask(shelf, "/?token=wrong", HOST)[0] == 401
+    assert ask(shelf, "/api/songs", {**HOST, "cookie": "quintet_library_8=secret"})[0] == 401
+    status, headers, _ = ask(shelf, f"/?token={TOKEN}", HOST)
+    assert (status, headers["location"]) == (303, "/")
+    assert "HttpOnly" in headers["set-cookie"]
+    assert "SameSite=Strict" in headers["set-cookie"]
+    assert ask(shelf, "/api/songs", {**HOST, "authorization": f"Bearer {TOKEN}"})[0] == 200
+    assert ask(shelf, "/api/songs", {**KEY, "host": "evil.example"})[0] == 421
+    other = {**KEY, "origin": "http://evil.example"}
+    assert ask(shelf, "/api/corrections", other, {"id": shelf.view.ids[0], "label": "x"})[0] == 403
+    assert read_corrections(shelf.folder) == {}
+
+
+def test_the_page_loads_nothing_from_elsewhere(shelf: Shelf) -> None:
+    status, headers, page = ask(shelf, "/")
+    assert status == 200
+    assert headers["content-security-policy"].startswith("default-src 'none'; script-src 'self'")
+    assert b"http" not in page.replace(b"http-equiv", b"")
+    assert ask(shelf, "/page/main.js")[1]["content-type"].startswith("text/javascript")
+    for name in ("../routes.py", "%2e%2e/routes.py", "routes.py", ".."):
+        assert ask(shelf, f"/page/{name}")[0] == 404
+
+
+def test_songs_and_the_map(shelf: Shelf) -> None:
+    content = json.loads(ask(shelf, "/api/songs")[2])
+    assert content["n"] == 24
+    assert content["artist"]["values"][content["artist"]["codes"][5]] == "Artist 2"
+    assert content["genre"]["codes"][1] == -1
+    assert "\x1b" not in content["title"][3]
+    first = json.loads(ask(shelf, "/api/map")[2])
+    assert not first["drawn"]
+    assert len(first["x"]) == 24
+    assert min(first["x"]) == 0
+    assert max(first["x"]) == 65535
+    rows = json.loads(ask(shelf, "/api/where?condition=tempo%3E120")[2])["rows"]
+    assert rows == [row for row, tempo in enumerate(content["tempo"]) if tempo > 120]
+    assert ask(shelf, "/api/where?condition=read_csv('x')")[0] == 400
+    details = json.loads(ask(shelf, f"/api/songs/{shelf.view.ids[3]}")[2])
+    assert details["path"].endswith("song 3.wav")
+    assert ask(shelf, "/api/songs/zzz")[0] == 404
+
+
+def test_similar_songs_are_near_and_of_several_artists(shelf: Shelf) -> None:
+    view = shelf.view
+    view.sounds[7] = view.sounds[0]  # a copy
+    found = shelf.similar(view.ids[0], 50, 2)
+    rows = [row["row"] for row in found]
+    assert not {0, 7} & set(rows)
+    assert [row["similarity"] for row in found] == sorted((row["similarity"] for row in found), reverse=True)
+    artists = [view.songs.column("artist")[row].as_py() for row in rows]
+    assert max(map(artists.count, artists)) == 2
+    best = int(np.argsort(-(view.vectors @ view.vectors[0]))[1])
+    assert rows[0] == best
+
+
+def test_sound_stays_in_the_folders_of_the_library(shelf: Shelf, tmp_path: Path) -> None:
+    status, headers, data = ask(shelf, f"/api/songs/{shelf.view.ids[1]}/sound")
+    assert (status, headers["content-type"]) == (200, "audio/wav")
+    assert data[:4] == b"RIFF"
+    ranged = ask(shelf, f"/api/songs/{shelf.view.ids[1]}/sound", {**KEY, "range": "bytes=0-3"})
+    assert (ranged[0], ranged[2]) == (206, b"RIFF")
+    song = tmp_path / "music" / "artist 2" / "song 2.wav"
+    secret = tmp_path / "secret.wav"
+    song.rename(secret)
+    song.symlink_to(secret)
+    for kind in ("sound", "waveform"):
+        assert ask(shelf, f"/api/songs/{shelf.view.ids[2]}/{kind}")[0] == 404
+    song.unlink()
+    assert ask(shelf, f"/api/songs/{shelf.view.ids[2]}/sound")[0] == 404
+
+
+def test_corrections_are_kept_by_sound(shelf: Shelf) -> None:
+    id = shelf.view.ids[4]
+    assert ask(shelf, "/api/corrections", body={"id": id, "label": " Folk  Metal "})[0] == 200
+    assert Shelf(shelf.folder).songs()["corrected"] == {4: "Folk  Metal"}
+    path = shelf.folder / CORRECTIONS_FILE
+    path.write_bytes(path.read_bytes() + b'{"sound": "xx')  # killed
+    add_correction(shelf.folder, "xxh3:1", "jazz")
+    assert len(read_corrections(shelf.folder)) == 2
+    add_correction(shelf.folder, "xxh3:1", "")
+    assert len(read_corrections(shelf.folder)) == 1
+    assert ask(shelf, "/api/corrections", body={"id": id, "label": "a\x00b"})[0] == 400
+
+
+def test_playlists_are_kept_and_exported(shelf: Shelf) -> None:
+    ids = [shelf.view.ids[k] for k in (3, 1)]
+    assert ask(shelf, "/api/playlists", body={"Evening": ids})[0] == 200
+    assert json.loads(ask(shelf, "/api/playlists")[2]) == {"Evening": ids}
+    lines = ask(shelf, "/api/playlists/export", body={"ids": [*ids, "zzz"]})[2].decode().splitlines()
+    assert lines[0] == "#EXTM3U"
+    assert lines[2].endswith("song 3.wav")
+    assert Path(lines[4]).is_file()
+    assert len(lines) == 5
+    for wrong in ({"a": "b"}, {"a": [1]}, {"": []}):
+        assert ask(shelf, "/api/playlists", body=wrong)[0] == 400
+
+
+def test_accepted_tags_are_written_and_taken_back(shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
+    def map_here(function, calls, *, n_workers):
+        for arguments in calls:
+            yield function(*arguments)
+
+    monkeypatch.setattr("quintet.library.tags.plan.map_isolated", map_here)
+    monkeypatch.setattr("quintet.library.tags.writing.map_isolated", map_here)
+    plan = shelf.plan(PlanOptions())
+    assert plan["rows"]
+    with pytest.raises(ConfigError):
+        shelf.apply([len(plan["rows"])])
+    chosen = plan["rows"][1]
+    done = shelf.apply([1])
+    assert (done["fields"], done["left"]) == (1, [])
+    assert open_tags(Path(chosen["file"])).state("genre").text == chosen["proposed"]
+    assert open_tags(Path(plan["rows"][0]["file"])).state("genre").text == ""
+    with pytest.raises(ConfigError):
+        shelf.apply([0])  # the plan was carried out
+    with pytest.raises(ConfigError):
+        shelf.undo("../plan.jsonl")
+    assert shelf.undo(shelf.journals()[0])["fields"] == 1
+    assert open_tags(Path(chosen["file"])).state("genre").text == ""
+
+
+def test_a_genre_without_a_model_is_not_explained(shelf: Shelf) -> None:
+    with pytest.raises(ArtefactError, match="--model"):
+        shelf.explain(shelf.view.ids[0])
+
+
+def test_maps_keep_neighbours(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    centres = np.eye(3, 8)
+    kinds = np.repeat(np.arange(3), 20)
+    vectors = (centres[kinds] + 0.05 * rng.normal(size=(60, 8))).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    monkeypatch.setattr(song_map, "LANDMARKS", 30)
+    points = song_map.embed(vectors)
+    distances = np.linalg.norm(points[:, None] - points[None], axis=2) + 9 * np.eye(60)
+    assert (kinds[distances.argmin(axis=1)] == kinds).mean() > 0.95
+    assert points.min() == 0
+    assert points.max() == 1
+    digests = [str(k) for k in range(60)]
+    monkeypatch.setattr(song_map, "call_isolated", lambda function, vectors: points)
+    song_map.make_map(tmp_path, digests, vectors)
+    assert np.array_equal(song_map.read_map(tmp_path, digests), points)
+    assert song_map.read_map(tmp_path, digests[::-1]) is None
+    assert shelves.MOST_SIMILAR == 50
