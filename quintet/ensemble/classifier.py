@@ -15,6 +15,7 @@ from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_dat
 
 from quintet.classifiers.member import Member
 from quintet.classifiers.registry import TABLE_MEMBERS, member_entry, member_view
+from quintet.classifiers.sizes import sized_settings
 from quintet.classifiers.spectrogram.sequences import SpectrogramInput
 from quintet.classifiers.views import is_pretrained_view
 from quintet.datasets.splits.folds import grouped_folds
@@ -250,10 +251,9 @@ class EnsembleClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.oof_: dict[str, Floats] = {}
         self.folds_: dict[str, list[FoldResult]] = {}
         self.penalties_: dict[str, PenaltyChoice] = {}
-        all_settings = self.settings or {}
         for name in self.members:
-            settings = dict(all_settings.get(name, {}))
-            trainer = Trainer(name, settings, self.seed, cache, listener, len(folds))
+            sized = sized_settings(name, (self.settings or {}).get(name, {}), len(y))
+            trainer = Trainer(name, sized, self.seed, cache, listener, len(folds))
             fitted = cross_fit(trainer, inputs, y, groups, folds, self.class_names_)
             self.oof_[name] = fitted.probabilities[self.plan_.rows]
             self.folds_[name] = fitted.results

@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from quintet.classifiers.sizes import sized_settings
 from quintet.datasets.labels import label_indicator
 from quintet.ensemble.crossfit import Inputs, Trainer, member_probabilities
 from quintet.model_folder.run import Run
@@ -61,7 +62,8 @@ def refits(run: Run, name: str) -> Iterator[Refit]:
     y = targets(run, split)
     groups = split["group"].to_numpy(dtype=str)
     for fold in sorted(folds):
-        trainer = Trainer(name, run.member_settings(name, int(fold)), seed=training_seed(run))
+        settings = sized_settings(name, run.member_settings(name, int(fold)), len(split))
+        trainer = Trainer(name, settings, seed=training_seed(run))
         train = np.flatnonzero(split["fold"] != fold)
         inputs = Inputs(X.iloc[train])
         member = trainer.fit(inputs, y[train], groups[train], fold=int(fold))

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from quintet import __version__
 from quintet.classifiers.penalties import settings_without_auto
 from quintet.classifiers.registry import check_member
+from quintet.classifiers.sizes import size_note, sized_settings
 from quintet.classifiers.views import network_group, require_views
 from quintet.datasets.splits.split import Positions
 from quintet.ensemble.classifier import EnsembleClassifier
@@ -151,7 +152,8 @@ def _train(
         copies = augment_training_part(material, settings, n_jobs=n_jobs, progress=progress)
         material = replace(material, copies=copies)
     published = None if options.published is None else PublishedScores.from_json(options.published)
-    notes = data_notes(material)
+    size = size_note(settings.members, settings.settings, len(material.split.train))
+    notes = data_notes(material) + ([] if size is None else [size])
     cache = FoldFiles(place, config["hash"], _ranker(material))
     result = _fit_and_score(material, settings, published, listener, notes, cache=cache, pool=pool)
     if place.path != folder.path:
@@ -234,7 +236,7 @@ def _fit_and_score(
         ensemble=scorer.score_ensemble(ensemble, parts),
         pretrained=find_pretrained(material.table, ensemble),
     )
-    settings = _with_penalties(settings, ensemble)
+    settings = _with_penalties(_chosen_settings(material, settings), ensemble)
     if settings.protocols:
         gate = leak_gate(material, settings, settings.protocols, listener=listener, pool=pool)
         scores = replace(scores, leak_gate=gate)
@@ -246,6 +248,13 @@ def _fit_and_score(
     model = TrainedModel(ensemble, material.table, scores, material.spectrograms, tuple(notes))
     write_model(folder, model)
     return TrainingResult(folder.path, scores, ensemble.rule_, notes=tuple(notes))
+
+
+def _chosen_settings(material: Material, settings: TrainSettings) -> TrainSettings:
+    """The settings with those that the number of training rows asks for."""
+    n_rows = len(material.split.train)
+    sized = {name: sized_settings(name, settings.settings.get(name, {}), n_rows) for name in settings.members}
+    return settings.model_copy(update={"settings": sized})
 
 
 def _with_penalties(settings: TrainSettings, ensemble: EnsembleClassifier) -> TrainSettings:
@@ -275,9 +284,10 @@ def _fit_ensemble(
         settings=settings.settings,
         seed=settings.seed,
     )
+    chosen = _chosen_settings(material, settings)
     names = material.classes if material.multilabel else np.unique(target).tolist()
     trainers = [
-        Trainer(name, dict(settings.settings.get(name, {})), settings.seed, cache, None, len(folds))
+        Trainer(name, chosen.settings[name], settings.seed, cache, None, len(folds))
         for name in settings.members
     ]
     plan = FitPlan(tuple(trainers), inputs, target, units, folds, tuple(names))

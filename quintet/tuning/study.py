@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, TypedDict
 import numpy as np
 from numpy.typing import NDArray
 
+from quintet.classifiers.sizes import sized_settings
 from quintet.ensemble.crossfit import Listener, Trainer
 from quintet.errors import DatasetError
 from quintet.evaluation.metrics import all_metrics, encode_labels
@@ -317,7 +318,11 @@ class Search:
         problem, part = self.problem, self.problem.part
         trainer = Trainer(
             self.member,
-            merge_settings(self.settings.base.get(self.member, {}), settings),
+            sized_settings(
+                self.member,
+                merge_settings(self.settings.base.get(self.member, {}), settings),
+                len(part.y),
+            ),
             seed=self.settings.seed,
             listener=self.listener,
             n_folds=len(part.folds),

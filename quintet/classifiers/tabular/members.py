@@ -43,8 +43,10 @@ from sklearn.utils.validation import (
 )
 
 from quintet.classifiers.labels import Labels, encode_labels, most_probable_labels, tag_names
+from quintet.classifiers.tabular.early_stopping import fit_until_no_gain
+from quintet.classifiers.tabular.landmarks import fit_landmark_machines
 from quintet.classifiers.tabular.preparation import Preparation
-from quintet.classifiers.tabular.svm import MarginClassifier
+from quintet.classifiers.tabular.svm import MarginClassifier, held_out_groups
 from quintet.classifiers.views import join_name, view_positions
 from quintet.datasets.groups import group_names
 from quintet.errors import DatasetError
@@ -262,6 +264,7 @@ class RandomForestMember(TableMember):
         min_samples_split: smallest number of rows at which a node is split.
         min_samples_leaf: smallest number of rows in a leaf; a larger number regularises more.
         max_features: number of features that are tried per split, as in scikit-learn.
+        max_samples: largest number of rows that a tree is drawn from; None for all rows.
         n_jobs: number of threads.
         view: the columns that the member sees; None for the hand-made ones.
         seed: controls all randomness.
@@ -276,6 +279,7 @@ class RandomForestMember(TableMember):
         min_samples_split: int = 5,
         min_samples_leaf: int = 1,
         max_features: str | float = "sqrt",
+        max_samples: int | None = None,
         n_jobs: int | None = None,
         view: str | None = None,
         seed: int = 0,
@@ -284,6 +288,7 @@ class RandomForestMember(TableMember):
         self.min_samples_split = min_samples_split
         self.min_samples_leaf = min_samples_leaf
         self.max_features = max_features
+        self.max_samples = max_samples
         self.n_jobs = n_jobs
         self.view = view
         self.seed = seed
@@ -294,6 +299,7 @@ class RandomForestMember(TableMember):
             min_samples_split=self.min_samples_split,
             min_samples_leaf=self.min_samples_leaf,
             max_features=self.max_features,
+            max_samples=None if self.max_samples is None else min(self.max_samples, len(X)),
             class_weight="balanced",
             n_jobs=self.n_jobs,
             random_state=self.seed,
@@ -315,6 +321,8 @@ class XGBoostMember(TableMember):
         subsample: share of the rows per tree.
         colsample_bytree: share of the columns per tree.
         max_bin: largest number of histogram bins of a column.
+        early_stopping_rounds: rounds without a lower log loss on a tenth of the groups, which is held out,
+            after which the fit stops. None fits all rounds on all rows.
         n_jobs: number of threads.
         view: the columns that the member sees; None for the hand-made ones.
         seed: controls all randomness.
@@ -331,6 +339,7 @@ class XGBoostMember(TableMember):
         subsample: float = 0.7,
         colsample_bytree: float = 0.3,
         max_bin: int = 64,
+        early_stopping_rounds: int | None = None,
         n_jobs: int | None = 1,
         view: str | None = None,
         seed: int = 0,
@@ -341,6 +350,7 @@ class XGBoostMember(TableMember):
         self.subsample = subsample
         self.colsample_bytree = colsample_bytree
         self.max_bin = max_bin
+        self.early_stopping_rounds = early_stopping_rounds
         self.n_jobs = n_jobs
         self.view = view
         self.seed = seed
@@ -350,7 +360,10 @@ class XGBoostMember(TableMember):
 
         settings = {name: value for name, value in self.get_params().items() if name not in ("seed", "view")}
         model = XGBClassifier(**settings, tree_method="hist", random_state=self.seed)
-        fitted: FittedModel = model.fit(X, y, sample_weight=compute_sample_weight("balanced", y))
+        weights = compute_sample_weight("balanced", y)
+        if self.early_stopping_rounds is not None:
+            return fit_until_no_gain(model, X, y, weights, groups=groups, seed=self.seed)
+        fitted: FittedModel = model.fit(X, y, sample_weight=weights)
         return fitted
 
 
@@ -363,6 +376,7 @@ class SVMMember(TableMember):
         C: inverse of the penalty; a smaller value regularises more.
         gamma: factor in the kernel; `"scale"` is 1 / (columns · variance).
         calibration_folds: number of folds of the calibration.
+        landmarks: number of rows that stand for all (Nyström, see `landmarks`); None for an exact machine.
         view: the columns that the member sees; None for the hand-made ones.
         seed: controls all randomness.
     """
@@ -375,16 +389,24 @@ class SVMMember(TableMember):
         C: float = 10.0,
         gamma: str | float = "scale",
         calibration_folds: int = 5,
+        landmarks: int | None = None,
         view: str | None = None,
         seed: int = 0,
     ) -> None:
         self.C = C
         self.gamma = gamma
         self.calibration_folds = calibration_folds
+        self.landmarks = landmarks
         self.view = view
         self.seed = seed
 
     def _fit_model(self, X: Matrix, y: Codes, groups: Groups | None) -> FittedModel:
+        if self.landmarks is not None:
+            folds = held_out_groups(y, groups, n_splits=self.calibration_folds, seed=self.seed)
+            return fit_landmark_machines(
+                X, y, folds, C=self.C, gamma=self.gamma, n_landmarks=self.landmarks, seed=self.seed
+            )
+
         def new_machine() -> SVC:
             # Without `random_state` the machine would draw from NumPy's global generator.
             return SVC(C=self.C, gamma=self.gamma, class_weight="balanced", random_state=self.seed)

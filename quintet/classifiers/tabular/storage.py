@@ -13,6 +13,12 @@ from typing import Protocol, TypedDict, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from quintet.classifiers.tabular.landmarks import (
+    has_landmarks,
+    landmark_arrays,
+    landmark_rules,
+    restore_landmarks,
+)
 from quintet.classifiers.tabular.members import FittedModel, TableMember
 from quintet.classifiers.tabular.model_size import ModelSize
 from quintet.classifiers.tabular.preparation import Preparation
@@ -186,6 +192,9 @@ def _read_preparation(estimator: TableMember, files: FileSource) -> Preparation:
 
 
 def _write_model(model: FittedModel, stem: Path) -> None:
+    if isinstance(model, MarginClassifier) and has_landmarks(model):
+        np.savez(stem.with_suffix(".npz"), **landmark_arrays(model))  # type: ignore[arg-type]
+        return
     if hasattr(model, "get_booster") and hasattr(model, "save_model"):
         model.save_model(stem.with_suffix(".ubj"))
         return
@@ -201,6 +210,8 @@ def _read_model(
     """One classifier of a member, checked for its numbers of columns and classes."""
     if member == "xgboost":
         return _read_trees(files, f"{stem}.ubj", size)
+    if member == "svm" and f"{stem}.npz" in files:
+        return _read_landmarks(files, f"{stem}.npz", calibration, size)
     name = f"{stem}.skops"
     content = read_skops(files.read(name), size, files.path(name))
     if member == "svm":
@@ -229,6 +240,23 @@ def _read_trees(files: FileSource, name: str, size: ModelSize) -> FittedModel:
     return fitted
 
 
+def _read_landmarks(
+    files: FileSource, name: str, calibration: Sequence[float] | None, size: ModelSize
+) -> MarginClassifier:
+    arrays = read_npz(files.read(name), landmark_rules(size.n_features, size.n_outputs))
+    fits = arrays["coefficients"].shape[1] == len(arrays["landmarks"]) and float(arrays["gamma"]) >= 0
+    _require(bool(fits), f"{name} has landmarks without one coefficient each")
+    slope, offset = _read_calibration(calibration)
+    return restore_landmarks(arrays, slope=slope, offset=offset)
+
+
+def _read_calibration(calibration: Sequence[float] | None) -> tuple[float, float]:
+    _require(calibration is not None, "the calibration is missing")
+    slope, offset = (float(number) for number in calibration or (1.0, 0.0))
+    _require(np.isfinite(slope) and np.isfinite(offset), "the calibration is not finite")
+    return slope, offset
+
+
 def _check_machines(
     content: object, name: str, calibration: Sequence[float] | None, size: ModelSize
 ) -> MarginClassifier:
@@ -239,9 +267,7 @@ def _check_machines(
     for machine in machines:
         if machine is not None:
             _check_machine(machine, size.n_features)
-    _require(calibration is not None, "the calibration is missing")
-    slope, offset = (float(number) for number in calibration or (1.0, 0.0))
-    _require(np.isfinite(slope) and np.isfinite(offset), "the calibration is not finite")
+    slope, offset = _read_calibration(calibration)
     return MarginClassifier(machines, slope=slope, offset=offset)
 
 

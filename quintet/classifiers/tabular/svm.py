@@ -15,6 +15,7 @@ from quintet.datasets.splits.folds import grouped_folds
 
 Matrix = NDArray[np.float64]
 Positions = NDArray[np.int64]
+Fold = tuple[Positions, Positions]
 
 
 class Machine(Protocol):
@@ -75,7 +76,7 @@ class MarginClassifier:
         Raises:
             SplitLeakError: if a group is on both sides of a calibration fold.
         """
-        folds = _calibration_folds(y, groups, n_splits=calibration_folds, seed=seed)
+        folds = held_out_groups(y, groups, n_splits=calibration_folds, seed=seed)
         n_classes = int(y.max()) + 1
         slope, offset = 1.0, 0.0
         if folds:
@@ -83,10 +84,7 @@ class MarginClassifier:
             for train, valid in folds:
                 machines = _fit_machines(new_machine, X[train], y[train], n_classes)
                 held_out[valid] = _decision_values(machines, X[valid])
-            if n_classes == 2:
-                slope, offset = _platt(held_out[:, 0], y)
-            else:
-                slope = _temperature(held_out, y)
+            slope, offset = calibrate(held_out, y, n_classes)
         return cls(_fit_machines(new_machine, X, y, n_classes), slope=slope, offset=offset)
 
     def predict_proba(self, X: Matrix) -> Matrix:
@@ -98,10 +96,30 @@ class MarginClassifier:
         return np.asarray(softmax(self.slope * decisions, axis=1))
 
 
-def _calibration_folds(
-    y: Positions, groups: NDArray[np.str_] | None, *, n_splits: int, seed: int
-) -> list[tuple[Positions, Positions]]:
-    """Grouped folds (train, valid); none if a class has fewer than two groups."""
+def calibrate(decisions: Matrix, y: Positions, n_classes: int) -> tuple[float, float]:
+    """Slope and offset of the probabilities.
+
+    Args:
+        decisions: decision values of rows that the machines have not seen, `(rows, classes)`, or `(rows, 1)`
+            for two classes.
+        y: `(rows,)` in 0 … classes - 1.
+        n_classes: number of classes.
+    """
+    return _platt(decisions[:, 0], y) if n_classes == 2 else (_temperature(decisions, y), 0.0)
+
+
+def held_out_groups(y: Positions, groups: NDArray[np.str_] | None, *, n_splits: int, seed: int) -> list[Fold]:
+    """Grouped folds (train, valid); none if a class has fewer than two groups.
+
+    Args:
+        y: `(rows,)` in 0 … classes - 1.
+        groups: `(rows,)`. Default: every row is its own group.
+        n_splits: number of folds, if the groups of the rarest class suffice.
+        seed: seed of the folds.
+
+    Raises:
+        SplitLeakError: if a group is on both sides of a fold.
+    """
     row_groups = np.arange(len(y)).astype(str) if groups is None else groups
     groups_per_class = [len(np.unique(row_groups[y == k])) for k in np.unique(y)]
     n_splits = min(n_splits, *groups_per_class)

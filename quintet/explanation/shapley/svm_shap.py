@@ -77,6 +77,9 @@ class _VectorUnion(NamedTuple):
 def _merge_vectors(machines: Sequence[SVC]) -> _VectorUnion:
     """The support vectors of some machines, and the weight of each vector in each machine (0: not used
     there)."""
+    first = machines[0].support_vectors_
+    if all(machine.support_vectors_ is first for machine in machines):  # landmarks
+        return _VectorUnion(first, np.concatenate([machine.dual_coef_ for machine in machines]).T.copy())
     every_vector = np.concatenate([machine.support_vectors_ for machine in machines])
     every_weight = np.concatenate([machine.dual_coef_.ravel() for machine in machines])
     vectors, place = np.unique(every_vector, axis=0, return_inverse=True)
