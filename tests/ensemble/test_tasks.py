@@ -37,10 +37,12 @@ QUICK = TrainSettings(
     rule="mean",
     resamples=0,
     folds=2,
+    test_size=0.0,
 )
 FULL = QUICK.model_copy(
     update={
         "members": ("logistic_regression", "random_forest", "svm", "xgboost"),
+        "test_size": 0.25,
         "settings": {
             "random_forest": {"n_estimators": 3, "min_samples_leaf": "auto"},
             "xgboost": {"n_estimators": 3},
