@@ -190,6 +190,17 @@ def test_tags_count_what_was_found_and_what_was_given_wrongly() -> None:
     assert unseen_confusions(tagged()) is None
 
 
+def test_a_class_with_few_clips_is_never_called_the_worst() -> None:
+    p = np.array([[0.9, 0.1]] * 9 + [[0.1, 0.9]] * 12)
+    labels = np.array(["a"] * 4 + ["b"] * 17, dtype=object)
+    few = Predictions(np.array([f"c{i:02d}" for i in range(21)]), ("a", "b"), p, labels)
+    strip = class_strip(Unseen(few, np.array(["oof"] * 21)))
+    assert strip[["class", "right", "clips"]].to_numpy().tolist() == [["b", 12, 17], ["a", 4, 4]]
+    wrong = few.with_probabilities(p[:, ::-1].copy())
+    strip = class_strip(Unseen(wrong, np.array(["oof"] * 21)))
+    assert strip["class"].tolist() == ["b", "a"]  # a has 0 of 4
+
+
 def test_every_clip_is_unseen_once(run: Run) -> None:
     unseen = unseen_clips(run)
     assert len(set(unseen.predictions.clip_ids)) == len(unseen.predictions)

@@ -226,7 +226,7 @@ def _downloads(
 
 
 def worst_class(strip: pd.DataFrame, run: Run) -> str:
-    """The worst class in words; the classes that share its place are named, too.
+    """The worst class in words.
 
     Args:
         strip: result of `class_strip`.
@@ -235,9 +235,10 @@ def worst_class(strip: pd.DataFrame, run: Run) -> str:
     if strip.empty:
         return f"No {kind(run)} has a clip that was predicted unseen."
     worst = strip.iloc[0]
-    if worst["right"] == worst["clips"]:
+    if (strip["right"] == strip["clips"]).all():
         return f"None: every clip of every {kind(run)} is right."
-    text = f"{worst['class']}: {worst['right']} of {worst['clips']} right"
+    what = "found" if run.multilabel else "right"
+    text = f"{worst['class']}: {worst['right']} of {worst['clips']} {what}"
     if worst["mistaken_for"]:
         text += f", most often taken for {worst['mistaken_for']} ({worst['mistaken_clips']})"
     if run.multilabel and worst["extra"]:

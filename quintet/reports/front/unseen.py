@@ -16,6 +16,7 @@ from quintet.evaluation.percentile_intervals import share_interval
 from quintet.model_folder.run import Run
 from quintet.predictions.predictions import Predictions
 from quintet.reports.report_data import confusion_counts
+from quintet.reports.text import FEW_CLIPS
 
 STRIP_COLUMNS = ["class", "clips", "right", "share", "low", "high", "mistaken_for", "mistaken_clips", "extra"]
 """Columns of `class_strip`."""
@@ -92,6 +93,8 @@ def _texts(labels: NDArray[np.generic] | None, n: int) -> NDArray[np.object_]:
 def class_strip(unseen: Unseen) -> pd.DataFrame:
     """Right predictions of each class, the worst first; classes without a clip are left out.
 
+    Classes with fewer than `FEW_CLIPS` clips come last, because what is said about them is anecdotal.
+
     For label sets, a clip counts for each of its tags. It is right if the tag has a probability of at least
     one half, and `extra` counts the clips that get the tag without having it.
 
@@ -124,7 +127,10 @@ def class_strip(unseen: Unseen) -> pd.DataFrame:
         share = float(is_right.mean())
         rows.append((name, n, int(is_right.sum()), share, low, high, rival, n_rival, extra))
     table = pd.DataFrame(rows, columns=STRIP_COLUMNS)
-    return table.sort_values(["share", "clips"], ascending=[True, False], kind="stable", ignore_index=True)
+    table["is_small"] = table["clips"] < FEW_CLIPS
+    order = ["is_small", "share", "clips"]
+    ordered = table.sort_values(order, ascending=[True, True, False], kind="stable", ignore_index=True)
+    return ordered[STRIP_COLUMNS]
 
 
 def _main_rival(given: NDArray[np.bool_], k: int, classes: tuple[str, ...]) -> tuple[str, int]:
