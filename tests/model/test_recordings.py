@@ -10,6 +10,7 @@ import pytest
 import soundfile
 
 import quintet
+import quintet.mlflow
 from quintet.errors import ArtefactError, ConfigError
 
 RATE = 22050
@@ -58,6 +59,15 @@ def test_a_table_still_gets_classes(model: quintet.Model, file: Path) -> None:
     assert model.predict(features.to_numpy().tolist()).tolist() == ["high"]  # type: ignore[arg-type]
     probabilities = model.predict(file).frame.filter(like="probability.").to_numpy()
     np.testing.assert_allclose(probabilities, model.predict_proba(features), atol=1e-6)
+
+
+def test_a_pyfunc_takes_a_column_of_files(model: quintet.Model, file: Path) -> None:
+    pyfunc = quintet.mlflow._load_pyfunc(str(model.folder_))
+    expected = model.predict(file).frame
+    for data in (pd.DataFrame({"file": [str(file)]}), [str(file)]):
+        pd.testing.assert_frame_equal(pyfunc.predict(data), expected)
+    sets = pyfunc.predict(pd.DataFrame({"path": [str(file)]}), {"confidence": 0.5})
+    assert "set" in sets
 
 
 @pytest.mark.parametrize(

@@ -425,3 +425,36 @@ def test_folders_and_foreign_pages_are_refused_and_an_older_page_is_replaced(
     (numbers / NUMBERS_LIST).write_text(json.dumps([*listed, "stale.parquet"]))
     assert clip.name in explain(model, clip, tmp_path / "again").read_text(encoding="utf-8")
     assert not (tmp_path / "again" / "numbers" / "stale.parquet").exists()
+
+
+@pytest.mark.slow
+def test_a_loaded_model_explains_as_the_command_does(model: Path, music: Path, page: Path) -> None:
+    file = music / "long & <odd>.wav"
+    track = quintet.load_model(model).explain(file)
+    answer = json.loads((page.parent / "numbers/answer.json").read_text())
+    assert track.to_json() == answer
+    assert track.frame["class"].iloc[0] == answer["explained_class"]
+    np.testing.assert_allclose(
+        track.families["value"].sum(), answer["confidence"] - answer["base"], atol=1e-9
+    )
+    saved = track.save(music / "saved")
+    assert saved.name == "index.html"
+    assert json.loads((saved.parent / "numbers/answer.json").read_text()) == answer
+    html = track._repr_html_()
+    assert html.startswith('<iframe sandbox="allow-scripts"')
+    assert "<odd>" not in html
+
+
+@pytest.mark.slow
+def test_values_of_an_ensemble_with_a_network_add_up(model: Path, music: Path) -> None:
+    table = quintet.read_feature_table(music / "features.parquet").features.iloc[:3]
+    spectrograms = quintet.SpectrogramStore(music / "spectrograms").take(list(table.index))
+    loaded = quintet.load_model(model)
+    values = loaded.shap_values(table, spectrograms=spectrograms)
+    assert values.feature_names[-1] == "spectrogram"
+    expected = loaded.predict_proba(table, spectrograms)
+    np.testing.assert_allclose(values.values.sum(axis=1) + values.base_values, expected, atol=1e-6)
+    with pytest.raises(ConfigError, match=r"vgg_small.*of='svm'"):
+        loaded.shap_values(table)
+    with pytest.raises(ConfigError, match="read"):
+        loaded.shap_values(table, of="vgg_small")
