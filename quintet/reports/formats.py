@@ -26,9 +26,6 @@ SCORE_NAMES: Mapping[str, str] = {
 LOWER_IS_BETTER = frozenset({"log_loss", "brier", "ece"})
 """Scores that are losses: the smallest value is the best."""
 
-RANKINGS = ("macro_auc", "macro_pr_auc")
-"""Scores whose headline has three digits."""
-
 DASH = "–"
 MINUS = "−"
 

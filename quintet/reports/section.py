@@ -62,7 +62,7 @@ def number_cell(
     """Cell of a number, with its interval below it if there is one."""
     notes: tuple[str, ...] = ()
     if low is not None and high is not None and math.isfinite(low):
-        notes = (format_range(low, high),)
+        notes = (format_range(low, high, digits),)
     return Cell(number(value, digits), notes, sort_text(value))
 
 

@@ -10,7 +10,7 @@ import pandas as pd
 from quintet.evaluation.scores import Estimate, Scores
 from quintet.explanation.shapley.family_shapley import SPECTROGRAM
 from quintet.model_folder.run import ENSEMBLE_PREDICTION, Run
-from quintet.reports.formats import count, format_list, format_range, number, rule_name
+from quintet.reports.formats import count, format_list, number, rule_name
 
 HEADLINES = (("accuracy", "accuracy"), ("macro_auc", "macro AUC"), ("macro_pr_auc", "macro PR AUC"))
 """Scores of the opening sentence and their names there."""
@@ -183,21 +183,14 @@ def inline_name(name: str, run: Run) -> str:
     return text[0].lower() + text[1:]
 
 
-def interval(score: Estimate | None, digits: int = 2) -> str:
-    """Value with its interval: `0.87 [0.81, 0.92]`, or the value alone if there is no interval."""
+def interval(score: Estimate | None, digits: int = 3) -> str:
+    """Value with its interval: `0.871 [0.812, 0.921]`, or the value alone if there is no interval."""
     if score is None:
         return number(None)
     text = number(score.value, digits)
     if number(score.low) == number(None):
         return text
     return f"{text} [{number(score.low, digits)}, {number(score.high, digits)}]"
-
-
-def score_range(score: Estimate | None, digits: int = 2) -> str:
-    """Interval of a score: `0.81 – 0.92`; empty if there is none."""
-    if score is None or number(score.low) == number(None):
-        return ""
-    return format_range(score.low, score.high, digits)
 
 
 def clips_of_report(run: Run) -> str:
@@ -291,7 +284,7 @@ def _best_member_sentence(run: Run) -> str:
     best = max(members, key=lambda name: accuracy[name].value)
     value = accuracy[best].value
     ensemble = accuracy[run.prediction_name]
-    sentence = f"The best single member, {inline_name(best, run)}, reaches {value:.2f} alone"
+    sentence = f"The best single member, {inline_name(best, run)}, reaches {value:.3f} alone"
     if ensemble.low <= value <= ensemble.high:
         return f"{sentence}, which lies within the interval of the ensemble: the difference may be chance."
     return f"{sentence}."

@@ -168,7 +168,7 @@ def test_the_opening_is_made_from_the_numbers(model_folder: Path, outline: Outli
     scores = json.loads((model_folder / "scores.json").read_text())["test"]["weighted"]["scores"]
     value, low, high = (scores["accuracy"][key] for key in ("value", "low", "high"))
     text = re.sub(r"\s+", " ", " ".join(outline.text))
-    assert f"The ensemble of 5 members reaches {value:.2f} [{low:.2f}, {high:.2f}] accuracy" in text
+    assert f"The ensemble of 5 members reaches {value:.3f} [{low:.3f}, {high:.3f}] accuracy" in text
     assert "on 54 held-out clips from 6 artists, none of them in the training part." in text
 
 

@@ -153,8 +153,8 @@ def distinct_names(run: Run, keys: Sequence[str]) -> dict[str, tuple[str, ...]]:
 
 
 def _same_values(a: Sequence[Dot], b: Sequence[Dot]) -> bool:
-    values = [(one.value, other.value) for one, other in zip(a, b, strict=True)]
-    return all(x == y or (np.isnan(x) and np.isnan(y)) for x, y in values)
+    """Whether two rows show the same values in the digits of the table."""
+    return all(number(one.value) == number(other.value) for one, other in zip(a, b, strict=True))
 
 
 def score_drawings(run: Run, keys: Sequence[str]) -> list[Drawing]:
