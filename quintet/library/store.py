@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 FACTS_FILE = "library.json"
 DATABASE_FILE = "library.duckdb"
 FEATURES_FOLDER = "features"
+_HASH = re.compile(r"(?:[0-9a-f]{16})?")
 
 
 @dataclass
@@ -125,7 +127,14 @@ class Library:
                 "use the version of quintet that made it, or scan into a new folder."
             )
         known = LibraryFacts.__dataclass_fields__
-        return cls(path, LibraryFacts(**{key: value for key, value in content.items() if key in known}))
+        facts = LibraryFacts(**{key: value for key, value in content.items() if key in known})
+        fault = _fault(facts)
+        if fault:
+            raise ArtefactError(
+                f"{FACTS_FILE} of a library must be as Quintet wrote it. In '{file}' {fault} is something "
+                "else: restore it from a copy, or scan into a new folder."
+            )
+        return cls(path, facts)
 
     @classmethod
     def open_or_create(cls, folder: str | os.PathLike[str]) -> Library:
@@ -292,8 +301,30 @@ class Library:
 
         Args:
             song: a row of `songs`, with `root` and `path`.
+
+        Raises:
+            ArtefactError: the path leads out of the root.
         """
-        return Path(text_path(str(song["root"])), text_path(str(song["path"])))
+        path = text_path(str(song["path"]))
+        if os.path.isabs(path) or ".." in Path(path).parts:
+            raise ArtefactError(
+                f"A song must lie in its root. '{song['path']}' leads out of '{song['root']}': "
+                "another program wrote this library."
+            )
+        return Path(text_path(str(song["root"])), path)
+
+
+def _fault(facts: LibraryFacts) -> str:
+    """The first fact that has another type than it should; empty if all are right."""
+    for name in ("roots", "feature_names"):
+        values = getattr(facts, name)
+        if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
+            return name
+    for name in ("parameters", "model"):
+        if not isinstance(getattr(facts, name), dict | None):
+            return name
+    is_hash = isinstance(facts.parameter_hash, str) and _HASH.fullmatch(facts.parameter_hash)
+    return "" if is_hash else "parameter_hash"
 
 
 def _frame(table: pa.Table) -> pd.DataFrame:

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import soundfile
 
@@ -71,4 +72,13 @@ def test_scan_similar_playlist_genres(home: Path) -> None:
     found = json.loads(run(home, "genres", "my.library", "--map", "genres.toml", "--json").stdout)
     assert {row["genre"]: row["songs"] for row in found["genres"]} == {"rock": 4, "jazz": 4}
     run(home, "similar", "nothing.library", "x", code=1)
+    words = ["extract", "Music", "--label-by", "tag:genre", "--genres", "genres.toml", "-o", "direct.parquet"]
+    subprocess.run([sys.executable, "-m", "quintet", *words], cwd=home, check=True, capture_output=True)
+    direct, stored = (
+        pd.read_parquet(home / name).set_index("id").sort_index()
+        for name in ("direct.parquet", "genres.parquet")
+    )
+    assert stored.index.tolist() == direct.index.tolist()
+    same = [name for name in direct.columns if name not in ("path", "source_mtime_ns")]
+    pd.testing.assert_frame_equal(stored[same], direct[same], check_dtype=False)
     assert not list((home / "Music").rglob("*.tmp"))

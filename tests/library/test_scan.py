@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -59,7 +61,8 @@ def music(tmp_path: Path) -> Path:
     folder = tmp_path / "music"
     for k, name in enumerate(("a/1.flac", "a/2.flac", "b/3.flac", "b/4.flac")):
         write_song(folder / name, k)
-    write_tags(folder / "a/1.flac", title="One", artist="Nobody", genre=["Rock", "Live"], date="1994-05-01")
+    tags = {"title": "One", "artist": "Nobody", "genre": ["Rock", "Live"], "date": "1994-05-01", "bpm": "128"}
+    write_tags(folder / "a/1.flac", **tags)
     return folder
 
 
@@ -70,6 +73,7 @@ def test_life_of_a_library(music: Path, tmp_path: Path) -> None:
     first = ids_by_path(library)
     song = library.songs().set_index("path").loc["a/1.flac"]
     assert (song["genre"], song["year"], song["format"]) == ("Rock;Live", 1994, "flac")
+    assert (song["tempo"], song["tempo_source"], song["key_source"]) == (128.0, "tag", "sound")  # too short
     assert library.features([first["a/2.flac"]]).notna().all(axis=None)
 
     outside = write_song(tmp_path / "outside.flac", 9)
@@ -106,6 +110,46 @@ def test_life_of_a_library(music: Path, tmp_path: Path) -> None:
     write_tags(music / "a/1.flac", title="One again")
     assert counts(scan_all(library, music))["changed"] == 1  # recognised by its sound
     assert ids_by_path(library)["a/1.flac"] == first["a/1.flac"]
+
+
+@pytest.mark.slow
+def test_library_inside_the_music_is_no_music(music: Path) -> None:
+    library = Library.create(music / "b/my.library")
+    assert counts(scan_all(library, music)) == {"new": 4}
+    finish_scan(library)
+    written = (library.folder / "library.duckdb").stat().st_mtime_ns
+    assert counts(scan_all(library, music)) == {"unchanged": 4}
+    finish_scan(library, changed=False)
+    assert (library.folder / "library.duckdb").stat().st_mtime_ns == written
+    (library.folder / "vectors.parquet").unlink()
+    finish_scan(library, changed=False)
+    assert (library.folder / "vectors.parquet").is_file()
+
+
+@pytest.mark.slow
+def test_killed_scans_continue_to_the_same_library(tmp_path: Path) -> None:
+    """A scan that is killed again and again ends in the library of a scan in peace."""
+    for k in range(24):
+        write_song(tmp_path / f"music/{k % 5}/{k}.flac", k, 3.0)
+    words = [sys.executable, "-m", "quintet", "library", "scan", "music", "--embeddings", "none", "-o"]
+    subprocess.run([*words, "whole.library"], cwd=tmp_path, check=True, capture_output=True)
+    rng = np.random.default_rng(0)
+    code = None
+    n_kills = 0
+    while code != 0:
+        process = subprocess.Popen([*words, "killed.library"], cwd=tmp_path, stderr=subprocess.DEVNULL)
+        try:
+            code = process.wait(timeout=float(rng.uniform(0.8, 3.0)) + n_kills / 4)
+        except subprocess.TimeoutExpired:
+            n_kills += 1
+            process.kill()
+            process.wait()
+    assert n_kills > 0
+    whole, killed = (Library.open(tmp_path / name) for name in ("whole.library", "killed.library"))
+    names = ["id", "path", "audio_digest", "key", "energy"]
+    assert whole.songs()[names].equals(killed.songs()[names])
+    ids = whole.songs()["id"].tolist()
+    assert whole.features(ids).equals(killed.features(ids))
 
 
 @pytest.mark.slow
@@ -152,10 +196,14 @@ def test_roots_inside_each_other_list_every_song_once(music: Path, tmp_path: Pat
     assert counts(scan_all(library, music / "b")) == {"unchanged": 2}
     assert library.facts.roots == [str(music)]
     assert ids_by_path(library)["a/1.flac"] == inner["1.flac"]
-    shutil.rmtree(music / "b")
+    os.rename(music / "b", tmp_path / "a drive that is not mounted")
     (music / "b").mkdir()
     assert counts(scan_all(library, music / "b")) == {"gone": 2}
     assert len(library.songs()) == 2  # the rest of the root stays
+    (music / "b").rmdir()
+    os.rename(tmp_path / "a drive that is not mounted", music / "b")
+    assert counts(scan_all(library, music)) == {"back": 2, "unchanged": 2}
+    assert set(library.songs()["status"]) == {"ok"}
 
 
 @pytest.mark.slow

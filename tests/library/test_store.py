@@ -90,6 +90,30 @@ def test_refuses_what_is_no_library(library: Library, damage: str) -> None:
         Library.open(library.folder).songs()
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"parameter_hash": "../../x"},
+        {"parameter_hash": 5},
+        {"roots": "/music"},
+        {"feature_names": [1]},
+        {"model": []},
+        {"parameters": 1},
+    ],
+)
+def test_refuses_facts_of_other_types(library: Library, change: dict[str, object]) -> None:
+    file = library.folder / "library.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | change))
+    with pytest.raises(ArtefactError, match=next(iter(change))):
+        Library.open(library.folder)
+
+
+@pytest.mark.parametrize("path", ["../x.mp3", "/etc/passwd", "a/../../x.mp3"])
+def test_songs_lie_in_their_root(library: Library, path: str) -> None:
+    with pytest.raises(ArtefactError, match="leads out"):
+        library.path_of({"root": "/music", "path": path})
+
+
 def test_refuses_a_folder_with_other_files(tmp_path: Path) -> None:
     (tmp_path / "song.mp3").write_bytes(b"x")
     with pytest.raises(ArtefactError, match="other files"):

@@ -18,7 +18,10 @@ if TYPE_CHECKING:
 
 KINDS = ("new", "changed", "moved", "back", "unchanged", "gone", "failed")
 """What became of the files of a folder: fields of `ScanSummary`."""
+SAME = ("unchanged", "failed")
+"""Kinds of files that change no song."""
 MOST_FAILURES = 10
+NO_NETWORKS = "none"
 
 EXAMPLE = (
     "Example: quintet library scan ~/Music -o my.library --jobs 0   (again at any time: only what has "
@@ -74,17 +77,18 @@ def scan(
         song_model = replace(open_model(model, confidence), score=_model_score(model))
         print_message(f"Model: {song_model.score or 'no scores are known'}", quiet=quiet)
     prepare_folder(output)
-    names = None if embeddings is None else parse_names("" if embeddings == "none" else embeddings)
+    names = () if embeddings == NO_NETWORKS else parse_names(embeddings)
     n_jobs = resolve_cores(jobs)
     library = Library.open_or_create(output)
     answer: JsonObject = {"command": "library scan", "library": str(output), "n_predicted": None}
-    options = ScanOptions(None if names is None else tuple(names), n_jobs, retry_failed)
+    options = ScanOptions(None if embeddings is None else tuple(names), n_jobs, retry_failed)
     with library.writing():
         answer["folders"] = [_scan_folder(library, folder, options, quiet=quiet) for folder in folders]
         if song_model is not None:
             with progress_counter("Predicting", quiet=quiet) as progress:
                 answer["n_predicted"] = predict_songs(library, song_model, n_jobs=n_jobs, progress=progress)
-        finish_scan(library)
+        counts = [folder[name] for folder in answer["folders"] for name in KINDS if name not in SAME]
+        finish_scan(library, changed=any(counts) or bool(answer["n_predicted"]))
     if json_:
         print_json(answer)
     n_songs = library.present_songs().num_rows

@@ -16,6 +16,7 @@ from quintet.library.scanning.examine import Examined
 from quintet.library.scanning.listing import Folder, FoundFile, KnownSong, is_there, known_songs, move_roots
 from quintet.library.scanning.summary import ScanSummary
 from quintet.library.schema import FAILURES, GONE, SONGS, TAGS
+from quintet.library.sound.answers import SOUND, tempo_from_tags
 
 if TYPE_CHECKING:
     from quintet.library.store import Library
@@ -48,6 +49,8 @@ class Changes:
         self._rows: dict[str, JsonObject] = {}
         self._new_tags: dict[str, list[FoundTag]] = {}
         self._new_failures: dict[str, JsonObject] = {}
+        self._written = (0, 0, self._failures.num_rows)
+        self._written_roots = list(library.facts.roots) if not inner else []
         self._counts = dict.fromkeys(("new", "changed", "moved", "back", "unchanged"), 0)
         self._ids = {song.id for song in self._known}
         self._by_digest: dict[str, list[KnownSong]] = defaultdict(list)
@@ -154,10 +157,13 @@ class Changes:
             "mtime_ns": file.mtime_ns,
             "format": examined.tags.format,
             "added": before.get("added") or self._now,
-            "changed": before.get("changed") if kind in ("moved", "back") else self._now,
+            "changed": before.get("changed") if kind in ("moved", "back", "unchanged") else self._now,
         }
         same_sound = before.get("audio_digest") == audio_digest
         kept = {name: before.get(name) for name in VERDICT_COLUMNS} if same_sound else {}
+        if sound.get("tempo_source") != SOUND:
+            bpm = [tag.value for tag in examined.tags.tags if tag.field == "bpm"]
+            sound |= {"tempo": None, "tempo_source": None} | tempo_from_tags(bpm)
         self._rows[id] = {**kept, **sound, **now_here, **song_columns(examined.tags.tags)}
         self._new_tags[id] = examined.tags.tags
         self._free.discard(id)
@@ -238,11 +244,19 @@ class Changes:
         }
 
     def write(self) -> None:
-        """Write the tables as they are so far: tags and failures first, then the songs."""
+        """Write the tables as they are so far: tags and failures first, then the songs.
+
+        Tables are not written if nothing has changed.
+        """
+        failures = self._failure_table()
+        state = (len(self._rows), len(self._new_failures), failures.num_rows)
+        if state == self._written and self.library.facts.roots == self._written_roots:
+            return
+        self._written, self._written_roots = state, list(self.library.facts.roots)
         ids = pa.array(list(self._new_tags), pa.string())
         tags = [{"id": id, **tag._asdict()} for id, found in self._new_tags.items() for tag in found]
         self.library.write("tags", _replaced(self._tags, ids, tags, TAGS))
-        self.library.write("failures", self._failure_table())
+        self.library.write("failures", failures)
         ids = pa.array(list(self._rows), pa.string())
         songs = _replaced(self._songs, ids, list(self._rows.values()), SONGS)
         self.library.write(

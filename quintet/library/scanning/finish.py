@@ -9,19 +9,22 @@ from numpy.typing import NDArray
 from quintet.embeddings.vocabulary import tag_group
 from quintet.features.embedding_columns import split_column
 from quintet.library.query import column_name
-from quintet.library.store import Library
-from quintet.library.vectors import update_vectors
+from quintet.library.store import DATABASE_FILE, Library
+from quintet.library.vectors import VECTORS_FILE, update_vectors
 
 FAMILIES = ("genre_", "mood_", "instrument_", "voice_", "era_", "character_", "other_")
 """First letters of the columns of tags: `mood_happy`."""
 
 
-def finish_scan(library: Library) -> None:
+def finish_scan(library: Library, *, changed: bool = True) -> None:
     """Bring activations, vectors and the database up to date. The caller holds the lock.
 
     Args:
         library: the library, whose tables and features are complete.
+        changed: whether tables have changed. If not, only files that are missing are made.
     """
+    if not changed and all((library.folder / name).is_file() for name in (DATABASE_FILE, VECTORS_FILE)):
+        return
     write_tag_activations(library)
     update_vectors(library)
     library.write_database()

@@ -87,12 +87,13 @@ class Folder:
         return root == self.root and path.startswith(self.below)
 
 
-def find_folder(folder: str | os.PathLike[str], roots: Iterable[str]) -> Folder:
+def find_folder(folder: str | os.PathLike[str], roots: Iterable[str], *, without: Path) -> Folder:
     """List a folder. A folder inside a known root is a part of that root.
 
     Args:
         folder: the folder.
         roots: folders that were scanned before.
+        without: the folder of the library, whose files are no music if it lies in the folder.
 
     Raises:
         DatasetError: it is no folder, or cannot be read.
@@ -104,7 +105,9 @@ def find_folder(folder: str | os.PathLike[str], roots: Iterable[str]) -> Folder:
     root = next((known for known in roots if _is_inside(text, known)), text)
     below = "" if root == text else os.path.relpath(place, text_path(root)).replace(os.sep, "/") + "/"
     listing = list_audio(place)
-    files = [_look_at(place, path, name_text(below)) for path in listing.paths]
+    own = os.path.relpath(os.path.realpath(without), place).replace(os.sep, "/") + "/"
+    paths = [path for path in listing.paths if not path.startswith(own)]
+    files = [_look_at(place, path, name_text(below)) for path in paths]
     return Folder(root, name_text(below), files, list(listing.notes))
 
 

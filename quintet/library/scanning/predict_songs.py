@@ -35,7 +35,6 @@ from quintet.inference.predictor import Predictor, find_predictor
 from quintet.inference.result import PredictionResult
 from quintet.inference.rows import PredictedRow, usable_rows
 from quintet.library.query import column_name
-from quintet.library.scanning.listing import absolute
 from quintet.library.schema import SONGS, VERDICTS
 from quintet.library.store import Library
 
@@ -126,7 +125,7 @@ def predict_songs(
             if from_features:
                 result = _predict_features(library, model, batch)
             else:
-                result = _predict_audio(model, batch, n_jobs)
+                result = _predict_audio(library, model, batch, n_jobs)
             book.note(batch, result)
             state = Progress(state.total, state.done + len(batch), state.reused, 0)
             _report(progress, state)
@@ -198,10 +197,12 @@ def _predict_features(library: Library, model: SongModel, batch: Sequence[JsonOb
     return average_rows(predictor, predictions, [row.digest for row in rows], model.confidence)
 
 
-def _predict_audio(model: SongModel, batch: Sequence[JsonObject], n_jobs: int) -> PredictionResult:
+def _predict_audio(
+    library: Library, model: SongModel, batch: Sequence[JsonObject], n_jobs: int
+) -> PredictionResult:
     """Predictions from the files, named by the ids of the songs."""
     predictor = model.predictor
-    files = [absolute(row["root"], row["path"]) for row in batch]
+    files = [library.path_of(row) for row in batch]
     segment_s = segment_length_s(predictor.model, None)
     predictions = predict_recordings(predictor, files, segment_s=segment_s, n_jobs=n_jobs)
     id_of = {name_text(file.absolute()): row["id"] for file, row in zip(files, batch, strict=True)}

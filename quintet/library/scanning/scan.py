@@ -66,7 +66,7 @@ def scan(library: Library, folder: str | os.PathLike[str], options: ScanOptions)
         ConfigError: a network is not in the library of weights.
     """
     started = time.monotonic()
-    found = find_folder(folder, library.facts.roots)
+    found = find_folder(folder, library.facts.roots, without=library.folder)
     job, notes = _prepare_job(library, options)
     if found.root not in library.facts.roots:
         library.facts.roots = sorted({*library.facts.roots, found.root})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,13 +17,21 @@ ANSWERS = (
     "tempo",
     "tempo_other",
     "tempo_confidence",
+    "tempo_source",
     "key",
     "key_runner_up",
     "key_confidence",
+    "key_source",
     "energy",
     "energy_confidence",
+    "energy_source",
 )
 """Columns of `songs` that are answers."""
+
+SOUND, TAG = "sound", "tag"
+"""Values of a source: computed from the samples, or read in the tags of the file."""
+BPM_IN_TAGS = (20.0, 400.0)
+"""Numbers that are a tempo."""
 
 
 def sound_answers(
@@ -43,11 +51,30 @@ def sound_answers(
             "tempo": tempo.bpm,
             "tempo_other": tempo.other,
             "tempo_confidence": tempo.confidence,
+            "tempo_source": SOUND,
         }
     if all(name in features for name in CHROMA):
         key = find_key([features[name] for name in CHROMA])
         answers |= {"key": key.name, "key_runner_up": key.runner_up, "key_confidence": key.confidence}
+        answers["key_source"] = SOUND
     energy = find_energy(features)
     if energy is not None:
-        answers |= {"energy": energy.value, "energy_confidence": energy.confidence}
+        answers |= {"energy": energy.value, "energy_confidence": energy.confidence, "energy_source": SOUND}
     return answers
+
+
+def tempo_from_tags(values: Sequence[str]) -> dict[str, float | str | None]:
+    """The columns of a tempo that stands in the tags; empty if none does. It has no confidence.
+
+    Args:
+        values: of the field `bpm`.
+
+    Example:
+        >>> tempo_from_tags(["128"])["tempo"], tempo_from_tags(["fast"]), tempo_from_tags(["0"])
+        (128.0, {}, {})
+    """
+    try:
+        bpm = float(values[0].strip().replace(",", ".")) if values else 0.0
+    except ValueError:
+        return {}
+    return {"tempo": bpm, "tempo_source": TAG} if BPM_IN_TAGS[0] <= bpm <= BPM_IN_TAGS[1] else {}
