@@ -63,6 +63,11 @@ def test_scan_similar_playlist_genres(home: Path) -> None:
     names = [line for line in (home / "rock.m3u8").read_text().splitlines() if not line.startswith("#")]
     assert len(names) == 4
     assert all((home / name).is_file() for name in names)
+    listed = json.loads(run(home, "songs", "my.library", "--order-by=-energy", "-n", "3", "--json").stdout)[
+        "songs"
+    ]
+    assert [song["energy"] for song in listed] == sorted((song["energy"] for song in listed), reverse=True)
+    assert len(listed) == 3
     wrong = run(home, "playlist", "my.library", "--where", "1=1); DROP TABLE songs; --", code=1)
     assert "one SQL expression" in " ".join(wrong.stderr.split())
     run(home, "playlist", "my.library", "-o", "x.doc", code=2)

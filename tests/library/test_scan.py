@@ -89,6 +89,7 @@ def test_life_of_a_library(music: Path, tmp_path: Path) -> None:
     summary = scan_all(library, music)
     assert counts(summary) == {"new": 1, "changed": 1, "moved": 2, "unchanged": 1, "failed": 2}
     assert any("lead out" in note for note in summary.notes)
+    assert any("Tags" in note and "2 files" in note for note in summary.notes)
     second = ids_by_path(library)
     assert second["c/moved.flac"] == first["a/2.flac"]
     assert second["a/1.flac"] == first["a/1.flac"]

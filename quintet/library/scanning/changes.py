@@ -49,6 +49,7 @@ class Changes:
         self._rows: dict[str, JsonObject] = {}
         self._new_tags: dict[str, list[FoundTag]] = {}
         self._new_failures: dict[str, JsonObject] = {}
+        self._tag_problems: list[str] = []
         self._written = (0, 0, self._failures.num_rows)
         self._written_roots = list(library.facts.roots) if not inner else []
         self._counts = dict.fromkeys(("new", "changed", "moved", "back", "unchanged"), 0)
@@ -134,6 +135,8 @@ class Changes:
             examined: what is in it.
         """
         row = examined.row
+        if examined.tags.problem:
+            self._tag_problems.append(f"'{file.path}' ({examined.tags.problem})")
         if row is not None and row.failed:
             self._fail(file, examined)
             return
@@ -294,7 +297,19 @@ class Changes:
             unchanged=counts["unchanged"],
             failed=len(self._new_failures) + len(self._settled_failures),
             failures=failures,
+            notes=self._notes(),
         )
+
+    def _notes(self) -> list[str]:
+        """Sentences about songs that are there, but not in every respect."""
+        notes = []
+        if self._tag_problems:
+            n = len(self._tag_problems)
+            notes.append(f"Tags that could not be read: those of {n} files, such as {self._tag_problems[0]}")
+        n_short = sum(row["status"] == "truncated" for row in self._rows.values())
+        if n_short:
+            notes.append(f"Recordings that are cut short, and used as they are: {n_short} (status truncated)")
+        return notes
 
 
 def _sound_columns(examined: Examined) -> JsonObject:

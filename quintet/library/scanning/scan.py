@@ -75,7 +75,7 @@ def scan(library: Library, folder: str | os.PathLike[str], options: ScanOptions)
     _examine_all(library, changes, job, options)
     summary = changes.finish()
     library.feature_parts.remove_others()
-    summary.notes = [*found.notes, *notes]
+    summary.notes = [*found.notes, *notes, *summary.notes]
     summary.seconds = time.monotonic() - started
     return summary
 
