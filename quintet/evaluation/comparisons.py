@@ -12,7 +12,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import stats
 
 from quintet.errors import DatasetError
 from quintet.evaluation.array_types import Floats, Groups, Labels, Probabilities, Target
@@ -150,6 +149,8 @@ def mcnemar(first_right: NDArray[np.generic], second_right: NDArray[np.generic])
     only_first = int((is_first_right & ~is_second_right).sum())
     only_second = int((~is_first_right & is_second_right).sum())
     n_decisive = only_first + only_second
+    from scipy import stats  # a second of imports that reports do not need
+
     p_value = float(stats.binomtest(only_first, n_decisive).pvalue) if n_decisive else 1.0
     return McNemar(only_first, only_second, p_value)
 

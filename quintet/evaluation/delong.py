@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
+from scipy.special import ndtr, ndtri
 
 from quintet.errors import DatasetError
 from quintet.evaluation.array_types import Codes, Floats, Groups, Indicator
@@ -99,13 +99,13 @@ def delong(
     standard_error = float(np.sqrt(max(variance, 0.0)))
     value = areas[0] - areas[1]
     z = _z_score(value, standard_error)
-    quantile = float(stats.norm.ppf((1 + level) / 2))
+    quantile = float(ndtri((1 + level) / 2))
     half_width = quantile * standard_error
     difference = Difference(
         value=value,
         low=value - half_width,
         high=value + half_width,
-        p_value=float(2 * stats.norm.sf(abs(z))),
+        p_value=float(2 * ndtr(-abs(z))),
     )
     return DeLong(
         first=areas[0],

@@ -13,6 +13,7 @@ from typing import NamedTuple, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import ndtr, ndtri, stdtr, stdtrit
 
 from quintet.errors import ConfigError, DatasetError
 from quintet.evaluation.array_types import Codes, Floats, Groups
@@ -252,8 +253,6 @@ def block_intervals(
     n_blocks = min(n_blocks, n_groups)
     if n_blocks < 2:
         return no_intervals(len(values), n_groups, level)
-    from scipy import stats
-
     rng = np.random.default_rng(resampling.seed)
     block_of_group = rng.permutation(np.arange(n_groups) % n_blocks)
     block = block_of_group[codes]
@@ -268,7 +267,7 @@ def block_intervals(
     variance = squares.sum(axis=0) / freedom
     error = np.sqrt(variance / count)
     has_spread = count > 1
-    quantile = stats.t.ppf((1 + level) / 2, freedom)
+    quantile = stdtrit(freedom, (1 + level) / 2)
     half_width = np.where(has_spread, quantile * error, np.nan)
     t_without_spread = np.where(values == 0, 0.0, np.inf)
     t = np.divide(np.abs(values), error, out=t_without_spread, where=error > 0)
@@ -280,7 +279,7 @@ def block_intervals(
         n_resamples=0,
         level=level,
         undefined=(~is_defined).sum(axis=0),
-        p_zero=np.where(has_spread, 2 * stats.t.sf(t, freedom), np.nan),
+        p_zero=np.where(has_spread, 2 * stdtr(freedom, -t), np.nan),
     )
 
 
@@ -328,8 +327,6 @@ def _bca_ends(value: float, resampled: Floats, left_out: Floats, *, level: float
         level: coverage.
         n_groups: number of groups.
     """
-    from scipy import stats
-
     resampled = resampled[~np.isnan(resampled)]
     left_out = left_out[~np.isnan(left_out)]
     if np.isnan(value) or len(resampled) < 2:
@@ -338,19 +335,19 @@ def _bca_ends(value: float, resampled: Floats, left_out: Floats, *, level: float
     expansion = np.sqrt(n_groups / freedom)
     bias = _normal_score(resampled, value)
     acceleration = _acceleration(left_out)
-    quantile = stats.t.ppf((1 + level) / 2, freedom)
+    quantile = stdtrit(freedom, (1 + level) / 2)
     tail = quantile * expansion
     shifted = bias + np.array([-tail, tail])
     stretch = np.maximum(1 - acceleration * shifted, 0.1)
     corrected = bias + shifted / stretch
-    shares = stats.norm.cdf(corrected)
+    shares = ndtr(corrected)
     low, high = np.quantile(resampled, shares)
     # The same correction backwards: the tail whose interval ends at zero.
     distance = _normal_score(resampled, 0.0) - bias
     stretch_at_zero = max(1 + acceleration * distance, 0.1)
     corrected_distance = distance / stretch_at_zero - bias
     t = corrected_distance / expansion
-    p_zero = float(2 * stats.t.sf(abs(t), freedom))
+    p_zero = float(2 * stdtr(freedom, -abs(t)))
     return _Ends(
         low=float(min(low, value)),
         high=float(max(high, value)),
@@ -365,15 +362,13 @@ def _normal_score(resampled: Floats, value: float) -> float:
     moved the ends of an interval where many resamples tie. The share is at least half a resample and at most
     all but half a resample, so the result is finite.
     """
-    from scipy import stats
-
     n = len(resampled)
     difference = resampled - value
     is_equal = np.abs(difference) <= ROUNDING * max(1.0, abs(value))
     n_below = np.count_nonzero((difference < 0) & ~is_equal) + np.count_nonzero(is_equal) / 2
     half_a_resample = 1 / (2 * n)
     share = np.clip(n_below / n, half_a_resample, 1 - half_a_resample)
-    return float(stats.norm.ppf(share))
+    return float(ndtri(share))
 
 
 def _acceleration(left_out: Floats) -> float:

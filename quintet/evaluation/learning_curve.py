@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import stats
+from scipy.special import ndtr, ndtri, stdtrit
 
 from quintet.errors import DatasetError
 from quintet.evaluation.array_types import Floats, Groups, Labels, Probabilities, Target
@@ -442,9 +442,9 @@ def _interval_ends(draws: Floats, n_groups: int | None) -> Floats:
     if not len(draws):
         return np.full((2, *draws.shape[1:]), np.nan)
     if n_groups is None:
-        tail = stats.norm.ppf(0.975)
+        tail = ndtri(0.975)
     else:
         expansion = np.sqrt(n_groups / (n_groups - 1))
-        tail = stats.t.ppf(0.975, n_groups - 1) * expansion
-    shares = stats.norm.cdf([-tail, tail])
+        tail = stdtrit(n_groups - 1, 0.975) * expansion
+    shares = ndtr([-tail, tail])
     return np.asarray(np.quantile(draws, shares, axis=0))

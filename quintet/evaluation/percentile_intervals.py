@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
+from scipy.special import stdtrit
 
 from quintet.evaluation.array_types import Floats, Groups
 from quintet.evaluation.intervals import group_codes
@@ -164,7 +164,7 @@ def comparison_interval(
     low, high = np.nanquantile(resampled, [0.025, 0.975]).tolist()
     expansion = np.sqrt(n_groups / freedom)
     standard_error = float(np.nanstd(resampled) * expansion)
-    quantile = float(stats.t.ppf(1 - 0.025 / n_compared, freedom))
+    quantile = float(stdtrit(freedom, 1 - 0.025 / n_compared))
     half_width = quantile * standard_error
     return ComparisonInterval(
         low=low,

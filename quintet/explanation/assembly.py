@@ -21,7 +21,9 @@ from quintet.ensemble.model_selection.preparation import prepare_members
 from quintet.ensemble.support import LearningPlan, plan_learning
 from quintet.explanation.contracts import Floats, Fuse
 from quintet.explanation.refits import targets, training_seed
+from quintet.explanation.shapley.forests import walk_trees
 from quintet.frozen.quick_table import QuickTable
+from quintet.frozen.table_member import ArrayMember
 from quintet.model_folder.run import Run
 from quintet.predictions.predictions import Predictions
 
@@ -40,7 +42,7 @@ class Part:
         fold: the fold of the clips; None for the held-out part.
     """
 
-    members: Mapping[str, TableMember]
+    members: Mapping[str, TableMember | ArrayMember]
     rows: pd.DataFrame
     background: pd.DataFrame
     fold: int | None = None
@@ -124,12 +126,16 @@ def assemble(run: Run, part: Part) -> Assembly | None:
     labelled = pd.Index(predictions.clip_ids[has_label])
     ids = part.rows.index.intersection(labelled, sort=False)
     return Assembly(
-        members={name: QuickTable(part.members[name]) if name in part.members else None for name in order},
+        members={name: _quick(part.members[name]) if name in part.members else None for name in order},
         fuse=_with_calibration(fuse, run.calibration),
         rows=part.rows.loc[ids],
         background=part.background,
         part="test" if part.fold is None else "oof",
     )
+
+
+def _quick(member: TableMember | ArrayMember) -> QuickTable:
+    return QuickTable(member, walk_trees)
 
 
 def _fusion_without(run: Run, order: Sequence[str], fold: int) -> Fusion:

@@ -26,15 +26,16 @@ import numpy as np
 import pandas as pd
 from scipy.special import logit
 
-from quintet.classifiers.tabular.members import ignore_large_sums
 from quintet.classifiers.views import split_name
 from quintet.errors import unknown_name
 from quintet.explanation.contracts import ColumnValues, Floats, Groups
+from quintet.explanation.shapley.coalitions import linear_numbers
 from quintet.explanation.shapley.family_shapley import SPECTROGRAM
-from quintet.explanation.shapley.forests import forest_from_sklearn
+from quintet.explanation.shapley.forests import forest_from_arrays, forest_from_sklearn
 from quintet.explanation.shapley.svm_shap import kernel_shapley
 from quintet.explanation.shapley.tree_shap import tree_shapley
 from quintet.features.catalogue import feature_family
+from quintet.frozen import scorers
 
 if TYPE_CHECKING:
     from sklearn.ensemble import RandomForestClassifier
@@ -44,6 +45,9 @@ if TYPE_CHECKING:
 
     from quintet.classifiers.tabular.members import TableMember
     from quintet.classifiers.tabular.svm import MarginClassifier
+    from quintet.frozen.table_member import ArrayMember
+
+    AnyTableMember = TableMember | ArrayMember
 
 ValuesAndBase = tuple[Floats, Floats]
 """SHAP values `(n, d, classes)` and their base `(classes,)`."""
@@ -77,7 +81,7 @@ def value_space(member: str, *, multilabel: bool = False) -> str:
 
 
 def explain(
-    member: TableMember, X: pd.DataFrame, background: pd.DataFrame, *, tags: Sequence[str] | None = None
+    member: AnyTableMember, X: pd.DataFrame, background: pd.DataFrame, *, tags: Sequence[str] | None = None
 ) -> ColumnValues:
     """SHAP values of a fitted table member on the rows of `X`, for every class.
 
@@ -116,7 +120,7 @@ def explain(
     )
 
 
-def outputs(member: TableMember, X: pd.DataFrame) -> Floats:
+def outputs(member: AnyTableMember, X: pd.DataFrame) -> Floats:
     """The output that the SHAP values of `explain` add up to, computed by the member itself.
 
     Args:
@@ -144,9 +148,14 @@ def outputs(member: TableMember, X: pd.DataFrame) -> Floats:
 def _model_output(name: str, model: object, rows: Floats) -> Floats:
     """(n, classes) the explained output of one fitted model; two columns of opposite sign for a single
     score."""
+    if isinstance(model, scorers.Forest):
+        return model.probabilities(rows)
     if name == "random_forest":
-        return _forest_output(model, rows)
-    scores = np.asarray(_SCORES[name](model, rows))
+        return _forest_output(cast("RandomForestClassifier", model), rows)
+    if isinstance(model, scorers.Linear | scorers.Boosted | scorers.Machines):
+        scores = model.scores(rows)
+    else:
+        scores = np.asarray(_SCORES[name](model, rows))
     scores = scores.reshape(len(rows), -1)
     if scores.shape[1] == 1:
         return np.column_stack([-scores, scores])
@@ -154,6 +163,8 @@ def _model_output(name: str, model: object, rows: Floats) -> Floats:
 
 
 def _forest_output(model: RandomForestClassifier, rows: Floats) -> Floats:
+    from quintet.classifiers.tabular.members import ignore_large_sums
+
     with ignore_large_sums():
         return np.asarray(model.predict_proba(rows), dtype=np.float64)
 
@@ -179,7 +190,7 @@ _SCORES: Mapping[str, Callable[..., Floats]] = {
 """Member → `(model, rows) -> scores`, where `model` is a fitted model of that member."""
 
 
-def _explain_tags(name: str, member: TableMember, rows: Floats, background: Floats) -> ValuesAndBase:
+def _explain_tags(name: str, member: AnyTableMember, rows: Floats, background: Floats) -> ValuesAndBase:
     """SHAP values with one column per tag, each from the model of that tag against the rest."""
     models = member.models_
     values = np.zeros((*rows.shape, len(models)))
@@ -210,7 +221,7 @@ def _explain_model(name: str, model: object, rows: Floats, background: Floats) -
     return np.concatenate([-values, values], axis=2), np.concatenate([other_base, base])
 
 
-def _constant_outputs(name: str, member: TableMember) -> Floats:
+def _constant_outputs(name: str, member: AnyTableMember) -> Floats:
     """(tags,) the output of tags without a model, the same for every row; NaN for the other tags."""
     constants = np.asarray(member.constants_, dtype=np.float64)
     return constants.copy() if name == "random_forest" else np.asarray(logit(constants))
@@ -376,7 +387,9 @@ def _column_correlation(a: Floats, b: Floats) -> Floats:
     return np.where(size > 0, products / safe_size, np.nan)
 
 
-def _xgboost(model: XGBClassifier, rows: Floats, background: Floats) -> ValuesAndBase:
+def _xgboost(model: XGBClassifier | scorers.Boosted, rows: Floats, background: Floats) -> ValuesAndBase:
+    if isinstance(model, scorers.Boosted):
+        return tree_shapley(forest_from_arrays(model), rows)
     import xgboost
 
     matrix = xgboost.DMatrix(rows, nthread=1)  # one thread copies some hundred rows faster than several
@@ -388,20 +401,26 @@ def _xgboost(model: XGBClassifier, rows: Floats, background: Floats) -> ValuesAn
     return values.transpose(0, 2, 1), base
 
 
-def _random_forest(model: RandomForestClassifier, rows: Floats, background: Floats) -> ValuesAndBase:
+def _random_forest(
+    model: RandomForestClassifier | scorers.Forest, rows: Floats, background: Floats
+) -> ValuesAndBase:
+    if isinstance(model, scorers.Forest):
+        return tree_shapley(forest_from_arrays(model), rows)
     return tree_shapley(forest_from_sklearn(model), rows)
 
 
-def _logistic_regression(model: LogisticRegression, rows: Floats, background: Floats) -> ValuesAndBase:
+def _logistic_regression(
+    model: LogisticRegression | scorers.Linear, rows: Floats, background: Floats
+) -> ValuesAndBase:
     centre = background.mean(axis=0)
     differences = rows - centre
-    coefficients = model.coef_.T
-    values = differences[:, :, None] * coefficients[None]
-    base = model.coef_ @ centre + model.intercept_
+    slopes, intercepts = linear_numbers(model)
+    values = differences[:, :, None] * slopes.T[None]
+    base = slopes @ centre + intercepts
     return values, base
 
 
-def _svm(model: MarginClassifier, rows: Floats, background: Floats) -> ValuesAndBase:
+def _svm(model: MarginClassifier | scorers.Machines, rows: Floats, background: Floats) -> ValuesAndBase:
     return kernel_shapley(model.machines, rows, background)
 
 

@@ -53,6 +53,7 @@ from quintet.model_folder.run import Run
 
 if TYPE_CHECKING:
     from quintet.classifiers.tabular.members import TableMember
+    from quintet.frozen.table_member import ArrayMember
 
 MAX_CLIPS, MAX_BACKGROUND = 120, 16
 """Most clips that are explained, and most training clips that give the values of absent columns.
@@ -365,9 +366,10 @@ def held_out_parts(run: Run, names: Sequence[str], seed: int) -> list[Part]:
     held_out = run.values.index.intersection(predicted, sort=False)
     train = run.values.loc[background_ids(run)]
     background = draw_rows(train, MAX_BACKGROUND, np.random.default_rng(seed))
-    members = {}
+    members: dict[str, TableMember | ArrayMember] = {}
+    frozen = run.frozen_tables
     for name in names:
-        members[name] = cast("TableMember", run.load_member(name))
+        members[name] = frozen.get(name) or cast("TableMember", run.load_member(name))
     if not members or not len(held_out):
         return []
     return [Part(members, run.values.loc[held_out], background)]

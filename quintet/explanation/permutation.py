@@ -23,6 +23,7 @@ from quintet.evaluation.percentile_intervals import comparison_interval
 from quintet.evaluation.ranking import rank_scores
 from quintet.explanation.contracts import Classifier, Floats, Fuse, Groups, Positions
 from quintet.explanation.shapley.family_shapley import unused_name
+from quintet.frozen.quick_table import QuickTable
 
 Predictor = Callable[[Positions, Sequence[str]], Floats]
 """`(orders, columns) -> (repeats, clips, classes)`; see `permutation_importance`."""
@@ -177,7 +178,7 @@ def ensemble_predictor(
 class _EnsemblePredictor:
     """Implementation of `ensemble_predictor`, whose arguments are the fields.
 
-    `unshuffled` keeps the probabilities of the members on the clips as they are.
+    `unshuffled` keeps the probabilities of the members on the clips as they are, and `prepared` their rows.
     """
 
     members: Mapping[str, Classifier | None]
@@ -187,6 +188,7 @@ class _EnsemblePredictor:
     spectrogram: str
     positions: Positions
     unshuffled: dict[str, Floats] = field(default_factory=dict)
+    prepared: dict[str, Floats] = field(default_factory=dict)
 
     def __call__(self, orders: Positions, columns: Sequence[str]) -> Floats:
         """(repeats, own clips, classes) ensemble probabilities; `orders` is (repeats, n)."""
@@ -214,12 +216,26 @@ class _EnsemblePredictor:
                 self.unshuffled[name] = np.asarray(member.predict_proba(own_rows))
             probabilities = self.unshuffled[name]
             return np.repeat(probabilities[None], len(orders), axis=0)
+        if isinstance(member, QuickTable):
+            return self._predict_prepared(name, member, orders, columns)
         names = list(columns)
         values = self.rows[names].to_numpy()
         shuffled = pd.concat([own_rows] * len(orders))
         shuffled[names] = values[orders.ravel()]
         probabilities = np.asarray(member.predict_proba(shuffled))
         return probabilities.reshape(len(orders), len(own_rows), -1)
+
+    def _predict_prepared(
+        self, name: str, member: QuickTable, orders: Positions, columns: Sequence[str]
+    ) -> Floats:
+        """The same with prepared rows: columns are prepared one by one, before or after they are shuffled."""
+        if name not in self.prepared:
+            self.prepared[name] = member.fitted.prepare(self.rows)
+        values = self.prepared[name]
+        shuffled = np.tile(values[self.positions], (len(orders), 1))
+        is_column = np.isin(member.fitted.prepared_names, list(columns))
+        shuffled[:, is_column] = values[orders.ravel()][:, is_column]
+        return member.predict_prepared(shuffled).reshape(len(orders), len(self.positions), -1)
 
 
 def combine_predictors(parts: Sequence[tuple[Positions, Predictor]]) -> Predictor:

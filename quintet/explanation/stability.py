@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.stats import spearmanr
 
 from quintet.classifiers.member import Member
 from quintet.classifiers.views import split_name
@@ -123,8 +122,8 @@ def agreement(rankings: pd.DataFrame) -> tuple[float, float, float, int]:
         if is_flat[a] or is_flat[b]:
             correlations.append(0.0)
         else:
-            result = spearmanr(rankings.iloc[:, a], rankings.iloc[:, b])
-            correlations.append(float(result.statistic))
+            first, second = rankings.iloc[:, a].rank(), rankings.iloc[:, b].rank()
+            correlations.append(float(np.corrcoef(first, second)[0, 1]))
     mean = round(float(np.mean(correlations)), 3)
     low = round(min(correlations), 3)
     high = round(max(correlations), 3)

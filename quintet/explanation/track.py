@@ -16,7 +16,6 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from quintet.classifiers.registry import reads_table
-from quintet.ensemble.classifier import EnsembleClassifier
 from quintet.ensemble.conformal import ConformalPredictor
 from quintet.explanation.assembly import background_ids, draw_rows, training_ids
 from quintet.explanation.contracts import Floats
@@ -32,6 +31,8 @@ from quintet.model_folder.run import Run
 if TYPE_CHECKING:
     from quintet.classifiers.spectrogram.classifier import SpectrogramClassifier
     from quintet.classifiers.tabular.members import TableMember
+    from quintet.ensemble.classifier import EnsembleClassifier
+    from quintet.frozen.ensemble import ExplainedEnsemble
     from quintet.frozen.network_member import NetworkMember
 
 MAX_BACKGROUND, MAX_SEGMENTS = 16, 24
@@ -186,7 +187,7 @@ class TrackExplanation:
 
 def explain_track(
     track: TrackPrediction,
-    ensemble: EnsembleClassifier,
+    ensemble: EnsembleClassifier | ExplainedEnsemble,
     run: Run,
     *,
     seed: int = 0,
@@ -259,7 +260,7 @@ def has_weight(run: Run, name: str) -> bool:
 
 
 def _split_members(
-    ensemble: EnsembleClassifier,
+    ensemble: EnsembleClassifier | ExplainedEnsemble,
 ) -> tuple[dict[str, TableMember], dict[str, SpectrogramClassifier | NetworkMember]]:
     """The table members and the networks of an ensemble."""
     tables: dict[str, TableMember] = {}
@@ -365,7 +366,7 @@ def _occlusion_segments(track: TrackPrediction, member: SpectrogramClassifier | 
 
 def _family_values(
     track: TrackPrediction,
-    ensemble: EnsembleClassifier,
+    ensemble: EnsembleClassifier | ExplainedEnsemble,
     run: Run,
     background: pd.DataFrame,
     segments: list[int],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +16,12 @@ from quintet.ensemble.fusion import Fusion
 from quintet.ensemble.novelty import Distance
 from quintet.files.json_types import JsonObject
 from quintet.files.untrusted.listed_files import ListedFiles
-from quintet.frozen.members import FrozenMember
+from quintet.frozen.members import FrozenMember, FrozenNetwork, FrozenTable
+from quintet.frozen.network_member import NetworkMember
+from quintet.frozen.table_member import ArrayMember
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Floats = NDArray[np.float64]
 
@@ -75,3 +81,72 @@ class FrozenEnsemble:
     def distances(self, features: Floats) -> Floats | None:
         """Distance of each row from all classes, `(n,)`; None if the sets do not use it."""
         return None if self.distance_ is None else self.distance_(features)
+
+
+@dataclass(frozen=True, eq=False)
+class ExplainedEnsemble:
+    """A frozen ensemble for explanations. Names are those of `EnsembleClassifier`.
+
+    Args:
+        frozen: the ensemble.
+        members_: name of a member → the member with the names of a fitted one.
+    """
+
+    frozen: FrozenEnsemble
+    members_: Mapping[str, ArrayMember | NetworkMember]
+
+    @classmethod
+    def of(cls, frozen: FrozenEnsemble) -> Self | None:
+        """The ensemble, or None if a member cannot be explained from its arrays."""
+        classes = np.asarray(frozen.class_names_, dtype=object)
+        columns = tuple(frozen.bundle_["feature_names"])
+        members: dict[str, ArrayMember | NetworkMember] = {}
+        for name, member in frozen.members_.items():
+            if isinstance(member, FrozenNetwork):
+                network = NetworkMember.of(name, classes, member)
+                if network is None:
+                    return None
+                members[name] = network
+            elif isinstance(member, FrozenTable):
+                members[name] = ArrayMember(member.kind, classes, columns, member)
+        complete = [member.is_complete for member in members.values() if isinstance(member, ArrayMember)]
+        return cls(frozen, members) if all(complete) else None
+
+    @property
+    def bundle_(self) -> JsonObject:
+        """Content of `bundle.json`."""
+        return self.frozen.bundle_
+
+    @property
+    def files_(self) -> ListedFiles:
+        """The listed files of the folder."""
+        return self.frozen.files_
+
+    @property
+    def class_names_(self) -> tuple[str, ...]:
+        """Names of the classes, in the order of the columns."""
+        return self.frozen.class_names_
+
+    @property
+    def multilabel_(self) -> bool:
+        """Whether clips carry label sets."""
+        return self.frozen.multilabel_
+
+    @property
+    def conformal_(self) -> ConformalPredictor | None:
+        """Prediction sets; None for label sets."""
+        return self.frozen.conformal_
+
+    def member_probabilities(
+        self, X: pd.DataFrame, spectrograms: SpectrogramInput | None = None
+    ) -> dict[str, Floats]:
+        """Member name → probabilities `(n, K)` of the rows of a table with the columns of the model."""
+        return self.frozen.member_probabilities(X.to_numpy(np.float64), spectrograms)
+
+    def fuse_and_calibrate(self, members: Mapping[str, Floats]) -> Floats:
+        """Ensemble predictions `(n, K)` from probabilities of the members."""
+        return self.frozen.fuse_and_calibrate(members)
+
+    def distances(self, X: pd.DataFrame) -> Floats | None:
+        """Distance of each row from all classes, `(n,)`; None if the sets do not use it."""
+        return self.frozen.distances(X.to_numpy(np.float64))

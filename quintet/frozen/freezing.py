@@ -125,7 +125,8 @@ def _freeze_forest(model: FittedModel) -> Scorer:
     shares = values[is_leaf] / values[is_leaf].sum(axis=1, keepdims=True)
     column[is_leaf] = np.arange(is_leaf.sum())
     threshold = np.where(is_leaf, 0.0, np.concatenate([part["threshold"] for part in nodes]))
-    return Forest(Trees(*joined, column.astype(np.int32), threshold, inclusive=True), shares)
+    cover = np.concatenate([part["weighted_n_node_samples"] for part in nodes]).astype(np.float64)
+    return Forest(Trees(*joined, column.astype(np.int32), threshold, inclusive=True, cover=cover), shares)
 
 
 def _freeze_boosted(model: FittedModel) -> Scorer:
@@ -144,7 +145,10 @@ def _freeze_boosted(model: FittedModel) -> Scorer:
     if content["objective"]["name"] == "binary:logistic":  # its base is a probability
         base = np.asarray([math.log(p / (1 - p)) for p in base.astype(np.float64)], np.float32)
     base = np.full(n_scores, base[0], np.float32) if len(base) == 1 else base
-    return Boosted(Trees(*joined, column, threshold, inclusive=False), group, base)
+    cover = np.concatenate([np.asarray(tree["sum_hessian"], np.float64) for tree in trees])
+    has_weight = bool((cover[np.concatenate(left) >= 0] > 0).all())
+    trees_ = Trees(*joined, column, threshold, inclusive=False, cover=cover if has_weight else None)
+    return Boosted(trees_, group, base)
 
 
 def _join(

@@ -31,6 +31,9 @@ Arrays = Mapping[str, StoredArray]
 NETWORK = "network"
 """Kind of a member that is a network; the other kinds are those of `SCORERS`."""
 
+OPTIONAL = frozenset({"cover"})
+"""Arrays of a classifier that models of early versions do not have."""
+
 _PATCH_NUMBERS = ("patch_frames", "hop_frames", "skip_frames", "max_patches")
 
 
@@ -162,6 +165,8 @@ def _restore_scorer(kind: str, arrays: Arrays, n_columns: int, size: Size) -> Sc
     """A classifier of stored arrays whose shapes are compared with the numbers of columns and classes."""
     n_classes = _n_outcomes(size)
     for name, rule in SCORERS[kind].rules(n_columns, n_classes).items():
+        if name in OPTIONAL and name not in arrays:
+            continue
         values = arrays[name]
         require_rule(ArrayHeader(values.dtype, values.shape, fortran=False, start=0), rule, name)
     return SCORERS[kind].restore(arrays, n_columns, n_classes)

@@ -14,10 +14,14 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from quintet.frozen.freezing import UnfrozenError, freeze_machines
+from quintet.frozen.scorers import Boosted
+from quintet.frozen.scorers import Forest as FrozenForest
+from quintet.frozen.table_member import ArrayMember
 
 if TYPE_CHECKING:
     from quintet.classifiers.tabular.members import FittedModel, TableMember
     from quintet.classifiers.tabular.storage import Forest as ScikitForest
+    from quintet.frozen.scorers import Scorer
 
 Floats = NDArray[np.float64]
 Score = Callable[[Floats], Floats]
@@ -29,14 +33,26 @@ class QuickTable:
 
     Args:
         member: the member, `fitted` here.
+        walk: quicker probabilities of frozen trees. Default: their own.
     """
 
-    def __init__(self, member: TableMember) -> None:
+    def __init__(
+        self,
+        member: TableMember | ArrayMember,
+        walk: Callable[[FrozenForest | Boosted], Score] | None = None,
+    ) -> None:
         self.fitted = member
         names = getattr(member, "feature_names_in_", None)
         self._names = None if names is None else list(names)
-        quick = _QUICK.get(member.member, _as_it_is)
-        self._scores = [None if model is None else quick(model) for model in member.models_]
+        self._scores: list[Score | None] = []
+        for model in member.models_:
+            if isinstance(model, FrozenForest | Boosted) and walk is not None:
+                self._scores.append(walk(model))
+            elif isinstance(member, ArrayMember):
+                self._scores.append(None if model is None else cast("Scorer", model).probabilities)
+            else:
+                quick = _QUICK.get(member.member, _as_it_is)
+                self._scores.append(None if model is None else quick(cast("FittedModel", model)))
 
     def predict_proba(self, X: pd.DataFrame) -> Floats:
         """Probabilities of the rows of a table, as the member gives them (to 1e-12).
@@ -44,10 +60,13 @@ class QuickTable:
         Args:
             X: `(n, d)` with the columns of the fit.
         """
-        member = self.fitted
         if self._names is None or list(X.columns) != self._names:
-            return member.predict_proba(X)  # it says which columns are wrong
-        rows = member.preparation_.transform(X.to_numpy(np.float64))
+            return self.fitted.predict_proba(X)  # it says which columns are wrong
+        return self.predict_prepared(self.fitted.preparation_.transform(X.to_numpy(np.float64)))
+
+    def predict_prepared(self, rows: Floats) -> Floats:
+        """The same for rows `(n, k)` that `prepare` of the member gave, or mixtures of their columns."""
+        member = self.fitted
         if not member.multilabel_:
             (score,) = self._scores
             assert score is not None

@@ -89,9 +89,13 @@ class Linear:
     coefficients: Floats
     intercepts: Floats
 
+    def scores(self, rows: Floats) -> Floats:
+        """Log-odds before the softmax, `(n, classes)`; of two classes one column."""
+        return np.asarray(rows @ self.coefficients.T + self.intercepts)
+
     def probabilities(self, rows: Floats) -> Floats:
         """Softmax of the scores; for two classes the logistic function."""
-        scores = rows @ self.coefficients.T + self.intercepts
+        scores = self.scores(rows)
         return two_columns(logistic(scores[:, 0])) if scores.shape[1] == 1 else softmax(scores)
 
     def arrays(self) -> dict[str, StoredArray]:
@@ -170,15 +174,19 @@ class Boosted:
     group: NDArray[np.int32]
     base: NDArray[np.float32]
 
-    def probabilities(self, rows: Floats) -> Floats:
-        """Softmax of the scores; for two classes the logistic function."""
+    def scores(self, rows: Floats) -> Floats:
+        """Log-odds before the softmax, `(n, classes)`; of two classes one column."""
         with np.errstate(over="ignore"):
             narrow = rows.astype(np.float32)
         values = self.trees.threshold[self.trees.leaves(narrow)]
         scores = np.tile(self.base, (len(rows), 1))
         for tree, score in enumerate(self.group):
             scores[:, score] += values[:, tree]
-        wide = _floats(scores)
+        return _floats(scores)
+
+    def probabilities(self, rows: Floats) -> Floats:
+        """Softmax of the scores; for two classes the logistic function."""
+        wide = self.scores(rows)
         return two_columns(logistic(wide[:, 0])) if wide.shape[1] == 1 else softmax(wide)
 
     def arrays(self) -> dict[str, StoredArray]:
@@ -208,6 +216,30 @@ class Boosted:
 
 
 @dataclass(frozen=True, eq=False)
+class Machine:
+    """One support vector machine with the RBF kernel.
+
+    Args:
+        vectors: its support vectors, `(S, columns)`.
+        weights: their weights, `(S,)`.
+        offset: number added to the decision value.
+        gamma: factor in the kernel.
+    """
+
+    vectors: Floats
+    weights: Floats
+    offset: float
+    gamma: float
+
+    def decision_function(self, rows: Floats) -> Floats:
+        """Decision values `(n,)`."""
+        machines = Machines(
+            self.vectors, self.weights[None], np.array([self.offset]), self.gamma, np.zeros(2)
+        )
+        return machines.scores(rows)[:, 0]
+
+
+@dataclass(frozen=True, eq=False)
 class Machines:
     """Support vector machines with the RBF kernel, and the calibration of their decision values.
 
@@ -231,12 +263,24 @@ class Machines:
     def probabilities(self, rows: Floats) -> Floats:
         """Softmax of the scaled decision values; for two classes the logistic function."""
         slope, offset = self.calibration
-        decisions = self._decisions(rows)
+        decisions = self.scores(rows)
         if decisions.shape[1] == 1:
             return two_columns(logistic(slope * decisions[:, 0] + offset))
         return softmax(slope * decisions)
 
-    def _decisions(self, rows: Floats) -> Floats:
+    @property
+    def machines(self) -> list[Machine | None]:
+        """The machines one by one; None for one without vectors, which always gives -1."""
+        machines: list[Machine | None] = []
+        for own, offset in zip(self.weights, self.offsets, strict=True):
+            used = own != 0
+            vectors = self.vectors if used.all() else self.vectors[used]  # the same array: shared landmarks
+            machine = Machine(vectors, own[used], float(offset), self.gamma)
+            machines.append(machine if used.any() else None)
+        return machines
+
+    def scores(self, rows: Floats) -> Floats:
+        """Decision values before the calibration, `(n, machines)`."""
         squares = np.einsum("ij,ij->i", self.vectors, self.vectors)
         n_rows = max(1, KERNEL_NUMBERS // max(1, len(squares)))
         parts = []

@@ -30,6 +30,8 @@ class Trees:
         column: column that an inner node compares, `(N,)`; of a leaf, a number of its own.
         threshold: number that an inner node compares it with, `(N,)`.
         inclusive: whether a row with exactly this number goes left, as in a forest of scikit-learn.
+        cover: weight of the training rows that passed each node, `(N,)`, for explanations; None in models of
+            early versions.
     """
 
     roots: Positions
@@ -38,6 +40,7 @@ class Trees:
     column: Positions
     threshold: Values
     inclusive: bool
+    cover: NDArray[np.float64] | None = None
 
     def leaves(self, rows: NDArray[np.float32]) -> Positions:
         """The leaf of every row in every tree, `(n, T)`.
@@ -65,19 +68,21 @@ class Trees:
 
     def arrays(self) -> dict[str, StoredArray]:
         """The arrays for storage, by name."""
-        return {
+        arrays: dict[str, StoredArray] = {
             "roots": self.roots,
             "left": self.left,
             "right": self.right,
             "column": self.column,
             "threshold": self.threshold,
         }
+        return arrays if self.cover is None else {**arrays, "cover": self.cover}
 
     @staticmethod
     def rules() -> dict[str, ArrayRule]:
         """What the stored arrays may be. A threshold may be infinite."""
         numbers = dict.fromkeys(("roots", "left", "right", "column"), ArrayRule("i", (None,)))
-        return {**numbers, "threshold": ArrayRule("f", (None,), finite=False)}
+        cover = ArrayRule("f", (None,))
+        return {**numbers, "threshold": ArrayRule("f", (None,), finite=False), "cover": cover}
 
     @classmethod
     def restore(
@@ -119,4 +124,9 @@ class Trees:
         bound = np.where(is_leaf, n_leaf_numbers, n_columns)
         if outside.any() or (column < 0).any() or (column >= bound).any():
             raise ValueError("a tree points outside itself")
-        return cls(roots, left, right, column, threshold, inclusive)
+        cover = arrays["cover"].astype(np.float64) if "cover" in arrays else None
+        if cover is not None and (
+            len(cover) != n_nodes or not (cover[~is_leaf] > 0).all() or cover.min() < 0
+        ):
+            raise ValueError("a node that no training row passed")
+        return cls(roots, left, right, column, threshold, inclusive, cover)

@@ -27,7 +27,9 @@ from quintet.inference.rows import PredictedRow, file_row
 
 if TYPE_CHECKING:
     from quintet.ensemble.classifier import EnsembleClassifier
-    from quintet.frozen.ensemble import FrozenEnsemble
+    from quintet.frozen.ensemble import ExplainedEnsemble, FrozenEnsemble
+
+    AnyEnsemble = FrozenEnsemble | ExplainedEnsemble | EnsembleClassifier
 
 FILES_AT_A_TIME, SEGMENTS_AT_A_TIME, ROWS_AT_A_TIME = 32, 64, 256
 """Files, or segments, whose descriptions are in memory before they are predicted, and rows that are predicted
@@ -195,12 +197,12 @@ def file_state(state: Progress, found: FileRows) -> Progress:
     )
 
 
-def has_networks(ensemble: FrozenEnsemble | EnsembleClassifier) -> bool:
+def has_networks(ensemble: AnyEnsemble) -> bool:
     """Whether a member of the ensemble reads spectrograms."""
     return any(member_entry(name).input == "spectrogram" for name in ensemble.members_)
 
 
-def segment_length_s(ensemble: FrozenEnsemble | EnsembleClassifier, segment_s: float | None) -> float | None:
+def segment_length_s(ensemble: AnyEnsemble, segment_s: float | None) -> float | None:
     """The given length of a segment; by default the typical length of the training clips, None if unknown."""
     if segment_s is not None:
         return segment_s
@@ -227,7 +229,7 @@ def make_job(parameters: FeatureParameters, *, log_mel: bool, strict: bool = Fal
     return Job(parameters, log_mel=log_mel, strict=strict, embedder=find_embedder(parameters))
 
 
-def feature_parameters(ensemble: FrozenEnsemble | EnsembleClassifier) -> FeatureParameters:
+def feature_parameters(ensemble: AnyEnsemble) -> FeatureParameters:
     """The feature parameters of a model, checked against the features of this version of quintet.
 
     Raises:

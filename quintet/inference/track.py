@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -12,7 +13,6 @@ from numpy.typing import NDArray
 
 from quintet.audio.isolation.calls import start_worker
 from quintet.audio.reading.segments import Whole, Window
-from quintet.ensemble.classifier import EnsembleClassifier
 from quintet.errors import AudioError
 from quintet.explanation.track import TrackPrediction
 from quintet.features.engine.warm_up import kernels_available
@@ -36,9 +36,13 @@ N_WINDOWS, SHORTEST_WINDOW_S = 6, 1.0
 """Windows of a short track: about six, each overlaps the next by half, none is shorter than a second. They
 show how the prediction changes over time. They are not part of the prediction."""
 
+if TYPE_CHECKING:
+    from quintet.ensemble.classifier import EnsembleClassifier
+    from quintet.frozen.ensemble import ExplainedEnsemble
+
 
 def predict_track(
-    ensemble: EnsembleClassifier,
+    ensemble: EnsembleClassifier | ExplainedEnsemble,
     file: Path,
     *,
     segment_s: float | None = None,
@@ -122,7 +126,7 @@ def _reason(table: FeatureTable, id: str) -> str:
 
 
 def _track_prediction(
-    ensemble: EnsembleClassifier,
+    ensemble: EnsembleClassifier | ExplainedEnsemble,
     file: Path,
     table: FeatureTable,
     segment_ids: list[str],

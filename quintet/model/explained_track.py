@@ -29,6 +29,7 @@ from quintet.reports.track_page import Sound, check_folder, track_html, write_tr
 if TYPE_CHECKING:
     from quintet.ensemble.classifier import EnsembleClassifier
     from quintet.features.extraction.chunks import ProgressCallback
+    from quintet.frozen.ensemble import ExplainedEnsemble
 
 FRAME_HEIGHT = 900
 """Height of the page in a notebook, pixels."""
@@ -121,7 +122,7 @@ class TrackExplainer:
     """
 
     folder: Path
-    ensemble: EnsembleClassifier
+    ensemble: EnsembleClassifier | ExplainedEnsemble
     run: Run
 
     @classmethod

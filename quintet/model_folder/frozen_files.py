@@ -38,6 +38,7 @@ from quintet.frozen.freezing import (
 )
 from quintet.frozen.members import NETWORK, FrozenMember, FrozenNetwork, FrozenTable, Size
 from quintet.frozen.network_member import NetworkMember
+from quintet.frozen.table_member import ArrayMember
 from quintet.model_folder.folder import BUNDLE, DISTANCE, ModelFolder, OpenFolder
 from quintet.model_folder.replacement import read_unchanged
 
@@ -236,6 +237,33 @@ def read_network_members(folder: OpenFolder) -> dict[str, NetworkMember]:
             member = NetworkMember.of(name, classes, frozen)
         if member is not None:
             members[name] = member
+    return members
+
+
+def read_table_members(folder: OpenFolder) -> dict[str, ArrayMember]:
+    """Table members of the folder that can be explained from their arrays, by name.
+
+    Args:
+        folder: an open folder with a model.
+
+    Raises:
+        ArtefactError, ValueError, TypeError, KeyError: the files are damaged, or not what training wrote.
+    """
+    if HEAD not in folder.files:
+        return {}
+    head = folder.read_json(HEAD)
+    if head.get("schema") != SCHEMA:
+        return {}
+    bundle = folder.bundle
+    classes = np.asarray(bundle["classes"], dtype=object)
+    columns = tuple(bundle["feature_names"])
+    size = Size(len(columns), len(classes), bundle["multilabel"])
+    members = {}
+    for name, frozen in _read_members(folder, head["members"], size).items():
+        if isinstance(frozen, FrozenTable):
+            member = ArrayMember(frozen.kind, classes, columns, frozen)
+            if member.is_complete:
+                members[name] = member
     return members
 
 

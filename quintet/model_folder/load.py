@@ -8,20 +8,25 @@ from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
-from quintet.classifiers.storage import DAMAGE_ERRORS, load_member
 from quintet.classifiers.views import member_name
 from quintet.ensemble.calibration import Calibration
-from quintet.ensemble.classifier import EnsembleClassifier
 from quintet.ensemble.fusion import Fusion
 from quintet.errors import ArtefactError
 from quintet.files.paths import require_path
 from quintet.files.untrusted.reasons import reason
+from quintet.frozen.ensemble import ExplainedEnsemble
 from quintet.model_folder.folder import ModelFolder, OpenFolder
-from quintet.model_folder.frozen_files import read_conformal, read_distance, read_network_members
+from quintet.model_folder.frozen_files import (
+    load_frozen,
+    read_conformal,
+    read_distance,
+    read_network_members,
+)
 from quintet.model_folder.replacement import read_unchanged
 
 if TYPE_CHECKING:
     from quintet.classifiers.member import Member
+    from quintet.ensemble.classifier import EnsembleClassifier
     from quintet.frozen.network_member import NetworkMember
 
 DEFAULT_FOLDS = 5
@@ -44,11 +49,11 @@ def load_model(path: str | Path) -> EnsembleClassifier:
     return read_unchanged(path, lambda: _load(ModelFolder(path)))
 
 
-def load_to_explain(path: str | Path) -> EnsembleClassifier:
-    """The same as `load_model`, with networks that need no Keras where they are frozen and have gradients.
+def load_to_explain(path: str | Path) -> EnsembleClassifier | ExplainedEnsemble:
+    """The ensemble of a model folder for explanations, from its frozen arrays where they suffice.
 
-    Such a network is a `quintet.frozen.network_member.NetworkMember`; its numbers are those of the fitted one
-    to 1e-5.
+    If they do not, it is that of `load_model`, with networks that need no Keras where they are frozen and
+    have gradients. The numbers are those of the fitted members to 1e-6, those of networks to 1e-5.
 
     Args:
         path: a folder made by `quintet train`.
@@ -57,10 +62,16 @@ def load_to_explain(path: str | Path) -> EnsembleClassifier:
         ArtefactError: as `load_model`.
     """
     path = require_path(path, "`model`")
+    frozen = load_frozen(path)
+    explained = None if isinstance(frozen, str) else ExplainedEnsemble.of(frozen)
+    if explained is not None:
+        return explained
     return read_unchanged(path, lambda: _load(ModelFolder(path), with_frozen=True))
 
 
 def _load(model_folder: ModelFolder, *, with_frozen: bool = False) -> EnsembleClassifier:
+    from quintet.classifiers.storage import DAMAGE_ERRORS
+
     folder = model_folder.open()
     folder.require_model()
     try:
@@ -76,6 +87,9 @@ def _load(model_folder: ModelFolder, *, with_frozen: bool = False) -> EnsembleCl
 
 def _read_ensemble(folder: OpenFolder, frozen: Mapping[str, NetworkMember]) -> EnsembleClassifier:
     """The ensemble of a folder whose digests were checked, with members that are frozen."""
+    from quintet.classifiers.storage import load_member
+    from quintet.ensemble.classifier import EnsembleClassifier
+
     bundle = folder.bundle
     settings = folder.read_json("config.json")["train"]
     rules = folder.read_json("fusion.json")["rules"]

@@ -21,7 +21,9 @@ from quintet.features.storage.table import META_COLUMNS
 from quintet.files.json_types import JsonObject
 from quintet.files.untrusted.listed_files import ListedFiles
 from quintet.files.untrusted.reasons import reason
+from quintet.frozen.table_member import ArrayMember
 from quintet.model_folder.folder import BUNDLE, IMPORTANCE, ModelFolder, OpenFolder
+from quintet.model_folder.frozen_files import read_table_members
 from quintet.model_folder.replacement import read_unchanged
 from quintet.model_folder.scores import ENSEMBLE_PREDICTION, PARTS, RunScores
 from quintet.predictions.predictions import Predictions, read_predictions
@@ -95,6 +97,11 @@ class Run:
                 f"{name}. Restore the model folder, or train again."
             )
         return load_member(self.files.inside(f"members/{name}"))
+
+    @cached_property
+    def frozen_tables(self) -> Mapping[str, ArrayMember]:
+        """Table members of the frozen ensemble that can be explained from their arrays, by name."""
+        return {} if self.files is None else read_table_members(OpenFolder(self.bundle, self.files))
 
     @property
     def classes(self) -> tuple[str, ...]:

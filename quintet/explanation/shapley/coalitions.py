@@ -19,13 +19,20 @@ from numpy.typing import NDArray
 from scipy.special import expit, softmax
 
 from quintet.explanation.contracts import Classifier, Floats
-from quintet.explanation.shapley.forests import coalition_outputs, forest_from_sklearn, forest_from_xgboost
+from quintet.explanation.shapley.forests import (
+    coalition_outputs,
+    forest_from_arrays,
+    forest_from_sklearn,
+    forest_from_xgboost,
+)
+from quintet.explanation.shapley.svm_shap import plain_machines
+from quintet.frozen import scorers
 from quintet.frozen.quick_table import QuickTable
+from quintet.frozen.scorers import Boosted, Linear, Machine, Machines
 
 if TYPE_CHECKING:
     from sklearn.ensemble import RandomForestClassifier
     from sklearn.linear_model import LogisticRegression
-    from sklearn.svm import SVC
     from xgboost import XGBClassifier
 
     from quintet.classifiers.tabular.members import TableMember
@@ -144,27 +151,33 @@ def _hybrid_probabilities(
     return np.stack(probabilities)
 
 
-def _logistic_regression(model: LogisticRegression, hybrids: Hybrids) -> Floats:
+def _logistic_regression(model: LogisticRegression | Linear, hybrids: Hybrids) -> Floats:
     """The score is a sum over columns: each family's part is computed once."""
-    row_parts = _score_parts(model, hybrids.rows, hybrids.columns)
-    background_parts = _score_parts(model, hybrids.background, hybrids.columns)
-    n_outputs = len(model.coef_)
+    slopes, intercepts = linear_numbers(model)
+    row_parts = _score_parts(slopes, hybrids.rows, hybrids.columns)
+    background_parts = _score_parts(slopes, hybrids.background, hybrids.columns)
+    n_outputs = len(slopes)
     scores = []
     for present in presence(hybrids.n_players):
         row_sum = _sum_selection(row_parts, present, (len(hybrids.rows), n_outputs))
         background_sum = _sum_selection(background_parts, ~present, (len(hybrids.background), n_outputs))
-        pairs = row_sum[:, None] + background_sum[None] + model.intercept_
+        pairs = row_sum[:, None] + background_sum[None] + intercepts
         scores.append(pairs.reshape(-1, n_outputs))
     return _probabilities(np.stack(scores))
 
 
-def _score_parts(
-    model: LogisticRegression, data: Floats, columns: Sequence[NDArray[np.bool_]]
-) -> list[Floats]:
+def linear_numbers(model: LogisticRegression | Linear) -> tuple[Floats, Floats]:
+    """Coefficients `(outputs, d)` and intercepts `(outputs,)` of a logistic regression, fitted or frozen."""
+    if isinstance(model, Linear):
+        return model.coefficients, model.intercepts
+    return model.coef_, model.intercept_
+
+
+def _score_parts(slopes: Floats, data: Floats, columns: Sequence[NDArray[np.bool_]]) -> list[Floats]:
     """Per family, its part of the score: (rows, outputs)."""
     parts = []
     for own in columns:
-        coefficients = model.coef_[:, own]
+        coefficients = slopes[:, own]
         parts.append(data[:, own] @ coefficients.T)
     return parts
 
@@ -186,24 +199,31 @@ def _probabilities(scores: Floats) -> Floats:
     return np.concatenate([1 - second, second], axis=-1)
 
 
-def _random_forest(model: RandomForestClassifier, hybrids: Hybrids) -> Floats:
-    forest = forest_from_sklearn(model)
+def _random_forest(model: RandomForestClassifier | scorers.Forest, hybrids: Hybrids) -> Floats:
+    forest = forest_from_arrays(model) if isinstance(model, scorers.Forest) else forest_from_sklearn(model)
     return coalition_outputs(forest, hybrids.rows, hybrids.background, hybrids.player, hybrids.n_players)
 
 
-def _xgboost(model: XGBClassifier, hybrids: Hybrids) -> Floats:
-    forest = forest_from_xgboost(model, hybrids.rows)
+def _xgboost(model: XGBClassifier | Boosted, hybrids: Hybrids) -> Floats:
+    if isinstance(model, Boosted):
+        forest = forest_from_arrays(model)
+    else:
+        forest = forest_from_xgboost(model, hybrids.rows)
     scores = coalition_outputs(forest, hybrids.rows, hybrids.background, hybrids.player, hybrids.n_players)
     return _probabilities(scores)
 
 
-def _svm(model: MarginClassifier, hybrids: Hybrids) -> Floats:
-    columns = [_machine_decisions(machine, hybrids) for machine in model.machines]
+def _svm(model: MarginClassifier | Machines, hybrids: Hybrids) -> Floats:
+    columns = [_machine_decisions(machine, hybrids) for machine in plain_machines(model.machines)]
     decisions = np.stack(columns, axis=-1)
-    return _probabilities(model.slope * decisions + model.offset)
+    if isinstance(model, Machines):
+        slope, offset = model.calibration
+    else:
+        slope, offset = model.slope, model.offset
+    return _probabilities(slope * decisions + offset)
 
 
-def _machine_decisions(machine: SVC | None, hybrids: Hybrids) -> Floats:
+def _machine_decisions(machine: Machine | None, hybrids: Hybrids) -> Floats:
     """Decision values (2^k, n·m) of one RBF machine.
 
     The kernel of a hybrid is the product of the kernels of its families: exponents add up.
@@ -213,7 +233,7 @@ def _machine_decisions(machine: SVC | None, hybrids: Hybrids) -> Floats:
         return np.full((n_coalitions, hybrids.n_pairs), -1.0)
     row_exponents = _kernel_exponents(machine, hybrids.rows, hybrids.columns)
     background_exponents = _kernel_exponents(machine, hybrids.background, hybrids.columns)
-    weights = machine.dual_coef_.ravel()
+    weights = machine.weights
     decisions = np.empty((n_coalitions, len(hybrids.rows), len(hybrids.background)))
     for s, present in enumerate(presence(hybrids.n_players)):
         row_sum = _sum_selection(row_exponents, present, row_exponents[0].shape)
@@ -221,16 +241,16 @@ def _machine_decisions(machine: SVC | None, hybrids: Hybrids) -> Floats:
         row_kernel = np.exp(row_sum)
         background_kernel = np.exp(background_sum)
         decisions[s] = (row_kernel * weights) @ background_kernel.T
-    return np.asarray(decisions.reshape(n_coalitions, -1) + machine.intercept_[0])
+    return np.asarray(decisions.reshape(n_coalitions, -1) + machine.offset)
 
 
-def _kernel_exponents(machine: SVC, data: Floats, columns: Sequence[NDArray[np.bool_]]) -> list[Floats]:
+def _kernel_exponents(machine: Machine, data: Floats, columns: Sequence[NDArray[np.bool_]]) -> list[Floats]:
     """Per family, the logarithm of its kernel: (rows, support vectors)."""
-    vectors = machine.support_vectors_
+    vectors = machine.vectors
     exponents = []
     for own in columns:
         distances = _square_distances(data[:, own], vectors[:, own])
-        exponents.append(-machine._gamma * distances)
+        exponents.append(-machine.gamma * distances)
     return exponents
 
 

@@ -10,13 +10,14 @@ cost one walk. This is the idea of interventional TreeSHAP (Lundberg et al. 2020
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
 
 from quintet.explanation.shapley.arrays import Floats, Forest
+from quintet.frozen import scorers
 
 if TYPE_CHECKING:
     from sklearn.ensemble import RandomForestClassifier
@@ -39,9 +40,6 @@ def forest_from_sklearn(model: RandomForestClassifier) -> Forest:
     trees = [estimator.tree_ for estimator in model.estimators_]
     start = np.cumsum([0, *(tree.node_count for tree in trees)])
     threshold = np.concatenate([tree.threshold for tree in trees])
-    rounded = threshold.astype(np.float32)
-    one_below = np.nextafter(rounded, np.float32(-np.inf))
-    largest = np.where(rounded > threshold, one_below, rounded)  # the largest float32 that goes left
     shares = []
     for tree in trees:
         counts = tree.value[:, 0, :]
@@ -52,11 +50,73 @@ def forest_from_sklearn(model: RandomForestClassifier) -> Forest:
         left=_join_children([tree.children_left for tree in trees], start),
         right=_join_children([tree.children_right for tree in trees], start),
         feature=np.concatenate([tree.feature for tree in trees]).astype(np.int64),
-        threshold=np.nextafter(largest, np.float32(np.inf)),
+        threshold=_next_float32(threshold),
         value=value,
         offset=np.zeros(value.shape[1]),
         cover=np.concatenate([tree.weighted_n_node_samples for tree in trees]),
     )
+
+
+def forest_from_arrays(model: scorers.Forest | scorers.Boosted) -> Forest:
+    """The trees of a frozen classifier, as `forest_from_sklearn` and `forest_from_xgboost` give them.
+
+    Args:
+        model: its trees must have a `cover`.
+    """
+    trees = model.trees
+    assert trees.cover is not None
+    is_leaf = trees.left == np.arange(len(trees.left))
+    leaves = np.flatnonzero(is_leaf)
+    if isinstance(model, scorers.Forest):
+        value = np.zeros((len(is_leaf), model.shares.shape[1]))
+        value[leaves] = model.shares[trees.column[leaves]] / len(trees.roots)
+        threshold, offset = _next_float32(trees.threshold), np.zeros(value.shape[1])
+    else:
+        value = np.zeros((len(is_leaf), len(model.base)))
+        tree = np.searchsorted(trees.roots, leaves, side="right") - 1
+        value[leaves, model.group[tree]] = trees.threshold[leaves]  # the threshold of a leaf is its value
+        threshold, offset = trees.threshold.astype(np.float32), model.base.astype(np.float64)
+    return Forest(
+        start=trees.roots.astype(np.int64),
+        left=np.where(is_leaf, -1, trees.left).astype(np.int64),
+        right=np.where(is_leaf, -1, trees.right).astype(np.int64),
+        feature=np.where(is_leaf, -1, trees.column).astype(np.int64),
+        threshold=threshold,
+        value=value,
+        offset=offset,
+        cover=trees.cover,
+    )
+
+
+def walk_trees(model: scorers.Forest | scorers.Boosted) -> Callable[[Floats], Floats]:
+    """Prepared rows → probabilities of the classes, from compiled walks through frozen trees.
+
+    Args:
+        model: its trees must have a `cover`.
+    """
+    forest = forest_from_arrays(model)
+
+    def probabilities(rows: Floats) -> Floats:
+        from quintet.explanation.shapley.kernels import add_leaf_values
+
+        outputs = np.tile(forest.offset, (len(rows), 1))
+        with np.errstate(over="ignore"):
+            add_leaf_values(forest, rows.astype(np.float32), outputs)
+        if isinstance(model, scorers.Forest):
+            return outputs
+        if outputs.shape[1] == 1:
+            return scorers.two_columns(scorers.logistic(outputs[:, 0]))
+        return scorers.softmax(outputs)
+
+    return probabilities
+
+
+def _next_float32(threshold: NDArray[np.floating]) -> NDArray[np.float32]:
+    """For each number, the smallest float32 above the largest one that is not above the number."""
+    rounded = threshold.astype(np.float32)
+    one_below = np.nextafter(rounded, np.float32(-np.inf))
+    largest = np.where(rounded > threshold, one_below, rounded)  # the largest float32 that goes left
+    return np.nextafter(largest, np.float32(np.inf))
 
 
 class _BoostedTree(TypedDict):

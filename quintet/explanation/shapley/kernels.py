@@ -1,7 +1,7 @@
-"""Compiled loops of the Shapley values of trees and of support vector machines.
+"""Compiled loops of the Shapley values of trees and of support vector machines, and of the widths of t-SNE.
 
 Importing this module imports numba. `forests`, `tree_shap` and `svm_shap` therefore import it on first use,
-so that importing them costs nothing. The cache of the kernels keeps the compiled code of all three loops.
+so that importing them costs nothing. The cache of the kernels keeps the compiled code of all loops.
 """
 
 from __future__ import annotations
@@ -32,6 +32,8 @@ class Compiler(Protocol):
 _TREE_ARITHMETIC = {"contract", "reassoc", "nsz", "arcp"}
 _compile_coalitions: Compiler = cached()
 _compile_products: Compiler = cached(fastmath=True)
+_compile_neighbours: Compiler = cached()
+_compile_walks: Compiler = cached()
 _compile_trees: Compiler = cached(nogil=True, error_model="numpy", fastmath=_TREE_ARITHMETIC)
 _compile_tree_step = cast(
     Compiler, njit(forceinline=True, nogil=True, error_model="numpy", fastmath=_TREE_ARITHMETIC)
@@ -332,3 +334,64 @@ def product_values(
                 for k in range(n_machines):
                     values[i, j, k] += alphas[v, k] * total[j]
     return values / len(background)
+
+
+@_compile_walks
+def add_leaf_values(forest: Forest, rows: NDArray[np.float32], outputs: Floats) -> None:
+    """Add the outputs of the leaves that each row reaches.
+
+    Args:
+        forest: the trees.
+        rows: (n, d).
+        outputs: (n, outputs), changed.
+    """
+    for tree in range(len(forest.start)):
+        for row in range(len(rows)):
+            node = forest.start[tree]
+            while forest.left[node] >= 0:
+                if rows[row, forest.feature[node]] < forest.threshold[node]:
+                    node = forest.left[node]
+                else:
+                    node = forest.right[node]
+            for k in range(outputs.shape[1]):
+                outputs[row, k] += forest.value[node, k]
+
+
+@_compile_neighbours
+def neighbour_shares(distances: NDArray[np.float32], perplexity: float) -> Floats:
+    """Shares of the neighbours of each clip, from Gaussians that have the perplexity; see `projections`.
+
+    Args:
+        distances: (n, n) squared.
+        perplexity: number of neighbours.
+
+    Returns:
+        (n, n), every row sums to 1.
+    """
+    n = len(distances)
+    wanted = np.log(perplexity)
+    shares = np.zeros((n, n))
+    for i in range(n):
+        low, high, beta = -np.inf, np.inf, 1.0
+        for _ in range(100):
+            total = 0.0
+            for j in range(n):
+                if j != i:
+                    shares[i, j] = np.exp(-distances[i, j] * beta)
+                    total += shares[i, j]
+            if total == 0.0:
+                total = float(np.float32(1e-8))
+            spread = 0.0
+            for j in range(n):
+                shares[i, j] /= total
+                spread += distances[i, j] * shares[i, j]
+            excess = np.log(total) + beta * spread - wanted
+            if abs(excess) <= np.float32(1e-5):
+                break
+            if excess > 0.0:
+                low = beta
+                beta = beta * 2.0 if high == np.inf else (beta + high) / 2.0
+            else:
+                high = beta
+                beta = beta / 2.0 if low == -np.inf else (beta + low) / 2.0
+    return shares

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from quintet.errors import ConfigError
 from quintet.explanation.contracts import Classifier, Floats, Fuse, NetworkPredictions, Positions
 from quintet.explanation.shapley.family_shapley import SPECTROGRAM
+from quintet.frozen.quick_table import QuickTable
 
 Game = Callable[[Positions, Positions, NDArray[np.bool_]], Floats]
 """`(clips, backgrounds, present) -> (b,)`: the values of b hybrids; see `sampled_shapley`."""
@@ -213,12 +214,15 @@ def ensemble_game(
     """
     own, other = rows.to_numpy(), background.to_numpy()
     player = _player_of_columns(rows.columns, players)
+    prepared = {
+        name: (member.fitted.prepare(rows), member.fitted.prepare(background))
+        for name, member in members.items()
+        if isinstance(member, QuickTable)
+    }
     predictions = networks or {}
     spectrogram = list(players).index(SPECTROGRAM) if SPECTROGRAM in players else None
 
     def game(clips: Positions, backgrounds: Positions, present: NDArray[np.bool_]) -> Floats:
-        mixed = np.where(present[:, player], own[clips], other[backgrounds])
-        hybrids = pd.DataFrame(mixed, columns=rows.columns)
         if spectrogram is None:
             has_spectrogram = np.ones((len(clips), 1), dtype=bool)
         else:
@@ -228,9 +232,15 @@ def ensemble_game(
             if name in predictions:
                 of_clips, of_background = predictions[name]
                 stack.append(np.where(has_spectrogram, of_clips[clips], of_background[backgrounds]))
+            elif isinstance(member, QuickTable):  # columns are prepared one by one, so these may be mixed
+                of_rows, of_others = prepared[name]
+                is_present = present[:, player[member.fitted.preparation_.kept]]
+                mixed = np.where(is_present, of_rows[clips], of_others[backgrounds])
+                stack.append(member.predict_prepared(mixed))
             else:
-                table_member = cast(Classifier, member)
-                stack.append(table_member.predict_proba(hybrids))
+                mixed = np.where(present[:, player], own[clips], other[backgrounds])
+                hybrids = pd.DataFrame(mixed, columns=rows.columns)
+                stack.append(cast(Classifier, member).predict_proba(hybrids))
         fused = np.asarray(fuse(np.stack(stack)), dtype=np.float64)
         weighted = fused * weights[clips]
         return np.asarray(weighted.sum(axis=1))

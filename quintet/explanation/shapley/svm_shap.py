@@ -18,13 +18,14 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from quintet.explanation.shapley.arrays import Floats, gauss_legendre
+from quintet.frozen.scorers import Machine
 
 if TYPE_CHECKING:
     from sklearn.svm import SVC
 
 
 def kernel_shapley(
-    machines: Sequence[SVC | None], rows: Floats, background: Floats, *, n_nodes: int = 8
+    machines: Sequence[SVC | Machine | None], rows: Floats, background: Floats, *, n_nodes: int = 8
 ) -> tuple[Floats, Floats]:
     """Shapley values of binary `sklearn.svm.SVC`s with RBF kernels, averaged over a background.
 
@@ -51,9 +52,10 @@ def kernel_shapley(
     quadrature = gauss_legendre(min(n_nodes, n_exact))
     values = np.zeros((*rows.shape, len(machines)))
     bases = np.full(len(machines), -1.0)
-    fitted = {k: machine for k, machine in enumerate(machines) if machine is not None}
-    for gamma in {_gamma(machine) for machine in fitted.values()}:
-        places = [k for k, machine in fitted.items() if _gamma(machine) == gamma]
+    plain = plain_machines(machines)
+    fitted = {k: machine for k, machine in enumerate(plain) if machine is not None}
+    for gamma in {machine.gamma for machine in fitted.values()}:
+        places = [k for k, machine in fitted.items() if machine.gamma == gamma]
         same = [fitted[k] for k in places]
         vectors, alphas = _merge_vectors(same)
         integrals = product_values(rows, background, vectors, alphas, gamma, quadrature)
@@ -63,8 +65,16 @@ def kernel_shapley(
     return values, bases
 
 
-def _gamma(machine: SVC) -> float:
-    return float(machine._gamma)
+def plain_machines(machines: Sequence[SVC | Machine | None]) -> list[Machine | None]:
+    """Machines as arrays, fitted ones of scikit-learn too."""
+    plain: list[Machine | None] = []
+    for machine in machines:
+        if machine is None or isinstance(machine, Machine):
+            plain.append(machine)
+        else:
+            weights, offset = machine.dual_coef_.ravel(), float(machine.intercept_[0])
+            plain.append(Machine(machine.support_vectors_, weights, offset, float(machine._gamma)))
+    return plain
 
 
 class _VectorUnion(NamedTuple):
@@ -74,16 +84,16 @@ class _VectorUnion(NamedTuple):
     alphas: Floats
 
 
-def _merge_vectors(machines: Sequence[SVC]) -> _VectorUnion:
+def _merge_vectors(machines: Sequence[Machine]) -> _VectorUnion:
     """The support vectors of some machines, and the weight of each vector in each machine (0: not used
     there)."""
-    first = machines[0].support_vectors_
-    if all(machine.support_vectors_ is first for machine in machines):  # landmarks
-        return _VectorUnion(first, np.concatenate([machine.dual_coef_ for machine in machines]).T.copy())
-    every_vector = np.concatenate([machine.support_vectors_ for machine in machines])
-    every_weight = np.concatenate([machine.dual_coef_.ravel() for machine in machines])
+    first = machines[0].vectors
+    if all(machine.vectors is first for machine in machines):  # landmarks
+        return _VectorUnion(first, np.stack([machine.weights for machine in machines]).T.copy())
+    every_vector = np.concatenate([machine.vectors for machine in machines])
+    every_weight = np.concatenate([machine.weights for machine in machines])
     vectors, place = np.unique(every_vector, axis=0, return_inverse=True)
-    n_vectors = [len(machine.support_vectors_) for machine in machines]
+    n_vectors = [len(machine.vectors) for machine in machines]
     machine_of_vector = np.repeat(np.arange(len(machines)), n_vectors)
     cells = (place.ravel(), machine_of_vector)
     alphas = np.zeros((len(vectors), len(machines)))
