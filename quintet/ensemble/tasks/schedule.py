@@ -11,6 +11,7 @@ import itertools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from quintet.classifiers.sizes import MANY_ROWS
 from quintet.ensemble.array_types import Folds, Groups, Labels
 from quintet.ensemble.crossfit import FINAL_FIT, FoldResult, Inputs, Listener, Trainer
 from quintet.ensemble.model_selection.penalties import cross_fit, penalty_trainers
@@ -59,7 +60,7 @@ class FitPlan:
             for fold, (train, _) in enumerate(self.folds):
                 fits[trainer.member, fold] = [len(train)] * n_variants
             fits[trainer.member, FINAL_FIT] = [len(self.y)]
-        return TimeLeft(fits, width)
+        return TimeLeft(fits, width, bounded=len(self.y) > MANY_ROWS)
 
 
 def fit_ahead(plan: FitPlan, pool: FitPool) -> None:
@@ -130,15 +131,18 @@ def predict_folds(
 def _fold_tasks(trainers: Sequence[Trainer], folds: Folds) -> list[FitTask]:
     """Every fold of every member: fold by fold, in each of them the longest fit first."""
     tasks = []
+    bounded = sum(len(valid) for _, valid in folds) > MANY_ROWS
     for fold, parts in enumerate(folds):
         variants = [variant for trainer in trainers for variant in penalty_trainers(trainer)]
-        variants.sort(key=lambda variant: -fit_units(variant.member, len(parts[0])))
+        variants.sort(key=lambda variant: -fit_units(variant.member, len(parts[0]), bounded=bounded))
         tasks += [FitTask(variant, fold, parts) for variant in variants]
     return tasks
 
 
 def _final_tasks(trainers: Sequence[Trainer], n_rows: int) -> list[FitTask]:
-    longest_first = sorted(trainers, key=lambda trainer: -fit_units(trainer.member, n_rows))
+    longest_first = sorted(
+        trainers, key=lambda trainer: -fit_units(trainer.member, n_rows, bounded=n_rows > MANY_ROWS)
+    )
     return [FitTask(trainer) for trainer in longest_first]
 
 

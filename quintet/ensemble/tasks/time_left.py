@@ -31,12 +31,15 @@ class Growth:
 
 
 GROWTH = {
-    "logistic_regression": Growth(1.0, 1.0),
-    "random_forest": Growth(4.0, 1.1),
-    "xgboost": Growth(8.0, 0.6),
-    "svm": Growth(4.0, 1.9),
+    "logistic_regression": Growth(0.3, 1.0),
+    "random_forest": Growth(9.0, 0.9),
+    "xgboost": Growth(13.0, 0.3),
+    "svm": Growth(11.0, 1.9),
 }
 """Kind of table member → its growth."""
+
+BOUNDED_GROWTH = {**GROWTH, "svm": Growth(12.0, 0.6), "random_forest": Growth(40.0, 0.3)}
+"""The same where many rows bound the sizes of members (`quintet.classifiers.sizes`)."""
 
 NETWORK_GROWTH = Growth(150.0, 1.0)
 """Growth of a network until its first fold is done; networks differ by factors of a hundred."""
@@ -52,6 +55,7 @@ class TimeLeft:
     Args:
         n_rows: member and fold → number of rows of each fit that is to be done.
         width: number of fits that run at a time.
+        bounded: whether many rows bound the sizes of members.
         clock: seconds.
 
     Example:
@@ -64,6 +68,7 @@ class TimeLeft:
 
     n_rows: dict[Fit, list[int]]
     width: int = 1
+    bounded: bool = False
     clock: Callable[[], float] = time.monotonic
     _running: dict[Fit, float] = field(default_factory=dict)
     _seconds: dict[str, float] = field(default_factory=dict)  # of the fits of a member that are done
@@ -78,7 +83,7 @@ class TimeLeft:
             self._running[fit] = self.clock()
         if event.kind not in ("done", "reused") or not waiting:
             return
-        units = fit_units(event.member, waiting.pop())
+        units = fit_units(event.member, waiting.pop(), bounded=self.bounded)
         self._done_units += units
         started = self._running.pop(fit, None)
         if event.kind == "done":
@@ -108,7 +113,7 @@ class TimeLeft:
     def _cost(self, fit: Fit, rows: int) -> float:
         """Seconds that a fit should take on this machine."""
         member, _ = fit
-        units = fit_units(member, rows)
+        units = fit_units(member, rows, bounded=self.bounded)
         if self._units.get(member):
             return units * self._seconds[member] / self._units[member]
         known = sum(self._units.values())
@@ -135,15 +140,17 @@ def with_time_left(listener: Listener | None, left: TimeLeft) -> Listener:
     return listen
 
 
-def fit_units(member: str, rows: int) -> float:
+def fit_units(member: str, rows: int, *, bounded: bool = False) -> float:
     """Seconds that a fit of a member took where the growths were measured.
 
     Args:
         member: its name.
         rows: number of rows that it is fitted on.
+        bounded: whether many rows bound the sizes of members.
     """
     kind = member.partition("@")[0]
-    growth = GROWTH.get(kind) if member_entry(member).input == "table" else None
+    table = BOUNDED_GROWTH if bounded else GROWTH
+    growth = table.get(kind) if member_entry(member).input == "table" else None
     growth = growth or NETWORK_GROWTH
     return growth.seconds * math.pow(rows / 1000, growth.exponent)
 
