@@ -22,6 +22,7 @@ from quintet.classifiers.spectrogram.patches import (
 from quintet.classifiers.spectrogram.sequences import SpectrogramSequence
 from quintet.classifiers.spectrogram.settings import FitSettings, PatchSettings
 from quintet.classifiers.spectrogram.targets import Rows
+from quintet.errors import ConfigError
 
 Positions = NDArray[np.int64]
 EpochBatches = Callable[[int], Iterator[Batch]]
@@ -43,6 +44,35 @@ class TrainingClips:
     learners: Positions
     rows: Rows
     statistics: BandStatistics
+
+
+def epoch_batches(
+    training: TrainingClips,
+    base: KerasModel | None,
+    patches: PatchSettings,
+    fit: FitSettings,
+    network: str,
+) -> EpochBatches:
+    """Batches of a network: augmented patches, or the outputs of its frozen base.
+
+    Args:
+        training: the clips.
+        base: the frozen base; None if there is none.
+        patches: settings of the patches.
+        fit: settings of the fit.
+        network: its name, for the message.
+
+    Raises:
+        ConfigError: augmentation is asked for, and a frozen base keeps its outputs.
+    """
+    if base is None:
+        return patch_batches(training, patches, fit)
+    if fit.augmentation.active:
+        raise ConfigError(
+            f"Augmentation needs new patches in each epoch, but '{network}' keeps the output of "
+            "its base for the same patches. Switch it off."
+        )
+    return kept_output_batches(training, base, patches, fit)
 
 
 def patch_batches(training: TrainingClips, patches: PatchSettings, fit: FitSettings) -> EpochBatches:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Self
 
@@ -18,29 +19,24 @@ from quintet.classifiers.networks.keras_types import KerasModel
 from quintet.classifiers.networks.music_weights import require_front_end, require_log_values
 from quintet.classifiers.networks.registry import build_network, published_music, split_frozen_base
 from quintet.classifiers.spectrogram.augmentation import Augmentation
-from quintet.classifiers.spectrogram.batches import (
-    EpochBatches,
-    TrainingClips,
-    kept_output_batches,
-    patch_batches,
-)
+from quintet.classifiers.spectrogram.batches import TrainingClips, epoch_batches
 from quintet.classifiers.spectrogram.checkpoint import Checkpoint, EpochRow, fit_fingerprint
 from quintet.classifiers.spectrogram.fitting import compile_network, forward, predict_probabilities, train
 from quintet.classifiers.spectrogram.patches import BandStatistics, all_even_patches, band_statistics
 from quintet.classifiers.spectrogram.pooling import (
-    N_NEIGHBOURS,
     POOLING,
     Neighbours,
+    find_neighbours,
     mean_over_patches,
     require_pooling,
     segment_predictions,
 )
+from quintet.classifiers.spectrogram.reuse import Form, compiled, with_weights
 from quintet.classifiers.spectrogram.sequences import SpectrogramInput, SpectrogramSequence, read_clips
 from quintet.classifiers.spectrogram.settings import STANDARDS, FitSettings, PatchSettings, require_name
 from quintet.classifiers.spectrogram.targets import Codes, Copies, Rows, append_copies, read_targets
 from quintet.classifiers.spectrogram.validation import ClipValidation, hold_out
 from quintet.datasets.groups import group_names
-from quintet.errors import ConfigError
 from quintet.features.parameters import LogMelParameters
 from quintet.files.json_types import JsonObject
 
@@ -290,7 +286,11 @@ class SpectrogramClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
             fingerprint = fit_fingerprint(self.get_params(deep=False), clips, codes, clip_groups)
             state = Checkpoint(checkpoint, fingerprint)
         self._fit_network(training, codes, on_epoch=on_epoch, checkpoint=state)
-        self.neighbours_ = self._find_neighbours(clips, codes) if self.pooling == "knn" else None
+        self.neighbours_ = None
+        if self.pooling == "knn":
+            self.neighbours_ = find_neighbours(
+                clips, self.validation_, codes, self.patch_settings, self._fitted_probabilities
+            )
         return self
 
     def predict_proba(self, X: SpectrogramInput) -> Floats:
@@ -299,13 +299,16 @@ class SpectrogramClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
         Rows sum to 1, except for label sets.
         """
         check_is_fitted(self, "weights_")
-        model, neighbours = self.fitted_network(), getattr(self, "neighbours_", None)
-
-        def predict(patches: Patches) -> Floats:
-            probabilities = self._patch_probabilities(model, patches)
-            return segment_predictions(probabilities, rule=self.pooling, neighbours=neighbours)
-
-        return self._mean_over_patches(X, predict)
+        neighbours = getattr(self, "neighbours_", None)
+        form = None if getattr(self, "_model", None) is not None else self._form
+        with with_weights(form, self.weights_) as lent:
+            model = lent or self.fitted_network()
+            return self._mean_over_patches(
+                X,
+                lambda patches: segment_predictions(
+                    self._patch_probabilities(model, patches), rule=self.pooling, neighbours=neighbours
+                ),
+            )
 
     def predict(self, X: SpectrogramInput) -> Labels:
         """The most probable labels `(clips,)`, or an indicator matrix `(clips, tags)`.
@@ -341,6 +344,12 @@ class SpectrogramClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
             settings=dict(self.settings or {}),
             pretrained=pretrained,
         )
+
+    @property
+    def _form(self) -> Form:
+        """What decides the graph of the network."""
+        shape = (self.n_mels_, self.patch_frames, len(self.classes_), self.multilabel_)
+        return (self.network, repr(self.settings), self.precision, *shape)
 
     def fitted_network(self) -> KerasModel:
         """The network with the fitted weights. It is built at the first call after loading or unpickling."""
@@ -386,29 +395,21 @@ class SpectrogramClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
             base, head = split_frozen_base(model)
             if base is not None:
                 settings = replace(settings, base_rate=1.0)  # a frozen base has no rate
-            compile_network(head, settings, device=device(), tags=training.rows.tags)
-            progress = train(
-                head,
-                settings,
-                batches=self._batches(training, base),
-                validate=self._validate(training, codes, base, head),
-                on_epoch=on_epoch,
-                checkpoint=checkpoint,
-            )
+            tags = training.rows.tags
+            is_plain = base is None and settings.base_rate == 1.0 and tags is None
+            begin = partial(compile_network, settings=settings, device=device(), tags=tags)
+            with compiled(head, self._form if is_plain else None, begin) as (learner, is_lent):
+                progress = train(
+                    learner,
+                    settings,
+                    batches=epoch_batches(training, base, self.patch_settings, settings, self.network),
+                    validate=self._validate(training, codes, base, learner),
+                    on_epoch=on_epoch,
+                    checkpoint=checkpoint,
+                )
+                # A network that was built for several devices does not predict on one.
+                self.keep_network(learner if is_lent else model, reuse=not is_lent and device().count == 1)
         self.history_, self.best_epoch_ = progress.history, progress.best_epoch
-        # A network that was built for several devices does not predict on one.
-        self.keep_network(model, reuse=device().count == 1)
-
-    def _batches(self, training: TrainingClips, base: KerasModel | None) -> EpochBatches:
-        settings = self.fit_settings
-        if base is None:
-            return patch_batches(training, self.patch_settings, settings)
-        if settings.augmentation.active:
-            raise ConfigError(
-                f"Augmentation needs new patches in each epoch, but '{self.network}' keeps the output of "
-                "its base for the same patches. Switch it off."
-            )
-        return kept_output_batches(training, base, self.patch_settings, settings)
 
     def _validate(
         self, training: TrainingClips, codes: Codes, base: KerasModel | None, head: KerasModel
@@ -424,16 +425,8 @@ class SpectrogramClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
         validation = ClipValidation(inputs, owners, codes[self.validation_], balanced, self.batch_size)
         return lambda: validation.score(head)
 
-    def _find_neighbours(self, clips: SpectrogramSequence, codes: Codes) -> Neighbours:
-        """Scores of the held-out segments.
-
-        Scores of segments that the network learnt from would be too close to 0 and 1.
-        """
-        patches, owners = all_even_patches(clips, self.validation_, self.patch_settings)
-        scores = self._patch_probabilities(self.fitted_network(), self.standardise(patches))
-        held_out_codes = codes[self.validation_].astype(np.int64, copy=False)
-        segment_codes = held_out_codes[owners]
-        return Neighbours(scores, segment_codes, k=min(N_NEIGHBOURS, len(segment_codes)))
+    def _fitted_probabilities(self, patches: Patches) -> Floats:
+        return self._patch_probabilities(self.fitted_network(), self.standardise(patches))
 
     def _patch_probabilities(self, model: KerasModel, patches: Patches) -> Floats:
         return predict_probabilities(model, patches, batch_size=self.batch_size, multilabel=self.multilabel_)

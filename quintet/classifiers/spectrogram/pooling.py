@@ -61,6 +61,29 @@ class Neighbours:
         return np.concatenate(shares) if shares else np.empty((0, n_classes))
 
 
+def find_neighbours(
+    clips: SpectrogramSequence,
+    positions: Positions,
+    codes: NDArray[np.generic],
+    settings: PatchSettings,
+    predict: Callable[[Patches], Floats],
+) -> Neighbours:
+    """Scores and classes of the held-out segments.
+
+    Scores of segments that the network learnt from would be too close to 0 and 1.
+
+    Args:
+        clips: spectrograms.
+        positions: positions of the held-out clips.
+        codes: class of each clip.
+        settings: of the patches.
+        predict: patches `(n, n_mels, patch_frames)` in dB → probabilities `(n, K)`.
+    """
+    patches, owners = all_even_patches(clips, positions, settings)
+    segment_codes = codes[positions].astype(np.int64, copy=False)[owners]
+    return Neighbours(predict(patches), segment_codes, k=min(N_NEIGHBOURS, len(segment_codes)))
+
+
 def require_pooling(rule: str, *, multilabel: bool, n_held_out: int) -> None:
     """Refuse a rule of pooling that the data do not allow.
 

@@ -16,6 +16,10 @@ from quintet.errors import DatasetError
 Matrix = NDArray[np.float64]
 
 
+STD_COLUMNS = 64
+"""Columns whose deviations are in memory at a time."""
+
+
 class Preparation:
     """Fills gaps, drops useless columns and, with `scale`, standardises values.
 
@@ -64,7 +68,8 @@ class Preparation:
         if columns is not None:
             candidates = np.intersect1d(candidates, columns)
         median = np.array([np.median(X[is_finite[:, j], j]) for j in candidates])
-        filled = np.where(is_finite[:, candidates], X[:, candidates], median)
+        del is_finite
+        filled = _fill(X[:, candidates], median)
         highest, lowest = filled.max(axis=0, initial=-np.inf), filled.min(axis=0, initial=np.inf)
         varies = np.flatnonzero(highest > lowest)
         if not len(varies):
@@ -76,18 +81,22 @@ class Preparation:
             )
         self.kept = candidates[varies].astype(np.int64)
         self.median = median[varies]
-        self.mean = filled[:, varies].mean(axis=0)
-        self.std = filled[:, varies].std(axis=0)
+        if len(varies) < len(candidates):
+            filled = filled[:, varies]
+        self.mean = filled.mean(axis=0)
+        blocks = range(0, len(varies), STD_COLUMNS)
+        self.std = np.concatenate([filled[:, start : start + STD_COLUMNS].std(axis=0) for start in blocks])
         self.std[self.std == 0.0] = 1.0  # differences so small that their squares are 0
         return self
 
     def transform(self, X: Matrix) -> Matrix:
         """Prepared rows of `X` `(rows, columns)`: `(rows, k)` float64, all finite."""
-        columns = X[:, self.kept]
-        columns = np.where(np.isfinite(columns), columns, self.median)
+        columns = _fill(X[:, self.kept].astype(np.float64, copy=False), self.median)
         if not self.scale:
             return columns
-        return np.clip((columns - self.mean) / self.std, -self.limit, self.limit)
+        columns -= self.mean
+        columns /= self.std
+        return np.clip(columns, -self.limit, self.limit, out=columns)
 
     def arrays(self) -> dict[str, StoredArray]:
         """Learnt state for storage: name → array."""
@@ -100,3 +109,10 @@ class Preparation:
         self.mean = arrays["mean"].astype(np.float64)
         self.std = arrays["std"].astype(np.float64)
         return self
+
+
+def _fill(columns: Matrix, median: Matrix) -> Matrix:
+    """The same array, in which every gap is the median of its column."""
+    rows, places = np.nonzero(~np.isfinite(columns))
+    columns[rows, places] = median[places]
+    return columns
