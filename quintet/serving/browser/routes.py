@@ -183,9 +183,10 @@ def _add_changes(app: "FastAPI", shelf: Shelf) -> None:
         return await _answer(lambda: shelf.keep_playlists(content))
 
     async def export(request: Request) -> Response:
-        ids = [str(id) for id in (await _body(request)).get("ids", ())]
-        text = await asyncio.to_thread(shelf.export, ids)
-        return Response(text.encode("utf-8", "surrogateescape"), media_type="audio/x-mpegurl")
+        content = await _body(request)
+        ids = [str(id) for id in content.get("ids", ())]
+        data = await asyncio.to_thread(shelf.export, str(content.get("name", "")), ids)
+        return Response(data, media_type="audio/x-mpegurl")
 
     for path, route in (
         ("/api/plan", plan),

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from concurrent.futures import Future
 from pathlib import Path
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -19,6 +18,8 @@ from quintet.files.display.file_names import name_text
 from quintet.files.json_types import JsonObject
 from quintet.files.untrusted.strict_json import parse_json
 from quintet.library.corrections import add_correction, read_corrections
+from quintet.library.playlists.space import SongSpace
+from quintet.library.playlists.write import m3u_lines
 from quintet.library.store import Library
 from quintet.library.tags.plan import Plan, PlanOptions, make_plan
 from quintet.library.tags.plan_file import write_plan
@@ -47,6 +48,7 @@ class Shelf:
         self.folder = folder
         self.view = SongView(Library.open(folder))
         self._plan: Plan | None = None
+        self._space: SongSpace | None = None
         self._writing = threading.Lock()
         self._desk: ExplanationDesk | None = None
         self._desk_lock = threading.Lock()
@@ -105,30 +107,15 @@ class Shelf:
             per_artist: songs of one artist at most.
 
         Raises:
-            ArtefactError: there is no such song, or it has no vector.
+            ArtefactError: there is no such song.
+            ConfigError: it has no vector.
         """
         self._song(id)
-        view = self.view
-        row = view.row_of[id]
-        if view.places[row] < 0:
-            raise ArtefactError("A song must have features. This one has none: scan the library again.")
-        scores = view.vectors @ view.vectors[view.places[row]]
-        rows = np.flatnonzero(view.places >= 0)
-        order = rows[np.argsort(-scores[view.places[rows]], kind="stable")]
-        artists = view.songs.column("artist")
-        seen: set[str | None] = {view.sounds[row]}
-        counts: dict[str, int] = {}
-        found: list[JsonObject] = []
-        for other in order:
-            sound, artist = view.sounds[other], str(artists[int(other)].as_py() or "").casefold()
-            if sound in seen or (artist and counts.get(artist, 0) >= per_artist):
-                continue
-            seen.add(sound)
-            counts[artist] = counts.get(artist, 0) + 1
-            found.append({"row": int(other), "similarity": round(float(scores[view.places[other]]), 4)})
-            if len(found) >= min(n, MOST_SIMILAR):
-                break
-        return found
+        with self._writing:
+            if self._space is None:
+                self._space = SongSpace(self.view.library)
+        nearest = self._space.nearest([id], n=min(n, MOST_SIMILAR), per_artist=per_artist)
+        return [{"row": self.view.row_of[near.id], "similarity": near.similarity} for near in nearest]
 
     def where(self, condition: str) -> list[int]:
         """Rows of the songs that meet a condition of SQL.
@@ -247,23 +234,16 @@ class Shelf:
             write_text(self.folder / PLAYLISTS_FILE, json.dumps(kept, indent=1) + "\n")
         return kept
 
-    def export(self, ids: Sequence[str]) -> str:
+    def export(self, name: str, ids: Sequence[str]) -> bytes:
         """An extended M3U playlist with absolute paths.
 
         Args:
+            name: of the playlist.
             ids: of songs, in their order; unknown ones are left out.
         """
-        lines = ["#EXTM3U"]
-        for id in ids:
-            song = self.view.song(id)
-            if song is None:
-                continue
-            title = " - ".join(shown_text(song[name]) for name in ("artist", "title") if song[name])
-            path = str(self.view.library.path_of(song))
-            if "\n" in path or "\r" in path:  # the format has no escape for them
-                continue
-            lines += [f"#EXTINF:{round(song['seconds'] or -1)},{title or Path(path).stem}", path]
-        return "\n".join(lines) + "\n"
+        found = [song for song in map(self.view.song, ids) if song is not None]
+        lines, _ = m3u_lines(found, self.folder, absolute=True, name=name)
+        return b"\n".join(lines) + b"\n"
 
     def sound_path(self, id: str) -> Path:
         """The file of a song.

@@ -39,7 +39,7 @@ def make_library(folder: Path, n: int, *, with_sound: bool = False, seed: int = 
         "status": ["ok"] * n,
         "audio_digest": [f"xxh3:{k:032x}" for k in range(n)],
         "format": ["wav"] * n,
-        "seconds": [1.0] * n if with_sound else np.round(rng.uniform(120, 400, n), 1),
+        "seconds": np.arange(1.0, n + 1) if with_sound else np.round(rng.uniform(120, 400, n), 1),
         "title": [hostile if k == 3 else f"Song {k}" for k in range(n)],
         "artist": [f"Artist {k % max(1, n // 8)}" for k in range(n)],
         "album": [f"Album {k % max(1, n // 4)}" for k in range(n)],

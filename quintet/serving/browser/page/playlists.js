@@ -85,7 +85,7 @@ function render() {
 
 async function save(name) {
   try {
-    const text = await ask("/api/playlists/export", { ids: lists[name] });
+    const text = await ask("/api/playlists/export", { name, ids: lists[name] });
     const link = make("a", { href: URL.createObjectURL(new Blob([text], { type: "audio/x-mpegurl" })), download: `${name}.m3u8` });
     link.click();
     URL.revokeObjectURL(link.href);

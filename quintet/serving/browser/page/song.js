@@ -9,14 +9,16 @@ export function start(given) { handlers = given; }
 export const shown = () => shownRow;
 
 export function close() {
-  find("song").hidden = true;
+  const box = find("song");
+  box.classList.add("empty");
+  box.replaceChildren(make("p", { class: "hint" }, "Choose a song in the list or on the map. A double click plays it."));
   shownRow = -1;
 }
 
 export async function show(row) {
   shownRow = row;
   const box = find("song");
-  box.hidden = false;
+  box.classList.remove("empty");
   const genre = verdict(row), p = songs.verdict_probability[row];
   const facts = make("dl");
   const add = (term, text) => { if (text) facts.append(make("dt", {}, term), make("dd", {}, text)); };

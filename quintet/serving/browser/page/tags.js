@@ -52,10 +52,10 @@ function render() {
         onchange: (event) => { if (event.target.checked) accepted.add(at); else accepted.delete(at); count(); } })),
       make("td", {}, row.file.split("/").slice(-2).join(" / ")),
       make("td", {}, row.field),
-      make("td", {}, make("del", {}, row.now || "empty"), make("span", { class: "arrow", "aria-label": "becomes" }, "→"), make("ins", {}, row.proposed)),
+      make("td", {}, row.now ? make("del", {}, row.now) : make("span", { class: "hint" }, "empty"), make("span", { class: "arrow", "aria-label": "becomes" }, "→"), make("ins", {}, row.proposed)),
       make("td", { class: "num" }, row.confidence === null ? "" : `${Math.round(100 * row.confidence)} %`));
   });
-  const head = make("tr", {}, ...["Accept", "File", "Field", "Now → proposed", "Confidence"].map((text) => make("th", { scope: "col" }, text)));
+  const head = make("tr", {}, ...["Accept", "File", "Field", "Now → proposed", "Confidence"].map((text) => make("th", { scope: "col", class: text === "Confidence" ? "num" : "" }, text)));
   find("plan").replaceChildren(...(plan.rows.length ? [make("table", {}, make("thead", {}, head), make("tbody", {}, ...body))] : []));
   if (shown.length > MOST_SHOWN) find("plan").append(make("p", { class: "hint" }, `${MOST_SHOWN} of ${shown.length} are listed; the buttons mean all.`));
   count();
