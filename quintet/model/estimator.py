@@ -18,7 +18,7 @@ from quintet.ensemble.support import as_table
 from quintet.errors import ConfigError
 from quintet.features.parameters import FeatureParameters
 from quintet.model.background import Background
-from quintet.model.saving import class_labels, save_ensemble, stored_parameters
+from quintet.model.saving import class_labels, read_parameters, save_ensemble
 from quintet.model.shap_values import ENSEMBLE, FAMILIES, N_BACKGROUND, Parts, ensemble_values, member_values
 from quintet.model_folder.folder import OpenFolder
 from quintet.model_folder.load import load_model as load_fitted
@@ -242,7 +242,7 @@ class EnsembleClassifier(classifier.EnsembleClassifier):
         fitted = load_fitted(folder)
         assert fitted.files_ is not None
         opened = OpenFolder(fitted.bundle_, fitted.files_)
-        ensemble = EnsembleClassifier(**stored_parameters(opened))
+        ensemble = EnsembleClassifier(**read_parameters(opened))
         ensemble.__dict__.update(vars(fitted))
         ensemble.classes_ = class_labels(opened.bundle)
         ensemble.background_ = Background.of_folder(opened)

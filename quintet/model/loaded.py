@@ -25,7 +25,7 @@ from quintet.inference.result import PredictionResult
 from quintet.model.background import Background
 from quintet.model.estimator import EnsembleClassifier
 from quintet.model.explained_track import ExplainedTrack, TrackExplainer
-from quintet.model.saving import class_labels, copy_model, stored_parameters
+from quintet.model.saving import class_labels, copy_model, read_parameters
 from quintet.model_folder.folder import OpenFolder
 from quintet.model_folder.load import load_model as load_fitted
 from quintet.model_folder.replacement import read_unchanged
@@ -74,7 +74,7 @@ class Model(EnsembleClassifier):
         answering = predictor.model
         bundle, files = answering.bundle_, answering.files_
         assert files is not None
-        model = cls(**stored_parameters(OpenFolder(bundle, files)))
+        model = cls(**read_parameters(OpenFolder(bundle, files)))
         model.folder_, model.bundle_, model.files_ = path, bundle, files
         model.classes_ = class_labels(bundle)
         model._predictor = predictor

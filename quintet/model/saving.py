@@ -224,7 +224,7 @@ def class_labels(bundle: JsonObject) -> Labels:
     return np.asarray([convert(name) for name in names])
 
 
-def stored_parameters(folder: OpenFolder) -> JsonObject:
+def read_parameters(folder: OpenFolder) -> JsonObject:
     """Parameters of the estimator that a model folder holds.
 
     Args:

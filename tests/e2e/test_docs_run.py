@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import soundfile
 
@@ -42,9 +43,11 @@ def as_it_runs(words: list[str]) -> list[str]:
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A folder with music in one sub-folder per class, new music, a song, and a file of predictions."""
+    """A folder with music in one sub-folder per class, its artists, new music, and a song."""
     folder = tmp_path_factory.mktemp("docs")
     render_demo(folder / "music")
+    manifest = pd.read_csv(folder / "music/manifest.csv").rename(columns={"path": "id"})
+    manifest[["id", "group"]].to_csv(folder / "artists.csv", index=False)
     (folder / "music/manifest.csv").unlink()
     render_held_out(folder / "new")
     samples, rate = soundfile.read(folder / "new/rock_by_Pia_Kiesel.flac")

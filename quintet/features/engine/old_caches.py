@@ -20,7 +20,7 @@ KEPT_DAYS, KEPT_FOLDERS = 30, 8
 """A folder goes that was unused for 30 days, and beyond the eight latest one that was unused for a day."""
 
 
-def mark_used(folder: Path) -> None:
+def note_use(folder: Path) -> None:
     """Note that the kernels of a folder were loaded.
 
     Args:

@@ -18,7 +18,7 @@ from quintet.features.engine.kernel_cache import (
     save_privately,
 )
 from quintet.features.engine.moments import RowMoments, sample_moments
-from quintet.features.engine.old_caches import mark_used, remove_old_folders
+from quintet.features.engine.old_caches import note_use, remove_old_folders
 from quintet.features.engine.stretches import clip_stretch
 from quintet.features.engine.tables import Measurement, MelBands
 from quintet.files.notices import announce
@@ -44,7 +44,7 @@ def kernels_available() -> bool:
         )
         return False
     if FOLDER is not None:
-        mark_used(FOLDER)
+        note_use(FOLDER)
         if not was_compiled:
             remove_old_folders(FOLDER)
     return True

@@ -6,7 +6,7 @@ import os
 import time
 from pathlib import Path
 
-from quintet.features.engine.old_caches import DAY_S, KEPT_FOLDERS, mark_used, remove_old_folders
+from quintet.features.engine.old_caches import DAY_S, KEPT_FOLDERS, note_use, remove_old_folders
 
 
 def folder(place: Path, k: int, days: float, *, complete: bool = True) -> Path:
@@ -49,8 +49,8 @@ def test_beyond_the_latest_those_of_today_stay(tmp_path: Path) -> None:
 def test_a_use_is_noted_once_a_day(tmp_path: Path) -> None:
     used, fresh = folder(tmp_path, 1, 2), folder(tmp_path, 2, 0.5)
     before = (fresh / "complete").stat().st_mtime
-    mark_used(used)
-    mark_used(fresh)
-    mark_used(tmp_path / "absent")
+    note_use(used)
+    note_use(fresh)
+    note_use(tmp_path / "absent")
     assert time.time() - (used / "complete").stat().st_mtime < 60
     assert (fresh / "complete").stat().st_mtime == before
