@@ -72,6 +72,7 @@ def tempo_of(samples: np.ndarray, rate: int) -> Tempo | None:
     return find_tempo(log_mel.T.astype(np.float16), FRAMES_PER_S)
 
 
+@pytest.mark.slow
 def test_slow_backbeat_is_not_doubled() -> None:
     patterns = load_patterns()
     pattern = next(one for one in patterns.PATTERNS if one.bpm == 72)
