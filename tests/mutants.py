@@ -20,6 +20,12 @@ ROOT = Path(__file__).parents[1]
 FEATURES, AUDIO = "quintet/features", "quintet/audio"
 
 MUTANTS: tuple[tuple[str, str, str, str], ...] = (
+    (
+        "quintet/explanation/members.py",
+        "return max(self.members.values(), key=lambda member: self.share(member.name))",
+        'return self.members.get("xgboost") or list(self.members.values())[-1]',
+        "tests/explanation/test_decisive.py",
+    ),
     (f"{AUDIO}/spectrum.py", 'mode="constant"', 'mode="reflect"', "tests/audio/test_spectrum.py"),
     (
         f"{AUDIO}/mel.py",

@@ -182,6 +182,7 @@ def front_page(data: ReportData, title: str, folder: Path | None) -> Front:
     why = reasons(run, data.explanation)
     sentence = headline(result, noun) if result else "The scores of this model are below"
     stamp = split_note(run)
+    sounds = make_sounds(run, _clips_to_hear(mistakes, unseen), folder)
     pictures = {}
     if result:
         pictures["card.png"] = card_png(title, sentence, result, strip, stamp.short)
@@ -194,7 +195,7 @@ def front_page(data: ReportData, title: str, folder: Path | None) -> Front:
         matters=why.lead if why else "Not measured: the model folder lacks what an explanation needs.",
         trust=summary(found),
         checks=found,
-        steps=next_steps(run, strip, found),
+        steps=next_steps(run, strip, found, can_play=bool(sounds.inside or sounds.linked)),
         strip=strip_rows(strip, run),
         strip_note=strip_note(unseen, run),
         matrix=matrix_rows(confusions),
@@ -202,7 +203,7 @@ def front_page(data: ReportData, title: str, folder: Path | None) -> Front:
         mistakes=mistake_rows(mistakes),
         n_mistakes=len(mistakes),
         reasons=why,
-        sounds=make_sounds(run, _clips_to_hear(mistakes, unseen), folder),
+        sounds=sounds,
         badge=badge_text(result, stamp.short) if result else "",
         noun=noun,
         downloads=_downloads(strip, mistakes, confusions),
@@ -317,7 +318,8 @@ def confusion_words(confusions: pd.DataFrame | None) -> str:
     Args:
         confusions: result of `unseen_confusions`.
     """
-    frequent: Sequence[tuple[str, str, int]] = main_confusions(confusions)
+    is_large = confusions is not None and len(confusions) > MAX_MATRIX
+    frequent: Sequence[tuple[str, str, int]] = main_confusions(confusions, 10 if is_large else 3)
     if not frequent:
         return ""
     phrases = [f"{true} taken for {predicted} ({n})" for true, predicted, n in frequent]

@@ -26,6 +26,14 @@ FAMILY_WORDS: Mapping[str, str] = {
     "temporal": "loudness and zero crossings of the waveform",
     "modulation": "pulse: how fast the loudness of a band changes",
     "covariance": "bands that rise and fall together",
+    "mfcc": "timbre: the rough shape of the spectrum",
+    "mfccs": "timbre: the rough shape of the spectrum",
+    "chroma": "strength of the twelve pitch classes",
+    "tonnetz": "harmony: fifths and thirds",
+    "rms": "loudness",
+    "rmse": "loudness",
+    "zcr": "noisiness: zero crossings",
+    "tempo": "tempo",
     SPECTROGRAM: "the picture that the networks see",
 }
 """Feature family → what it measures, in plain words."""

@@ -125,13 +125,14 @@ def _leak_check(run: Run) -> Check:
     return Check("Leak", "open", text, "split")
 
 
-def next_steps(run: Run, strip: pd.DataFrame, found: Sequence[Check]) -> tuple[str, ...]:
+def next_steps(run: Run, strip: pd.DataFrame, found: Sequence[Check], *, can_play: bool) -> tuple[str, ...]:
     """What the reader can do to get a better or a surer model, the most useful first.
 
     Args:
         run: the model folder.
         strip: result of `class_strip`.
         found: result of `checks`.
+        can_play: whether mistakes can be played on the page.
     """
     steps = []
     kinds_found = {check.name: check.kind for check in found}
@@ -139,8 +140,10 @@ def next_steps(run: Run, strip: pd.DataFrame, found: Sequence[Check]) -> tuple[s
         worst = strip.iloc[0]
         n_wrong = int(worst["clips"] - worst["right"])
         if n_wrong:
-            clips = "clip" if n_wrong == 1 else "clips"
-            steps.append(f"Listen to the {n_wrong} {clips} of {worst['class']} that went wrong (below).")
+            verb = "Listen to" if can_play else "Look at"
+            clips = "clip" if n_wrong == 1 else f"{n_wrong} clips"
+            name = worst["class"]
+            steps.append(f"{verb} the {clips} of {name} that went wrong: a click on {name} shows them.")
     if not groups_known(run):
         steps.append("Name the groups (`train --groups FILE`), so that no artist is on both sides.")
     few = [str(name) for name, n in zip(strip["class"], strip["clips"], strict=True) if n < FEW_CLIPS]
