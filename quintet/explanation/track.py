@@ -35,6 +35,9 @@ if TYPE_CHECKING:
     from quintet.frozen.ensemble import ExplainedEnsemble
     from quintet.frozen.network_member import NetworkMember
 
+    AnyEnsemble = EnsembleClassifier | ExplainedEnsemble
+    AnyNetwork = SpectrogramClassifier | NetworkMember
+
 MAX_BACKGROUND, MAX_SEGMENTS = 16, 24
 """Most training clips that give the values of absent columns, and most segments that are explained."""
 MIN_SHARE = 0.05
@@ -186,12 +189,7 @@ class TrackExplanation:
 
 
 def explain_track(
-    track: TrackPrediction,
-    ensemble: EnsembleClassifier | ExplainedEnsemble,
-    run: Run,
-    *,
-    seed: int = 0,
-    full: bool = False,
+    track: TrackPrediction, ensemble: AnyEnsemble, run: Run, *, seed: int = 0, full: bool = False
 ) -> TrackExplanation:
     """Explain the ensemble prediction for one track.
 
@@ -260,23 +258,23 @@ def has_weight(run: Run, name: str) -> bool:
 
 
 def _split_members(
-    ensemble: EnsembleClassifier | ExplainedEnsemble,
-) -> tuple[dict[str, TableMember], dict[str, SpectrogramClassifier | NetworkMember]]:
+    ensemble: AnyEnsemble,
+) -> tuple[dict[str, TableMember], dict[str, AnyNetwork]]:
     """The table members and the networks of an ensemble."""
     tables: dict[str, TableMember] = {}
-    networks: dict[str, SpectrogramClassifier | NetworkMember] = {}
+    networks: dict[str, AnyNetwork] = {}
     for name, member in ensemble.members_.items():
         if reads_table(name):
             tables[name] = cast("TableMember", member)
         else:
-            networks[name] = cast("SpectrogramClassifier | NetworkMember", member)
+            networks[name] = cast("AnyNetwork", member)
     return tables, networks
 
 
 def embed_track(
     track: TrackPrediction,
     name: str,
-    member: SpectrogramClassifier | NetworkMember,
+    member: AnyNetwork,
     run: Run,
     *,
     seed: int = 0,
@@ -325,9 +323,7 @@ def column_contributions(
     return ColumnContributions(values, base, space, residual)
 
 
-def explain_network(
-    track: TrackPrediction, name: str, member: SpectrogramClassifier | NetworkMember, k: int
-) -> NetworkExplanation:
+def explain_network(track: TrackPrediction, name: str, member: AnyNetwork, k: int) -> NetworkExplanation:
     """Occlusion and Grad-CAM of one network for one class.
 
     Args:
@@ -354,7 +350,7 @@ def explain_network(
     return NetworkExplanation(name, k, tuple(segments), tuple(occlusions), maps if has_maps else None)
 
 
-def _occlusion_segments(track: TrackPrediction, member: SpectrogramClassifier | NetworkMember) -> list[int]:
+def _occlusion_segments(track: TrackPrediction, member: AnyNetwork) -> list[int]:
     """Segments for occlusion: as many as `MAX_PATCHES` allows, evenly spread."""
     longest = max(spectrogram.shape[1] for spectrogram in track.pictures)
     patches_of_longest = ceil(longest / member.patch_frames)
@@ -366,7 +362,7 @@ def _occlusion_segments(track: TrackPrediction, member: SpectrogramClassifier | 
 
 def _family_values(
     track: TrackPrediction,
-    ensemble: EnsembleClassifier | ExplainedEnsemble,
+    ensemble: AnyEnsemble,
     run: Run,
     background: pd.DataFrame,
     segments: list[int],
