@@ -33,7 +33,7 @@ class Entry:
     Args:
         key: name of the entry in the format: `TCON`, `GENRE`, `\N{COPYRIGHT SIGN}gen`.
         texts: its texts; formats without several texts in an entry have one.
-        place: position among all comments (Vorbis), or encoding of the text (ID3); otherwise 0.
+        place: position among all entries (Vorbis, ASF), or encoding of the text (ID3); otherwise 0.
     """
 
     key: str

@@ -157,23 +157,25 @@ class AsfForm(TagForm):
         return "ASF"
 
     def read(self, field: str) -> Entries:
-        """Attributes of a field."""
-        names = [name for name in self.keys[field] if name in self.tags]
-        return tuple(Entry(name, tuple(map(str, self.tags[name]))) for name in names)
+        """Attributes of a field with their positions."""
+        names = self.keys[field]
+        pairs = enumerate(self.tags)
+        return tuple(Entry(name, (str(value),), k) for k, (name, value) in pairs if name in names)
 
     def make(self, field: str, texts: tuple[str, ...]) -> Entries:
-        """One entry with all texts."""
-        return (Entry(self.keys[field][0], texts),)
+        """An attribute for each text, where the first one of the field stands now, or at the end."""
+        old = self.read(field)
+        name, place = (old[0].key, old[0].place) if old else (self.keys[field][0], len(list(self.tags)))
+        return tuple(Entry(name, (text,), place + k) for k, text in enumerate(texts))
 
     def put(self, field: str, entries: Entries) -> None:
-        """Replace the attributes of a field."""
+        """Replace the attributes of a field; the others keep their order."""
         from mutagen.asf._attrs import ASFUnicodeAttribute
 
-        for name in self.keys[field]:
-            if name in self.tags:
-                del self.tags[name]
-        for entry in entries:
-            self.tags[entry.key] = [ASFUnicodeAttribute(text) for text in entry.texts]
+        pairs = [(name, value) for name, value in self.tags if name not in self.keys[field]]
+        for entry in sorted(entries, key=lambda entry: entry.place):
+            pairs.insert(entry.place, (entry.key, ASFUnicodeAttribute(entry.texts[0])))
+        self.tags[:] = pairs
 
     def all_but(self, fields: Sequence[str]) -> dict[str, str]:
         """Attributes of other fields."""

@@ -1,7 +1,8 @@
 """The plan of tags: what the files of a library hold now, and what its predictions propose.
 
 A proposal needs a confidence. A genre also needs a prediction set with exactly one member: a song that may be
-of two genres gets none, and a song that is like no class gets none.
+of two genres gets none, and a song that is like no class gets none. A genre that the owner has corrected
+needs neither.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from quintet.errors import ConfigError, QuintetError, unknown_name
 from quintet.files.display.file_names import name_text
 from quintet.files.json_types import JsonObject
 from quintet.files.untrusted.reasons import reason
+from quintet.library.corrections import read_corrections
 from quintet.library.store import Library
 from quintet.library.tags.entries import FIELDS, FieldState
 from quintet.library.tags.plan_file import PlanRow, Refusal
@@ -81,7 +83,7 @@ class Proposal:
     Args:
         values: the values.
         confidence: in [0, 1].
-        source: what made it: `model`, `tags of a network`, `tempo`, `key`.
+        source: what made it: `model`, `correction`, `tags of a network`, `tempo`, `key`.
     """
 
     values: tuple[str, ...]
@@ -217,7 +219,8 @@ def _proposals(
     """A proposal for each song or None; the reasons are counted."""
     if field == "genre":
         is_set = bool((library.facts.model or {}).get("multilabel"))
-        found = _label_sets(library, songs) if is_set else _single_genres(songs)
+        predicted = _label_sets(library, songs) if is_set else _single_genres(songs)
+        found = _corrected(library, songs, predicted)
     elif field == "mood":
         found = _moods(library, songs, options.min_confidence)
     else:
@@ -231,6 +234,16 @@ def _proposals(
             yield None
         else:
             yield proposal
+
+
+def _corrected(
+    library: Library, songs: pa.Table, predicted: Iterator[Proposal | str]
+) -> Iterator[Proposal | str]:
+    """The genre that the owner has given to each song, or else the predicted one."""
+    corrections = read_corrections(library.folder)
+    for (sound,), proposal in zip(_columns(songs, "audio_digest"), predicted, strict=True):
+        label = corrections.get(str(sound))
+        yield proposal if label is None else Proposal(label_set(label), 1.0, "correction")
 
 
 def _single_genres(songs: pa.Table) -> Iterator[Proposal | str]:

@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 
 from quintet import cli
 from quintet.errors import ConfigError
+from quintet.library.corrections import add_correction
 from quintet.library.store import Library
 from quintet.library.tags import plan as planning
 from quintet.library.tags.plan import PlanOptions, make_plan
@@ -125,6 +126,22 @@ def test_label_sets_are_several_values(library: Library) -> None:
     plan = make_plan(library)
     assert [(row.values, row.confidence) for row in plan.rows] == [(("rock", "live"), 0.6)]
     assert plan.left_out["genre"] == {planning.UNKNOWN: len(CASES) - 2, planning.NONE: 1}
+
+
+def test_a_correction_needs_no_prediction(library: Library) -> None:
+    songs = library.table("songs")
+    sounds = pa.array([f"xxh3:{name}" for name in CASES])
+    place = songs.column_names.index("audio_digest")
+    library.write("songs", songs.set_column(place, "audio_digest", sounds))
+    for name, label in (("unknown", "folk;live"), ("several", "rock"), ("filled", "jazz")):
+        add_correction(library.folder, f"xxh3:{name}", label)
+    add_correction(library.folder, "xxh3:sure", "metal")
+    plan = make_plan(library)
+    assert [(row.file.stem, row.values, row.confidence, row.source) for row in plan.rows] == [
+        ("sure", ("metal",), 1.0, "correction"),
+        ("several", ("rock",), 1.0, "correction"),
+        ("unknown", ("folk", "live"), 1.0, "correction"),
+    ]
 
 
 @pytest.mark.parametrize("options", [{"fields": ("colour",)}, {"mode": "x"}, {"min_confidence": 2.0}])

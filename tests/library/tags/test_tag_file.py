@@ -136,6 +136,20 @@ def test_vorbis_comments_keep_their_order_and_spelling(tmp_path):
     assert list(mutagen.File(path).tags) == pairs
 
 
+def test_asf_attributes_keep_their_order(tmp_path):
+    path = make_song(tmp_path / "a.wma")
+    write(path, "genre", ("Rock", "Pop"))
+    write(path, "mood", ("calm",))
+    names = [name for name, _ in mutagen.File(path).tags]
+    old = open_tags(path).state("genre").entries
+    write(path, "genre", ("Folk",))
+    tags = open_tags(path)
+    tags.put("genre", old)
+    tags.save()
+    assert [name for name, _ in mutagen.File(path).tags] == names
+    assert native_genres(path) == ["Rock", "Pop"]
+
+
 def test_a_mood_frame_of_version_24_is_read(tmp_path):
     path = make_song(tmp_path / "a.mp3")
     tag = ID3()
