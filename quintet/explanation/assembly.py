@@ -31,6 +31,10 @@ if TYPE_CHECKING:
     from quintet.classifiers.tabular.members import TableMember
 
 
+MIN_SHARE = 0.05
+"""Share of the weights below which a member is not explained by itself: it hardly moves the ensemble."""
+
+
 @dataclass(frozen=True)
 class Part:
     """Clips, and table members that were not fitted on them.
@@ -253,6 +257,16 @@ def validation_plan(run: Run) -> LearningPlan | None:
     units = split["id" if run.results.split.protocol == "random" else "group"].to_numpy(dtype=str)
     parts = (np.flatnonzero(fold < 0), np.flatnonzero(fold == 0))
     return plan_learning(targets(run, split), units, [parts], seed=training_seed(run))
+
+
+def has_weight(run: Run, name: str) -> bool:
+    """Whether a member has enough weight in the ensemble to be explained by itself.
+
+    Args:
+        run: the model folder.
+        name: the member.
+    """
+    return run.member_shares.get(name, 0.0) >= MIN_SHARE
 
 
 def draw_rows(frame: pd.DataFrame, limit: int, rng: np.random.Generator) -> pd.DataFrame:

@@ -17,7 +17,15 @@ import pandas as pd
 
 from quintet.classifiers.registry import reads_table
 from quintet.classifiers.views import split_name
-from quintet.explanation.assembly import Assembly, Part, assemble, background_ids, draw_rows, training_ids
+from quintet.explanation.assembly import (
+    MIN_SHARE,
+    Assembly,
+    Part,
+    assemble,
+    background_ids,
+    draw_rows,
+    training_ids,
+)
 from quintet.explanation.contracts import ColumnValues
 from quintet.explanation.ensemble import (
     ColumnExplanation,
@@ -47,7 +55,6 @@ from quintet.explanation.stability import (
     importance_by_fold,
     stored_rankings,
 )
-from quintet.explanation.track import MIN_SHARE
 from quintet.files.notices import announce
 from quintet.model_folder.run import Run
 

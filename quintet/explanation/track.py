@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from quintet.classifiers.registry import reads_table
 from quintet.ensemble.conformal import ConformalPredictor
-from quintet.explanation.assembly import background_ids, draw_rows, training_ids
+from quintet.explanation.assembly import background_ids, draw_rows, has_weight, training_ids
 from quintet.explanation.contracts import Floats
 from quintet.explanation.importance import SPACES, additivity_residual, explain, family, outputs, value_space
 from quintet.explanation.shapley.family_shapley import FamilyShapley, columns_by_family, family_shapley
@@ -40,8 +40,6 @@ if TYPE_CHECKING:
 
 MAX_BACKGROUND, MAX_SEGMENTS = 16, 24
 """Most training clips that give the values of absent columns, and most segments that are explained."""
-MIN_SHARE = 0.05
-"""Share of the weights below which a member is not explained by itself: it hardly moves the ensemble."""
 MAX_PATCHES = 80
 """Most patches of a network, over the segments on which occlusion is computed: each is predicted about sixty
 times."""
@@ -230,11 +228,7 @@ def explain_track(
         no_clips = "is not explained by columns: the model folder has no training clips"
         reasons |= dict.fromkeys((name for name in tables if name in heavy), no_clips)
     top_class = track.order[0]
-    embeddings = []
-    for name, network in networks.items():
-        embedding = embed_track(track, name, network, run, seed=seed)
-        if embedding is not None:
-            embeddings.append(embedding)
+    found = [embed_track(track, name, network, run, seed=seed) for name, network in networks.items()]
     return TrackExplanation(
         contributions=contributions,
         reasons=reasons,
@@ -243,18 +237,8 @@ def explain_track(
             explain_network(track, name, network, top_class) for name, network in networks.items()
         ),
         n_background=len(background),
-        embeddings=tuple(embeddings),
+        embeddings=tuple(embedding for embedding in found if embedding is not None),
     )
-
-
-def has_weight(run: Run, name: str) -> bool:
-    """Whether a member has enough weight in the ensemble to be explained by itself.
-
-    Args:
-        run: the model folder.
-        name: the member.
-    """
-    return run.member_shares.get(name, 0.0) >= MIN_SHARE
 
 
 def _split_members(

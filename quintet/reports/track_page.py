@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+import pandas as pd
+
 from quintet.classifiers.registry import reads_table
-from quintet.explanation.assembly import training_ids
-from quintet.explanation.neighbours import nearest_tracks
-from quintet.explanation.track import MIN_SHARE, TrackExplanation, TrackPrediction
+from quintet.explanation.assembly import has_weight, training_ids
+from quintet.explanation.neighbours import Neighbours, nearest_tracks
+from quintet.explanation.track import TrackExplanation, TrackPrediction
 from quintet.files.json_text import json_text
 from quintet.files.json_types import JsonObject
 from quintet.model_folder.run import Run
@@ -133,11 +135,7 @@ def page_context(
         folder: folder of the page, for links to the sound of training clips; None if it may link nothing.
     """
     train = run.values.loc[training_ids(run), list(track.features.columns)]
-    neighbours = None
-    others = train.drop(index=own_clips(track, run), errors="ignore")
-    if len(others):
-        about = run.features[["label", "group"]]
-        neighbours = nearest_tracks(others, track.features, about, k=NEIGHBOURS)
+    neighbours = _neighbours(track, run, train)
     near = [] if neighbours is None else neighbours.nearest["id"].tolist()
     sounds = make_sounds(run, near, folder, n_inside=SOUNDS_INSIDE)
     sections: list[Section | None] = [
@@ -183,6 +181,14 @@ def page_context(
     }
 
 
+def _neighbours(track: TrackPrediction, run: Run, train: pd.DataFrame) -> Neighbours | None:
+    """The nearest training clips, without the track itself; None if there are no others."""
+    others = train.drop(index=own_clips(track, run), errors="ignore")
+    if not len(others):
+        return None
+    return nearest_tracks(others, track.features, run.features[["label", "group"]], k=NEIGHBOURS)
+
+
 def _fold_text(track: TrackPrediction) -> str:
     """Text of the fold around the prediction over time, if its windows are too short; otherwise nothing."""
     if not track.has_short_windows or not len(track.curve):
@@ -196,7 +202,7 @@ def _spectrogram_note(run: Run) -> str:
     networks = [name for name in run.members if not reads_table(name)]
     if not networks:
         return "No member of this model uses it, so there is no map of the regions behind the prediction."
-    if any(run.member_shares[name] >= MIN_SHARE for name in networks):
+    if any(has_weight(run, name) for name in networks):
         return "The regions on which its networks rely were not computed."
     weights = ", ".join(f"{display_name(name, run)} {run.member_shares[name]:.2f}" for name in networks)
     return f"The networks hardly move the ensemble (weights: {weights}), so their regions are not drawn."

@@ -13,8 +13,9 @@ import pytest
 
 import quintet
 from quintet.explanation import members as why
+from quintet.explanation.assembly import MIN_SHARE
 from quintet.explanation.importance import family
-from quintet.explanation.members import MIN_SHARE, RunExplanation, explain_run
+from quintet.explanation.members import RunExplanation, explain_run
 from quintet.model_folder.folder import relist
 from quintet.model_folder.load import load_model
 from quintet.model_folder.run import Run, read_run

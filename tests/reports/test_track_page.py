@@ -21,11 +21,10 @@ from quintet.ensemble.calibration import Calibration
 from quintet.ensemble.classifier import EnsembleClassifier
 from quintet.ensemble.conformal import fit_conformal
 from quintet.ensemble.fusion import Fusion
-from quintet.explanation.assembly import training_ids
+from quintet.explanation.assembly import MIN_SHARE, training_ids
 from quintet.explanation.neighbours import nearest_tracks
 from quintet.explanation.spectrogram.occlusion import Occlusion
 from quintet.explanation.track import (
-    MIN_SHARE,
     NetworkExplanation,
     TrackExplanation,
     TrackPrediction,

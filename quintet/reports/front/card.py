@@ -105,7 +105,8 @@ def card_png(title: str, sentence: str, result: Success, strip: pd.DataFrame, st
     with warnings.catch_warnings():
         # a font lacks some scripts: a box stands for such a letter
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")
-        FigureCanvasAgg(figure).print_png(buffer, metadata={"Software": None})  # type: ignore[no-untyped-call]
+        canvas = FigureCanvasAgg(figure)
+        canvas.print_png(buffer, metadata={"Software": None})  # type: ignore[no-untyped-call]
     return buffer.getvalue()
 
 
