@@ -13,7 +13,7 @@ from quintet.classifiers.spectrogram import reuse
 
 load_keras()
 pytestmark = pytest.mark.skipif(backend_name() != "tensorflow", reason="other backends share no network")
-SETTINGS: dict[str, Any] = {"epochs": 2, "patch_frames": 32, "blocks": 2, "filters": 4, "batch_size": 8}
+SETTINGS: dict[str, Any] = {"epochs": 2, "patch_frames": 32, "blocks": 1, "filters": 4, "batch_size": 8}
 
 
 def data(seed: int) -> tuple[np.ndarray, np.ndarray]:
