@@ -13,7 +13,6 @@ from typing import NamedTuple, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ndtr, ndtri, stdtr, stdtrit
 
 from quintet.errors import ConfigError, DatasetError
 from quintet.evaluation.array_types import Codes, Floats, Groups
@@ -253,6 +252,8 @@ def block_intervals(
     n_blocks = min(n_blocks, n_groups)
     if n_blocks < 2:
         return no_intervals(len(values), n_groups, level)
+    from scipy.special import stdtr, stdtrit  # predict imports this module, and none of scipy.special
+
     rng = np.random.default_rng(resampling.seed)
     block_of_group = rng.permutation(np.arange(n_groups) % n_blocks)
     block = block_of_group[codes]
@@ -327,6 +328,8 @@ def _bca_ends(value: float, resampled: Floats, left_out: Floats, *, level: float
         level: coverage.
         n_groups: number of groups.
     """
+    from scipy.special import ndtr, stdtr, stdtrit
+
     resampled = resampled[~np.isnan(resampled)]
     left_out = left_out[~np.isnan(left_out)]
     if np.isnan(value) or len(resampled) < 2:
@@ -362,6 +365,8 @@ def _normal_score(resampled: Floats, value: float) -> float:
     moved the ends of an interval where many resamples tie. The share is at least half a resample and at most
     all but half a resample, so the result is finite.
     """
+    from scipy.special import ndtri
+
     n = len(resampled)
     difference = resampled - value
     is_equal = np.abs(difference) <= ROUNDING * max(1.0, abs(value))

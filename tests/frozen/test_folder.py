@@ -31,13 +31,8 @@ from quintet.training.settings import TrainSettings
 
 MEMBERS = ("logistic_regression", "random_forest", "svm", "vgg_small")
 HEAVY = ("tensorflow", "keras", "sklearn", "xgboost", "skops", "pandas", "pyarrow", "scipy.stats", "h5py")
-HEAVY += ("numba", "yaml")
-NEEDED_TO_EXPLAIN = (
-    "pandas",
-    "pyarrow",
-    "numba",
-    "yaml",
-)  # the page is made of tables, Shapley values are compiled
+HEAVY += ("numba", "yaml", "scipy.special")
+NEEDED_TO_EXPLAIN = ("pandas", "pyarrow", "numba", "yaml", "scipy.special")  # tables, compiled Shapley values
 
 
 @pytest.fixture(scope="module")
