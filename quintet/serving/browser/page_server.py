@@ -47,7 +47,7 @@ class PageServer(HttpServer):
 
     def run(self) -> None:
         """Answer until `stop`, SIGINT or SIGTERM. The map is drawn meanwhile."""
-        threading.Thread(target=self.shelf.view.draw_map, name="map", daemon=True).start()
+        threading.Thread(target=self.shelf.warm_up, name="warm-up", daemon=True).start()
         try:
             super().run()
         finally:

@@ -6,13 +6,14 @@ import json
 import threading
 from collections.abc import Sequence
 from concurrent.futures import Future
+from contextlib import suppress
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from quintet.datasets.labels import label_set
-from quintet.errors import ArtefactError, ConfigError
+from quintet.errors import ArtefactError, ConfigError, QuintetError
 from quintet.files.atomic import write_text
 from quintet.files.display.file_names import name_text
 from quintet.files.json_types import JsonObject
@@ -49,7 +50,7 @@ class Shelf:
         self.view = SongView(Library.open(folder))
         self._plan: Plan | None = None
         self._space: SongSpace | None = None
-        self._writing = threading.Lock()
+        self._writing, self._asking = threading.Lock(), threading.Lock()
         self._desk: ExplanationDesk | None = None
         self._desk_lock = threading.Lock()
 
@@ -57,6 +58,13 @@ class Shelf:
         """End the worker of the explanations."""
         if self._desk is not None:
             self._desk.close()
+
+    def warm_up(self) -> None:
+        """Prepare the first similar songs and the first condition, and draw the map; a thread does it."""
+        with suppress(QuintetError):
+            self._near()
+            self.where("tempo > 0")
+        self.view.draw_map()
 
     def state(self) -> JsonObject:
         """What the page shows about the library as a whole."""
@@ -111,10 +119,7 @@ class Shelf:
             ConfigError: it has no vector.
         """
         self._song(id)
-        with self._writing:
-            if self._space is None:
-                self._space = SongSpace(self.view.library)
-        nearest = self._space.nearest([id], n=min(n, MOST_SIMILAR), per_artist=per_artist)
+        nearest = self._near().nearest([id], n=min(n, MOST_SIMILAR), per_artist=per_artist)
         return [{"row": self.view.row_of[near.id], "similarity": near.similarity} for near in nearest]
 
     def where(self, condition: str) -> list[int]:
@@ -123,7 +128,8 @@ class Shelf:
         Raises:
             ConfigError: the condition is not one expression over the columns.
         """
-        found = self.view.library.query.select(condition).column("id").to_pylist()
+        with self._asking:  # a connection of DuckDB answers one question at a time
+            found = self.view.library.query.select(condition).column("id").to_pylist()
         return [self.view.row_of[id] for id in found if id in self.view.row_of]
 
     def explain(self, id: str) -> Future[str]:
@@ -259,6 +265,13 @@ class Shelf:
         for text in self.view.songs.column("genre").unique().to_pylist():
             found |= set(label_set(shown_text(text)))
         return sorted(found, key=str.casefold)
+
+    def _near(self) -> SongSpace:
+        """The space of the songs, which is made once."""
+        with self._asking:
+            if self._space is None:
+                self._space = SongSpace(self.view.library)
+            return self._space
 
     def _song(self, id: str) -> JsonObject:
         song = self.view.song(id)
