@@ -232,7 +232,7 @@ def test_scripts_get_the_prediction_and_its_reasons(page: Path, model: Path, mus
 
 
 def test_the_sound_is_inside_the_page(page: Path, music: Path) -> None:
-    (audio,) = [values for tag, values in Outline(page).elements if tag == "audio"]
+    audio = next(values for tag, values in Outline(page).elements if tag == "audio")
     kind, content = str(audio["src"]).split(";base64,")
     assert kind == "data:audio/wav"
     assert base64.b64decode(content) == (music / "long & <odd>.wav").read_bytes()

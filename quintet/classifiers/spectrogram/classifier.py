@@ -18,6 +18,7 @@ from quintet.classifiers.networks.backend import data_parallel, device, load_ker
 from quintet.classifiers.networks.keras_types import KerasModel
 from quintet.classifiers.networks.music_weights import require_front_end, require_log_values
 from quintet.classifiers.networks.registry import build_network, published_music, split_frozen_base
+from quintet.classifiers.networks.reuse import Form, compiled, with_weights
 from quintet.classifiers.spectrogram.augmentation import Augmentation
 from quintet.classifiers.spectrogram.batches import TrainingClips, epoch_batches
 from quintet.classifiers.spectrogram.checkpoint import Checkpoint, EpochRow, fit_fingerprint
@@ -31,7 +32,6 @@ from quintet.classifiers.spectrogram.pooling import (
     require_pooling,
     segment_predictions,
 )
-from quintet.classifiers.spectrogram.reuse import Form, compiled, with_weights
 from quintet.classifiers.spectrogram.sequences import SpectrogramInput, SpectrogramSequence, read_clips
 from quintet.classifiers.spectrogram.settings import STANDARDS, FitSettings, PatchSettings, require_name
 from quintet.classifiers.spectrogram.targets import Codes, Copies, Rows, append_copies, read_targets

@@ -87,8 +87,9 @@ def scan(
         if song_model is not None:
             with progress_counter("Predicting", quiet=quiet) as progress:
                 answer["n_predicted"] = predict_songs(library, song_model, n_jobs=n_jobs, progress=progress)
-        counts = [folder[name] for folder in answer["folders"] for name in KINDS if name not in SAME]
-        finish_scan(library, changed=any(counts) or bool(answer["n_predicted"]))
+        kinds = [name for name in KINDS if name not in SAME]
+        is_changed = any(folder[name] for folder in answer["folders"] for name in kinds)
+        finish_scan(library, changed=is_changed or bool(answer["n_predicted"]))
     if json_:
         print_json(answer)
     n_songs = library.present_songs().num_rows

@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 from quintet.classifiers.registry import member_entry
 from quintet.ensemble.crossfit import Listener, TrainingEvent
@@ -70,10 +70,12 @@ class TimeLeft:
     width: int = 1
     bounded: bool = False
     clock: Callable[[], float] = time.monotonic
-    _running: dict[Fit, float] = field(default_factory=dict)
-    _seconds: dict[str, float] = field(default_factory=dict)  # of the fits of a member that are done
-    _units: dict[str, float] = field(default_factory=dict)  # what they should take, as the kind does
-    _done_units: float = 0.0
+
+    def __post_init__(self) -> None:
+        self._running: dict[Fit, float] = {}
+        self._seconds: dict[str, float] = {}  # of the fits of a member that are done
+        self._units: dict[str, float] = {}  # what they should take, as the kind does
+        self._done_units = 0.0
 
     def follow(self, event: TrainingEvent) -> None:
         """Take notice of an event of a fit."""

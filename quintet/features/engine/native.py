@@ -230,7 +230,7 @@ def _compile(kernel: Kernel, arguments: tuple[object, ...]) -> MachineCode:
     expected = [_LLVM_TYPES[kind] for kind in _c_types(kinds)]
     received = [_llvm_type(argument) for argument in module.get_function(symbol).arguments]
     returned = compiled.signature.return_type
-    results = () if returned == numba.none else getattr(returned, "types", None)
+    results: tuple[object, ...] | None = () if returned == numba.none else getattr(returned, "types", None)
     n_most = _RESULT_BYTES // ctypes.sizeof(ctypes.c_double)
     is_fit = results is not None and {*results} <= {numba.float64} and len(results) <= n_most
     if received != expected or not is_fit:

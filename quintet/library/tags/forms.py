@@ -138,7 +138,8 @@ class ApeForm(TagForm):
 
     def _item_keys(self, field: str) -> list[str]:
         names = {name.lower() for name in self.keys[field]}
-        return [key for key in self.tags.keys() if key.lower() in names]  # noqa: SIM118  the tag has no iterator
+        # the tag has no iterator
+        return [key for key in self.tags.keys() if key.lower() in names]  # noqa: SIM118
 
 
 class AsfForm(TagForm):

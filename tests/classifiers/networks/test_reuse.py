@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from quintet.classifiers.networks import reuse
 from quintet.classifiers.networks.backend import backend_name, load_keras
 from quintet.classifiers.registry import make_member
-from quintet.classifiers.spectrogram import reuse
 
 load_keras()
 pytestmark = pytest.mark.skipif(backend_name() != "tensorflow", reason="other backends share no network")
