@@ -233,7 +233,7 @@ def _compile(kernel: Kernel, arguments: tuple[object, ...]) -> MachineCode:
     results: tuple[object, ...] | None = () if returned == numba.none else getattr(returned, "types", None)
     n_most = _RESULT_BYTES // ctypes.sizeof(ctypes.c_double)
     is_fit = results is not None and {*results} <= {numba.float64} and len(results) <= n_most
-    if received != expected or not is_fit:
+    if received != expected or results is None or not is_fit:
         raise TypeError(
             f"The kernel {kernel.name} must get {expected} and return a tuple of at most {n_most} float64. "
             f"It gets {received} and returns {returned}."
