@@ -197,11 +197,7 @@ def prepare_copy(
         entries, is_dropped = _write_tags(open_tags(target, tags), wanted, separator, drop_tag)
         written = open_tags(target, tags)
         _require_equal(written, entries, None if is_dropped else others, source)
-        if sound_digest(target) != sound:
-            raise TagError(
-                f"The sound must stay equal to the bit. The copy of '{source.name}' with new tags sounds "
-                "different, so the file was left as it is: convert it to another format."
-            )
+        _require_same_sound(target, sound, source)
         changes = tuple(
             FieldChange(edit.field, states[edit.field], written.state(edit.field)) for edit in wanted
         )
@@ -341,6 +337,15 @@ def _write_tags(
     else:
         tags.save()
     return entries, is_dropped
+
+
+def _require_same_sound(target: Path, sound: str, source: Path) -> None:
+    """Compare the decoded sound of a copy with that of the file."""
+    if sound_digest(target) != sound:
+        raise TagError(
+            f"The sound must stay equal to the bit. The copy of '{source.name}' with new tags sounds "
+            "different, so the file was left as it is: convert it to another format."
+        )
 
 
 def _require_equal(

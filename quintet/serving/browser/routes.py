@@ -57,6 +57,7 @@ def make_page_app(shelf: Shelf) -> "FastAPI":
     )
     _add_assets(app)
     _add_songs(app, shelf)
+    _add_sound(app, shelf)
     _add_changes(app, shelf)
     return app
 
@@ -86,7 +87,7 @@ def _add_assets(app: "FastAPI") -> None:
 def _add_songs(app: "FastAPI", shelf: Shelf) -> None:
     """Routes that only read."""
     from fastapi import Query
-    from starlette.responses import FileResponse, Response
+    from starlette.responses import Response
 
     async def state() -> Response:
         return await _answer(
@@ -111,6 +112,25 @@ def _add_songs(app: "FastAPI", shelf: Shelf) -> None:
 
     async def where(condition: str) -> Response:
         return await _answer(lambda: {"rows": shelf.where(condition)})
+
+    async def playlists() -> Response:
+        return await _answer(shelf.playlists)
+
+    for path, route in (
+        ("/api/state", state),
+        ("/api/songs", songs),
+        ("/api/map", points),
+        ("/api/where", where),
+        ("/api/playlists", playlists),
+        ("/api/songs/{id}", details),
+        ("/api/songs/{id}/similar", similar),
+    ):
+        app.add_api_route(path, route)
+
+
+def _add_sound(app: "FastAPI", shelf: Shelf) -> None:
+    """Routes that read the file of a song."""
+    from starlette.responses import FileResponse, Response
 
     async def sound(id: str) -> Response:
         try:
@@ -139,22 +159,8 @@ def _add_songs(app: "FastAPI", shelf: Shelf) -> None:
         policy = f"{page_policy(page)}; frame-ancestors 'none'"
         return Response(page, media_type=ASSETS[".html"], headers={"Content-Security-Policy": policy})
 
-    async def playlists() -> Response:
-        return await _answer(shelf.playlists)
-
-    for path, route in (
-        ("/api/state", state),
-        ("/api/songs", songs),
-        ("/api/map", points),
-        ("/api/where", where),
-        ("/api/playlists", playlists),
-        ("/api/songs/{id}", details),
-        ("/api/songs/{id}/similar", similar),
-        ("/api/songs/{id}/sound", sound),
-        ("/api/songs/{id}/waveform", peaks),
-        ("/api/songs/{id}/why", why),
-    ):
-        app.add_api_route(path, route)
+    for name, route in (("sound", sound), ("waveform", peaks), ("why", why)):
+        app.add_api_route(f"/api/songs/{{id}}/{name}", route)
 
 
 def _add_changes(app: "FastAPI", shelf: Shelf) -> None:
