@@ -61,13 +61,17 @@ def embed(vectors: Floats, seed: int = 0) -> Floats:
     if len(vectors) < FEWEST:
         return first_map(vectors)
     from sklearn.manifold import TSNE
+    from threadpoolctl import threadpool_limits
 
     rng = np.random.default_rng(seed)
     n = len(vectors)
     chosen = np.arange(n) if n <= LANDMARKS else np.sort(rng.choice(n, LANDMARKS, replace=False))
     landmarks = vectors[chosen]
     perplexity = min(PERPLEXITY, (len(landmarks) - 1) / 3)
-    placed = TSNE(perplexity=perplexity, init="pca", random_state=seed).fit_transform(landmarks)
+    with threadpool_limits(
+        limits=1
+    ):  # threads that wait for each other on busy cores take fifty times as long
+        placed = TSNE(perplexity=perplexity, init="pca", random_state=seed).fit_transform(landmarks)
     points = np.empty((n, 2), np.float32)
     for start in range(0, n, 4096):
         part = vectors[start : start + 4096]
