@@ -61,7 +61,8 @@ class EnsembleClassifier(classifier.EnsembleClassifier):
         SplitLeakError: a group is on both sides of a fold.
 
     Example:
-        >>>         >>> rng = np.random.default_rng(0)
+        >>> import numpy as np
+        >>> rng = np.random.default_rng(0)
         >>> y = np.repeat(["jazz", "rock"], 30)
         >>> X = rng.normal(size=(60, 3)) + 3 * (y == "rock")[:, None]
         >>> artists = np.repeat(np.arange(20), 3)

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 from numpy.typing import NDArray
 
-from quintet.classifiers.tabular.members import LogisticRegressionMember
+from quintet.classifiers.tabular.members import LogisticRegressionMember, SVMMember
 from quintet.errors import ArtefactError, ConfigError, MissingExtraError
 from quintet.features.storage.table import FeatureTable
 from quintet.training.train import TrainOptions, train
@@ -60,7 +60,7 @@ def test_a_planted_optimum_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setitem(SPACES, "svm", {"gamma": ("float", 1e-5, 10.0, True)})
     monkeypatch.setattr(
         "quintet.classifiers.tabular.members.SVMMember.__init__.__kwdefaults__",
-        {"C": 1.0, "gamma": 1e-5, "calibration_folds": 3, "view": None, "seed": 0},
+        {**SVMMember.__init__.__kwdefaults__, "C": 1.0, "gamma": 1e-5, "calibration_folds": 3},
     )
     svm = search(tmp_path / "ring.csv", tmp_path / "tuned", 8, quick(members=("svm",))).members["svm"]
     assert svm.default_value > 0.6

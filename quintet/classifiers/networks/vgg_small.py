@@ -44,7 +44,7 @@ def build(
     x = layers.Reshape((n_mels, frames, 1), name="picture")(patches)
     x = layers.AveragePooling2D((1, 2), name="pairs_of_frames")(x)
     for block in range(1, blocks + 1):
-        x = _block(x, filters * min(2 ** (block - 1), 8), name=f"block{block}")
+        x = _block(x, filters * min(2 ** (block - 1), 8), is_last=block == blocks, name=f"block{block}")
     steps = x.shape[2]
     mean = layers.AveragePooling2D((1, steps), name="mean")(x)
     peak = layers.MaxPooling2D((1, steps), name="peak")(x)
@@ -55,15 +55,16 @@ def build(
     return keras.Model(patches, logits, name="vgg_small")
 
 
-def _block(x: keras.KerasTensor, width: int, *, name: str) -> keras.KerasTensor:
+def _block(x: keras.KerasTensor, width: int, *, is_last: bool, name: str) -> keras.KerasTensor:
     """Convolution 3 × 3 with `width` filters, batch norm, pooling by 2 and ReLU.
 
-    The maximum of a ReLU is the ReLU of the maximum, and after the pooling it has a quarter of the work.
+    The maximum of a ReLU is the ReLU of the maximum, and after the pooling it has a quarter of the work. The
+    last block has the ReLU before the pooling: Grad-CAM reads its full map.
     """
     convolution = layers.Conv2D(
         width, 3, padding="same", use_bias=False, kernel_initializer="he_normal", name=f"{name}_conv"
     )
     x = convolution(x)
     x = BatchNormalization(momentum=0.9, name=f"{name}_norm")(x)
-    x = layers.MaxPooling2D(2, name=f"{name}_pool")(x)
-    return layers.ReLU(name=f"{name}_relu")(x)
+    pool, relu = layers.MaxPooling2D(2, name=f"{name}_pool"), layers.ReLU(name=f"{name}_relu")
+    return pool(relu(x)) if is_last else relu(pool(x))
