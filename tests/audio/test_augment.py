@@ -20,7 +20,7 @@ def peak_hz(samples: np.ndarray) -> float:
     return float(spectrum.argmax()) / 8
 
 
-@pytest.mark.parametrize("semitones", [-9.0, 5.0, 12.0])
+@pytest.mark.parametrize("semitones", [pytest.param(-9.0, marks=pytest.mark.slow), 5.0, 12.0])
 def test_a_tone_moves_by_its_semitones_and_keeps_its_length(semitones):
     shifted = pitch_shift(tone(), semitones, sample_rate=RATE)
     assert shifted.shape == tone().shape

@@ -42,7 +42,13 @@ def same_recordings(places: list[ClipSource]) -> pd.DataFrame:
     )
 
 
-@pytest.mark.parametrize("variant", VARIANTS)
+SLOW_VARIANTS = ("flac22", "down6", "begin")
+
+
+@pytest.mark.parametrize(
+    "variant",
+    [pytest.param(name, marks=pytest.mark.slow) if name in SLOW_VARIANTS else name for name in VARIANTS],
+)
 def test_every_copy_is_a_pair_with_its_original_only(
     variant: str, sounds: dict[str, NDArray[np.float64]], tmp_path: Path
 ) -> None:

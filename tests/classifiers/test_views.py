@@ -95,7 +95,13 @@ def test_a_name_is_kind_and_view() -> None:
         make_member("svm", view="tags")  # the name decides it
 
 
-@pytest.mark.parametrize("kind", TABLE_MEMBERS)
+@pytest.mark.parametrize(
+    "kind",
+    [
+        pytest.param(kind, marks=pytest.mark.slow) if kind == "random_forest" else kind
+        for kind in TABLE_MEMBERS
+    ],
+)
 def test_other_columns_change_nothing(kind: str, data: SimpleNamespace, tmp_path: Path) -> None:
     settings = {"n_estimators": 10} if kind in ("random_forest", "xgboost") else {}
     member = make_member(f"{kind}@tags", **settings).fit(data.X, data.y, groups=data.groups)

@@ -144,10 +144,8 @@ def test_what_lies_below_the_noise_floor_is_not_described():
     mean_columns = [name for name in feature_names(parameters) if name.endswith(("mean", "median"))]
     for floor_db, moves in ((-20.0, False), (None, True)):
         settings = FeatureParameters(families=parameters.families, noise_floor_db=floor_db)
-        plain, *others = (
-            np.array([describe(Clip(x, 22050), settings).features[name] for name in mean_columns])
-            for x in (quiet, quiet + dither, quiet + hiss)
-        )
+        rows = [describe(Clip(x, 22050), settings).features for x in (quiet, quiet + dither, quiet + hiss)]
+        plain, *others = (np.array([row[name] for name in mean_columns]) for row in rows)
         for other in others:
             difference = np.abs(other - plain) / (1 + np.abs(plain))
             assert bool(difference.max() > 0.3) is moves, (floor_db, mean_columns[int(difference.argmax())])
@@ -163,10 +161,8 @@ def test_what_an_encoder_cuts_off_is_not_described():
     for floor_db, moves in ((-18.0, False), (None, True)):
         settings = FeatureParameters(families=spectral.families, noise_floor_db=floor_db)
         names = [name for name in feature_names(settings) if name.endswith("mean")]
-        one, other = (
-            np.array([describe(Clip(0.1 * x, 22050), settings).features[n] for n in names])
-            for x in (noise, cut)
-        )
+        rows = [describe(Clip(0.1 * x, 22050), settings).features for x in (noise, cut)]
+        one, other = (np.array([row[name] for name in names]) for row in rows)
         assert bool(np.max(np.abs(other - one) / (1 + np.abs(one))) > 0.1) is moves, floor_db
 
 
