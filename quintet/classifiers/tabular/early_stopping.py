@@ -40,7 +40,7 @@ def fit_until_no_gain(
     Raises:
         SplitLeakError: if a group is on both sides.
     """
-    folds = held_out_groups(y, groups, n_splits=N_PARTS, seed=seed)
+    folds = held_out_groups(y, groups, n_splits=N_PARTS, seed=seed, where="early stopping")
     if not folds:
         model.set_params(early_stopping_rounds=None)
         return model.fit(X, y, sample_weight=weights)

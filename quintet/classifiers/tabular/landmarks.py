@@ -22,7 +22,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -60,14 +59,6 @@ class LandmarkMachine:
         self.dual_coef_ = coefficients[None]
         self.intercept_ = np.array([intercept])
         self._gamma = gamma
-
-    def fit(self, X: Matrix, y: Positions) -> Self:
-        """Refuse: machines of landmarks are fitted together.
-
-        Raises:
-            NotImplementedError: always.
-        """
-        raise NotImplementedError("fit_landmark_machines fits all machines of a classifier")
 
     def decision_function(self, X: Matrix) -> Matrix:
         """Decision values `(rows,)`."""

@@ -46,7 +46,7 @@ from quintet.classifiers.labels import Labels, encode_labels, most_probable_labe
 from quintet.classifiers.tabular.early_stopping import fit_until_no_gain
 from quintet.classifiers.tabular.landmarks import fit_landmark_machines
 from quintet.classifiers.tabular.preparation import Preparation
-from quintet.classifiers.tabular.svm import MarginClassifier, held_out_groups
+from quintet.classifiers.tabular.svm import CALIBRATION, MarginClassifier, held_out_groups
 from quintet.classifiers.views import join_name, view_positions
 from quintet.datasets.groups import group_names
 from quintet.errors import DatasetError
@@ -402,7 +402,9 @@ class SVMMember(TableMember):
 
     def _fit_model(self, X: Matrix, y: Codes, groups: Groups | None) -> FittedModel:
         if self.landmarks is not None:
-            folds = held_out_groups(y, groups, n_splits=self.calibration_folds, seed=self.seed)
+            folds = held_out_groups(
+                y, groups, n_splits=self.calibration_folds, seed=self.seed, where=CALIBRATION
+            )
             return fit_landmark_machines(
                 X, y, folds, C=self.C, gamma=self.gamma, n_landmarks=self.landmarks, seed=self.seed
             )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Protocol, Self
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,16 +17,23 @@ Matrix = NDArray[np.float64]
 Positions = NDArray[np.int64]
 Fold = tuple[Positions, Positions]
 
+CALIBRATION = "the calibration of the SVM"
+"""What the folds of a calibration are for, in messages."""
+
 
 class Machine(Protocol):
-    """A binary classifier with decision values, such as `sklearn.svm.SVC`."""
-
-    def fit(self, X: Matrix, y: Positions) -> Self:
-        """Fit on rows and classes 0 and 1."""
-        ...
+    """A fitted binary classifier with decision values, such as `sklearn.svm.SVC`."""
 
     def decision_function(self, X: Matrix) -> Matrix:
         """Decision values `(rows,)`; positive for class 1."""
+        ...
+
+
+class Learner(Protocol):
+    """A binary classifier that becomes a `Machine`."""
+
+    def fit(self, X: Matrix, y: Positions) -> Machine:
+        """Fit on rows and classes 0 and 1."""
         ...
 
 
@@ -55,7 +62,7 @@ class MarginClassifier:
     @classmethod
     def from_training_data(
         cls,
-        new_machine: Callable[[], Machine],
+        new_machine: Callable[[], Learner],
         X: Matrix,
         y: Positions,
         *,
@@ -76,7 +83,7 @@ class MarginClassifier:
         Raises:
             SplitLeakError: if a group is on both sides of a calibration fold.
         """
-        folds = held_out_groups(y, groups, n_splits=calibration_folds, seed=seed)
+        folds = held_out_groups(y, groups, n_splits=calibration_folds, seed=seed, where=CALIBRATION)
         n_classes = int(y.max()) + 1
         slope, offset = 1.0, 0.0
         if folds:
@@ -108,7 +115,9 @@ def calibrate(decisions: Matrix, y: Positions, n_classes: int) -> tuple[float, f
     return _platt(decisions[:, 0], y) if n_classes == 2 else (_temperature(decisions, y), 0.0)
 
 
-def held_out_groups(y: Positions, groups: NDArray[np.str_] | None, *, n_splits: int, seed: int) -> list[Fold]:
+def held_out_groups(
+    y: Positions, groups: NDArray[np.str_] | None, *, n_splits: int, seed: int, where: str
+) -> list[Fold]:
     """Grouped folds (train, valid); none if a class has fewer than two groups.
 
     Args:
@@ -116,6 +125,7 @@ def held_out_groups(y: Positions, groups: NDArray[np.str_] | None, *, n_splits: 
         groups: `(rows,)`. Default: every row is its own group.
         n_splits: number of folds, if the groups of the rarest class suffice.
         seed: seed of the folds.
+        where: what the folds are for, in the message.
 
     Raises:
         SplitLeakError: if a group is on both sides of a fold.
@@ -127,12 +137,12 @@ def held_out_groups(y: Positions, groups: NDArray[np.str_] | None, *, n_splits: 
         return []
     folds = grouped_folds(y, row_groups.tolist(), n_splits=n_splits, seed=seed)
     for train, valid in folds:
-        require_disjoint(row_groups[train], row_groups[valid], where="the calibration of the SVM")
+        require_disjoint(row_groups[train], row_groups[valid], where=where)
     return [(train, valid) for train, valid in folds if len(train) and len(valid)]
 
 
 def _fit_machines(
-    new_machine: Callable[[], Machine], X: Matrix, y: Positions, n_classes: int
+    new_machine: Callable[[], Learner], X: Matrix, y: Positions, n_classes: int
 ) -> list[Machine | None]:
     """One machine per class against the rest; None for a class without rows, or without other rows."""
     positives = [y == 1] if n_classes == 2 else [y == k for k in range(n_classes)]
