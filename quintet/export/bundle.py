@@ -67,15 +67,15 @@ def export(model: str | Path, output: str | Path) -> Export:
         MissingExtraError: onnx or onnxruntime is not installed.
         QuintetError: onnxruntime gives other numbers. Nothing is written then.
     """
-    ensemble = load_frozen(Path(model))
-    if not isinstance(ensemble, FrozenEnsemble):
-        raise ArtefactError(
-            f"An export must have a frozen ensemble. This model has none ({ensemble}): train again."
-        )
     target = Path(output)
-    if target.exists():
-        raise ArtefactError(f"The folder of an export must not exist. '{target}' does: name another.")
     with output_lock(target):
+        if target.exists():
+            raise ArtefactError(f"The folder of an export must not exist. '{target}' does: name another.")
+        ensemble = load_frozen(Path(model))
+        if not isinstance(ensemble, FrozenEnsemble):
+            raise ArtefactError(
+                f"An export must have a frozen ensemble. This model has none ({ensemble}): train again."
+            )
         models = {ENSEMBLE: _ensemble_model(ensemble)}
         for name, member in ensemble.members_.items():
             if isinstance(member, FrozenNetwork):

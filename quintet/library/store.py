@@ -90,17 +90,18 @@ class Library:
             folder: a folder that does not exist yet, or is empty.
 
         Raises:
-            ArtefactError: something else is there.
+            ArtefactError: something else is there, or another command writes there.
         """
         path = Path(folder)
-        if path.exists() and not (path.is_dir() and is_vacant(path)):
-            raise ArtefactError(
-                f"A new library must have a folder of its own. '{path}' holds other files: "
-                "name another folder."
-            )
-        path.mkdir(parents=True, exist_ok=True)
-        library = cls(path, LibraryFacts())
-        library.write_facts()
+        with output_lock(path):
+            if path.exists() and not (path.is_dir() and is_vacant(path)):
+                raise ArtefactError(
+                    f"A new library must have a folder of its own. '{path}' holds other files: "
+                    "name another folder."
+                )
+            path.mkdir(parents=True, exist_ok=True)
+            library = cls(path, LibraryFacts())
+            library.write_facts()
         return library
 
     @classmethod

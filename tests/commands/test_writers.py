@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from itertools import combinations_with_replacement
 from pathlib import Path
 
+import mutagen
 import numpy as np
 import pandas as pd
 import pytest
@@ -43,13 +44,23 @@ COMMANDS: dict[str, list[str]] = {
     "run": ["run", "recipe.toml", "-o", "OUT", "-q"],
     "fetch": ["fetch", "audioset", "."],
     "tag": ["tag", "music", "--networks", "musicnn_msd", "--windows", "1", "-o", "OUT.csv", "-q"],
+    "export": ["export", "model", "-o", "OUT", "-q"],
+    "scan": ["library", "scan", "songs", "-o", "OUT", "--embeddings", "none", "-q"],
+    "genres": ["library", "genres", "own.library", "--map", "genres.toml", "-o", "OUT.parquet", "-q"],
+    "map": ["library", "genres", "own.library", "--write-map", "OUT.toml", "-q"],
+    "songs": ["library", "songs", "own.library", "-o", "OUT.m3u8", "-q"],
+    "similar": ["library", "similar", "own.library", "songs/7.flac", "-o", "OUT.m3u8", "-q"],
+    "playlist": ["library", "playlist", "own.library", "-o", "OUT.m3u8", "-q"],
+    "plan": ["library", "tags", "own.library", "--plan", "OUT.csv", "--fields", "key", "-q"],
 }
 """Command → its words. OUT stands for the output."""
 
 UNEQUAL = ("explain", "run")
 """Commands whose files name times in places that `timeless` does not know."""
 
-FILES, FOLDERS = ("audit", "fuse", "predict", "tag"), ("train", "tune", "report")
+FILES, FOLDERS = ("audit", "fuse", "predict", "tag", "plan"), ("train", "tune", "report", "export", "scan")
+PLAYLISTS = ("songs", "similar", "playlist")
+OF_A_LIBRARY = ("genres", "map", "plan", *PLAYLISTS)
 
 
 @pytest.fixture(scope="module")
@@ -61,6 +72,14 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
         path = folder / "music" / "xy"[k % 2] / f"{k // 2}.wav"
         path.parent.mkdir(parents=True, exist_ok=True)
         soundfile.write(path, np.sin(np.arange(8000) / (9 + k)), 8000)
+    for k in range(24):
+        path = folder / "songs" / f"{k}.flac"
+        path.parent.mkdir(exist_ok=True)
+        soundfile.write(path, np.sin(np.arange(8000) / (9 + k)), 8000)
+        song = mutagen.File(path)
+        song.update({"genre": "xy"[k % 2], "artist": f"artist {k // 2}"})
+        song.save()
+    (folder / "genres.toml").write_text("least = 2\n")
     frame = pd.DataFrame(rng.normal(size=(40, 4)), columns=["a", "b", "c", "d"])
     frame.insert(0, "id", [f"clip{row}" for row in range(40)])
     frame["label"], frame["group"] = ["x", "y"] * 20, [f"g{row // 2}" for row in range(40)]
@@ -104,7 +123,8 @@ def words_of(command: str, output: str) -> list[str]:
 
 def output_of(command: str, output: Path) -> Path:
     """The file or folder that a command writes."""
-    suffixes = {"extract": ".parquet", **dict.fromkeys(("published", *FILES), ".csv")}
+    suffixes = dict.fromkeys(("extract", "genres"), ".parquet") | {"map": ".toml"}
+    suffixes |= dict.fromkeys(("published", *FILES), ".csv") | dict.fromkeys(PLAYLISTS, ".m3u8")
     return output.with_name(output.name + suffixes.get(command, ""))
 
 
@@ -119,6 +139,8 @@ def test_every_writer_refuses_an_output_that_another_command_writes(
     if command == "tune":
         pytest.importorskip("optuna")
     target = inside / "audio" if command == "fetch" else output_of(command, tmp_path / "out")
+    if command in OF_A_LIBRARY:
+        make_library(inside, monkeypatch)
     if command == "report":  # the model is looked at first
         monkeypatch.setattr("quintet.model_folder.folder.ModelFolder.is_finished", True)
     monkeypatch.setattr(audioset_download, "program_path", lambda name: name)
@@ -168,6 +190,11 @@ def timeless(file: Path) -> object:
 def make_model(inside: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     if not (inside / "model").exists():
         assert call(monkeypatch, words_of("train", "model")) == 0
+
+
+def make_library(inside: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    if not (inside / "own.library").exists():
+        assert call(monkeypatch, words_of("scan", "own.library")) == 0
 
 
 def make_heard_model(inside: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -220,6 +247,8 @@ def check_full_disk(
             assert not new.exists()
         if code == 1 and command == "train":
             assert not (new / "bundle.json").exists()
+        if code == 1 and command == "export":
+            assert not (new / "export.json").exists()
         if code == 1 and command in ("report", "explain"):
             assert not (new / "index.html").exists()
         again = words_of(command, str(output.with_name(f"{output.name}{k}")))
@@ -282,6 +311,7 @@ def test_every_command_on_twenty_disks_that_fill_at_a_random_byte(
     request: pytest.FixtureRequest,
 ) -> None:
     make_model(inside, monkeypatch)
+    make_library(inside, monkeypatch)
     if command == "tag":
         request.getfixturevalue("networks")
     if command == "explain":
@@ -292,7 +322,7 @@ def test_every_command_on_twenty_disks_that_fill_at_a_random_byte(
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "pair",
-    [*combinations_with_replacement(FILES, 2), *combinations_with_replacement(FOLDERS, 2)],
+    [pair for kind in (FILES, FOLDERS, PLAYLISTS) for pair in combinations_with_replacement(kind, 2)],
     ids="-".join,
 )
 def test_two_commands_at_once_on_one_output(
@@ -305,6 +335,7 @@ def test_two_commands_at_once_on_one_output(
     if "tag" in pair:
         request.getfixturevalue("networks")
     make_model(inside, monkeypatch)
+    make_library(inside, monkeypatch)
     alone = {}
     for command in set(pair):
         assert call(monkeypatch, words_of(command, str(tmp_path / command))) == 0

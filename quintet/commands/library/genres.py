@@ -39,7 +39,7 @@ def genres(
     Several genres of a song are a set. Groups, which no split divides, are album artists.
     """
     from quintet.commands.terminal.console import err, print_message, print_plain
-    from quintet.commands.terminal.destinations import hold_file, prepare_file, require_suffix
+    from quintet.commands.terminal.destinations import OUTPUT_OPTION, hold_file, prepare_file, require_suffix
     from quintet.commands.terminal.output import print_json
     from quintet.datasets.genre_map import GenreMap, write_template
     from quintet.datasets.tag_labels import label_field
@@ -48,10 +48,12 @@ def genres(
 
     field = label_field(label_by)
     genre_map = GenreMap() if map_ is None else GenreMap.read(map_)
-    if output is not None:
-        require_suffix(output, (".parquet", ".pq"))
-        prepare_file(output)
-        hold_file(output)
+    outputs = ((output, (".parquet", ".pq"), OUTPUT_OPTION), (write_map, (".toml",), "--write-map"))
+    for file, suffixes, option in outputs:
+        if file is not None:
+            require_suffix(file, suffixes, option)
+            prepare_file(file, option)
+            hold_file(file)
     opened = Library.open(library)
     tagged = tagged_songs(opened, field, genre_map)
     counts = tagged.counts()
