@@ -82,11 +82,10 @@ def split_note(run: Run) -> Stamp:
             "Random split",
             "Clips were drawn without regard to groups. Scores on music by new artists are probably lower.",
         )
-    return Stamp(
-        "good",
-        f"Split by {noun}",
-        f"No {noun} occurs both in training and in test. Intervals resample whole {noun}s.",
-    )
+    text = f"No {noun} occurs both in training and in test."
+    if run.part != "test":
+        text = f"Each clip was predicted by members that were trained without its {noun}."
+    return Stamp("good", f"Split by {noun}", f"{text} Intervals resample whole {noun}s.")
 
 
 def shared_groups(split: pd.DataFrame) -> int:

@@ -18,15 +18,22 @@ import soundfile
 from quintet.audio.decode import load_clip
 from quintet.evaluation.percentile_intervals import share_interval, wilson_interval
 from quintet.evaluation.scores import Estimate
+from quintet.explanation.ensemble import EnsembleExplanation
+from quintet.explanation.members import RunExplanation
+from quintet.explanation.shapley.family_shapley import FamilyShapley
 from quintet.model_folder.folder import relist
 from quintet.model_folder.run import Run, read_run
 from quintet.predictions.predictions import Predictions
 from quintet.reports.front.bars import Measure, Scale
 from quintet.reports.front.headline import SHARES, Success, evidence, headline, luck, share_words
+from quintet.reports.front.page import strip_note, worst_class
+from quintet.reports.front.reasons import members_note, reasons
 from quintet.reports.front.sounds import make_sounds
 from quintet.reports.front.training_words import training_words
+from quintet.reports.front.trust import next_steps
 from quintet.reports.front.unseen import Unseen, all_mistakes, class_strip, unseen_clips, unseen_confusions
 from quintet.reports.sections.model_card import model_card_section
+from quintet.reports.text import split_note
 
 
 @pytest.fixture(scope="session")
@@ -153,6 +160,15 @@ def test_chance_is_named_where_the_interval_holds_it() -> None:
     uneven = Success(0.7, 0.6, 0.8, 100, 4, 65, True, False)
     assert "most frequent class: 65 of 100" in evidence(uneven)
     assert "most frequent class" in luck(uneven)
+    slightly = Success(0.16, 0.11, 0.22, 200, 10, 26, True, False)  # above guessing, not above 26 of 200
+    assert "the most frequent class" in luck(slightly)
+    assert luck(replace(slightly, low=0.14)) == ""
+    for worse in (
+        Success(0.3, 0.2, 0.4, 80, 2, 40, True, False),
+        replace(uneven, value=0.5, low=0.4, high=0.6),
+    ):
+        assert "worse" in luck(worse)
+        assert "chance" not in luck(worse)
     tags = Success(0.9, 0.85, 0.94, 80, 12, 40, True, True)
     assert headline(tags, "tag") == "Puts a clip with a tag before a clip without it nine times in ten"
     assert "guessing: 1 in 2" in evidence(tags)
@@ -199,6 +215,62 @@ def test_a_class_with_few_clips_is_never_called_the_worst() -> None:
     wrong = few.with_probabilities(p[:, ::-1].copy())
     strip = class_strip(Unseen(wrong, np.array(["oof"] * 21)))
     assert strip["class"].tolist() == ["b", "a"]  # a has 0 of 4
+
+
+def strip_of(*rows: tuple[str, int, int, int]) -> pd.DataFrame:
+    """A strip of `(class, clips, right, extra)`."""
+    table = pd.DataFrame(rows, columns=["class", "clips", "right", "extra"])
+    return table.assign(mistaken_for="", mistaken_clips=0)
+
+
+def test_the_worst_class_has_a_mistake_even_if_its_clips_are_few(run: Run) -> None:
+    few = strip_of(("jazz", 20, 20, 2), ("rock", 4, 1, 0), ("ambient", 3, 3, 0))
+    assert worst_class(few, run).startswith("rock: 1 of 4 right")  # two clips of rock were taken for jazz
+    none = strip_of(("jazz", 20, 20, 0), ("rock", 4, 4, 0))
+    assert worst_class(none, run).startswith("None")
+    tags = replace(run, test={run.prediction_name: replace(run.report_predictions, multilabel=True)})
+    assert (
+        worst_class(few[few["class"] != "rock"], tags)
+        == "jazz: 20 of 20 found, and given to 2 clips without it."
+    )
+    assert worst_class(none, tags) == "None: every clip of every tag is found."
+
+
+def test_steps_count_the_classes_that_they_do_not_name(run: Run) -> None:
+    for n, words in ((1, "a has"), (2, "a and b have"), (5, "a, b, c and 2 more have")):
+        strip = strip_of(*((name, 3, 3, 0) for name in "abcde"[:n]))
+        assert any(f"{words} fewer" in step for step in next_steps(run, strip, (), can_play=False))
+
+
+def test_a_run_without_a_held_out_part_is_not_said_to_have_one(run: Run) -> None:
+    grouped = replace(run.results, split=replace(run.results.split, protocol="group", groups_known=True))
+    whole = replace(run, results=grouped)
+    assert "in test" in split_note(whole).text
+    alone = split_note(replace(whole, test={}))
+    assert alone.kind == "good"
+    assert "test" not in alone.text
+    assert "held" not in strip_note(unseen_clips(replace(whole, test={})), replace(whole, test={}))
+
+
+def test_one_member_is_named_without_a_weight(run: Run) -> None:
+    bundle = {**run.bundle, "members": ["random_forest"]}
+    assert members_note(replace(run, bundle=bundle)) == "One member decides: random forest."
+
+
+def test_a_step_without_an_interval_is_not_certain(run: Run) -> None:
+    steps = pd.DataFrame(
+        {"player": ["tonal", "rhythm"], "value": [0.2, 0.1], "low": [np.nan, 0.05], "high": [np.nan, 0.15]}
+    )
+    by_class = pd.DataFrame({"tonal": [0.2], "rhythm": [0.1]}, index=["a"])
+    shapley = FamilyShapley(
+        ("tonal", "rhythm"), np.zeros((1, 2, 1)), np.zeros((1, 1)), np.zeros((1, 1)), np.zeros((1, 2, 1, 1))
+    )
+    game = EnsembleExplanation(
+        shapley, pd.DataFrame(index=["x"]), np.zeros((1, 2)), steps, 0.2, 0.5, by_class, 1, 0.0
+    )
+    found = reasons(run, RunExplanation({}, {}, pd.DataFrame(), pd.DataFrame(), game=game))
+    assert found is not None
+    assert [reason.is_certain for reason in found.families] == [False, True]
 
 
 def test_every_clip_is_unseen_once(run: Run) -> None:

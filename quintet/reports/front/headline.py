@@ -53,6 +53,14 @@ NUMBERS = (
     "twelve",
 )
 
+HEAVY = 0.005
+"""Share of the weights from which a member is named with its weight."""
+
+GROUPS_UNKNOWN = (
+    "Nothing says which clips share an artist or a recording. If some do, the scores are too high."
+)
+"""What a split without groups means for the scores."""
+
 UNEVEN = 1.5
 """Share of the most frequent class, in shares of even classes, from which the headline names it."""
 
@@ -95,6 +103,16 @@ class Success:
     def has_interval(self) -> bool:
         """Whether the interval is known."""
         return math.isfinite(self.low) and math.isfinite(self.high)
+
+    @property
+    def clips_text(self) -> str:
+        """Number and kind of the clips: `23 held-out clips`."""
+        return count(self.n, "held-out clip" if self.held_out else "out-of-fold clip")
+
+    @property
+    def interval_text(self) -> str:
+        """The interval as it stands after the value: ` (52–91 %)`; empty if there is none."""
+        return f" ({percent_range(self.low, self.high)})" if self.has_interval else ""
 
     @property
     def beats_chance(self) -> bool:
@@ -219,15 +237,10 @@ def evidence(result: Success) -> str:
         >>> evidence(Success(17 / 23, 0.522, 0.913, 23, 10, 3, True, False))
         '17 of 23 held-out clips, 74 % (52–91 %); guessing: 1 in 10'
     """
-    part = "held-out" if result.held_out else "out-of-fold"
-    interval = f" ({percent_range(result.low, result.high)})" if result.has_interval else ""
+    value = f"{percent(result.value)}{result.interval_text}"
+    text = f"{result.n_right:,} of {result.clips_text}, {value}"
     if result.multilabel:
-        clips = count(result.n, f"{part} clip")
-        tags = count(result.n_classes, "tag")
-        return (
-            f"{percent(result.value)}{interval}, mean over {tags}, {clips}; guessing: {one_in(result.chance)}"
-        )
-    text = f"{result.n_right:,} of {count(result.n, f'{part} clip')}, {percent(result.value)}{interval}"
+        text = f"{value}, mean over {count(result.n_classes, 'tag')}, {result.clips_text}"
     text += f"; guessing: {one_in(result.chance)}"
     if result.is_uneven:
         text += f"; always the most frequent class: {result.most_frequent:,} of {result.n:,}"
@@ -235,10 +248,19 @@ def evidence(result: Success) -> str:
 
 
 def luck(result: Success) -> str:
-    """A sentence if the result may be chance; otherwise nothing."""
+    """A sentence if the result may be chance, or is worse; otherwise nothing.
+
+    Example:
+        >>> luck(Success(0.3, 0.2, 0.4, 80, 2, 40, True, False))
+        'This is worse than what guessing reaches.'
+    """
     if result.beats_chance or not result.has_interval:
         return ""
-    rival = "the most frequent class" if result.is_uneven else "guessing"
+    rival, level = "guessing", result.chance
+    if result.is_uneven or result.low > level:
+        rival, level = "the most frequent class", result.share_of_most_frequent
+    if result.high < level:
+        return f"This is worse than what {rival} reaches."
     return f"This may be chance: the interval holds what {rival} reaches."
 
 
@@ -249,18 +271,12 @@ def terminal_line(result: Success) -> str:
         >>> terminal_line(Success(17 / 23, 0.522, 0.913, 23, 10, 3, True, False))
         '10 classes, 23 held-out clips: 74 % right (52–91 %); guessing: 10 %'
     """
-    part = "held-out" if result.held_out else "out-of-fold"
-    clips = count(result.n, f"{part} clip")
-    interval = f" ({percent_range(result.low, result.high)})" if result.has_interval else ""
+    noun, what = "class", "right"
     if result.multilabel:
-        what = "of pairs of clips with and without a tag in the right order"
-        return (
-            f"{count(result.n_classes, 'tag')}, {clips}: {percent(result.value)} {what}{interval}; "
-            f"guessing: {percent(result.chance)}"
-        )
+        noun, what = "tag", "of pairs of clips with and without a tag in the right order"
     text = (
-        f"{count(result.n_classes, 'class')}, {clips}: {percent(result.value)} right{interval}; "
-        f"guessing: {percent(result.chance)}"
+        f"{count(result.n_classes, noun)}, {result.clips_text}: {percent(result.value)} "
+        f"{what}{result.interval_text}; guessing: {percent(result.chance)}"
     )
     if result.is_uneven:
         text += f"; always the most frequent class: {percent(result.share_of_most_frequent)}"

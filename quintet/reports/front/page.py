@@ -18,11 +18,18 @@ from quintet.reports.front.reasons import Reasons, reasons
 from quintet.reports.front.sounds import Sounds, make_sounds
 from quintet.reports.front.subject import class_noun
 from quintet.reports.front.trust import Check, checks, next_steps, summary
-from quintet.reports.front.unseen import Unseen, all_mistakes, class_strip, unseen_clips, unseen_confusions
+from quintet.reports.front.unseen import (
+    Unseen,
+    all_mistakes,
+    class_strip,
+    unseen_clips,
+    unseen_confusions,
+    worst_row,
+)
 from quintet.reports.report_data import ReportData, main_confusions
 from quintet.reports.section import Download, name_rows
 from quintet.reports.style import heat_paint
-from quintet.reports.text import FEW_CLIPS, kind, split_note
+from quintet.reports.text import FEW_CLIPS, kind, oof_noun, split_note
 
 SHOWN_CLASSES = 12
 """Classes of the strip; the others are folded."""
@@ -235,10 +242,10 @@ def worst_class(strip: pd.DataFrame, run: Run) -> str:
     """
     if strip.empty:
         return f"No {kind(run)} has a clip that was predicted unseen."
-    worst = strip.iloc[0]
-    if (strip["right"] == strip["clips"]).all():
-        return f"None: every clip of every {kind(run)} is right."
     what = "found" if run.multilabel else "right"
+    worst = worst_row(strip)
+    if worst is None:
+        return f"None: every clip of every {kind(run)} is {what}."
     text = f"{worst['class']}: {worst['right']} of {worst['clips']} {what}"
     if worst["mistaken_for"]:
         text += f", most often taken for {worst['mistaken_for']} ({worst['mistaken_clips']})"
@@ -263,7 +270,7 @@ def strip_rows(strip: pd.DataFrame, run: Run) -> tuple[StripRow, ...]:
         if record["mistaken_for"]:
             note = f"{record['mistaken_clips']} as {record['mistaken_for']}"
         if run.multilabel:
-            note = f"{record['extra']} given without it"
+            note = f"{record['extra']} given wrongly"
         text = f"{right} of {n}"
         span = scale.span(Measure(record["share"], record["low"], record["high"], text))
         rows.append(StripRow(name, run.classes.index(name) + 1, text, note, span, n < FEW_CLIPS))
@@ -278,15 +285,12 @@ def strip_note(unseen: Unseen, run: Run) -> str:
         run: the model folder.
     """
     n, n_held_out = len(unseen.predictions), unseen.n_held_out
-    origin = "all out of fold"
-    if 0 < n_held_out < n:
-        origin = f"{n_held_out:,} held out, {n - n_held_out:,} out of fold"
-    elif n_held_out:
-        origin = "all held out"
+    counts = {"held-out": n_held_out, oof_noun(run): n - n_held_out}
+    origin = ", ".join(f"{number:,} {noun}" for noun, number in counts.items() if number)
     what = "Tags found at a probability of one half" if run.multilabel else "Right predictions"
     return (
-        f"{what} among the {n:,} clips that were predicted unseen ({origin}), with 95 % intervals. "
-        f"Grey: fewer than ten clips."
+        f"{what} among the clips that were predicted unseen ({origin}), with 95 % intervals. "
+        "Grey: fewer than ten clips."
     )
 
 
@@ -337,7 +341,7 @@ def mistake_rows(mistakes: pd.DataFrame) -> tuple[Mistake, ...]:
         label, predicted = str(record["label"]), str(record["predicted"])
         text = f"{short_name(label)} taken for {short_name(predicted)}"
         if not label:
-            text = f"{short_name(predicted)} given without it"
+            text = f"{short_name(predicted)} given wrongly"
         elif not predicted:
             text = f"{short_name(label)} missed"
         clip = str(record["clip_id"])

@@ -15,6 +15,7 @@ from quintet.explanation.shapley.family_shapley import SPECTROGRAM
 from quintet.model_folder.run import Run
 from quintet.reports.formats import column_notes, format_list, format_signed
 from quintet.reports.front.bars import Measure, Span, common_scale
+from quintet.reports.front.headline import HEAVY
 from quintet.reports.style import family_paint
 from quintet.reports.text import display_name, inline_name, truth
 
@@ -139,10 +140,10 @@ def lead(game: EnsembleExplanation, run: Run) -> str:
 def members_note(run: Run) -> str:
     """Which members decide, with their weights; members without weight are counted."""
     shares = run.member_shares
-    heavy = {name: share for name, share in shares.items() if share >= 0.005}
-    listed = format_list([f"{inline_name(name, run)} ({share:.2f})" for name, share in heavy.items()])
     if len(shares) == 1:
         return f"One member decides: {inline_name(next(iter(shares)), run)}."
+    heavy = {name: share for name, share in shares.items() if share >= HEAVY}
+    listed = format_list([f"{inline_name(name, run)} ({share:.2f})" for name, share in heavy.items()])
     text = f"Members by weight in the ensemble: {listed}."
     without = [display_name(name, run) for name in shares if name not in heavy]
     if without:
@@ -151,10 +152,11 @@ def members_note(run: Run) -> str:
 
 
 def _family_reasons(game: EnsembleExplanation) -> tuple[Reason, ...]:
-    measures = {}
+    measures, certain = {}, {}
     for row in game.steps.to_dict("records"):
-        text = format_signed(row["value"], 2)
-        measures[str(row["player"])] = Measure(row["value"], row["low"], row["high"], text)
+        name, text = str(row["player"]), format_signed(row["value"], 2)
+        measures[name] = Measure(row["value"], row["low"], row["high"], text)
+        certain[name] = not _holds_zero(row)
     scale = common_scale(list(measures.values()))
     nan = float("nan")
     by_class: dict[str, dict[str, Span]] = {name: {} for name in measures}
@@ -171,7 +173,7 @@ def _family_reasons(game: EnsembleExplanation) -> tuple[Reason, ...]:
             family=name,
             paint=family_paint(name),
             span=scale.span(measure),
-            is_certain=not (measure.low <= 0 <= measure.high),
+            is_certain=certain[name],
             by_class=by_class[name],
         )
         for name, measure in measures.items()

@@ -42,12 +42,10 @@ class Sounds:
     Args:
         inside: clip → excerpt as a data URI.
         linked: clip → address of its file, relative to the page.
-        n_wanted: number of clips that were asked for.
     """
 
     inside: Mapping[str, str]
     linked: Mapping[str, str]
-    n_wanted: int
 
     @property
     def note(self) -> str:
@@ -56,10 +54,10 @@ class Sounds:
             return "The recordings are not on this machine, so that nothing can be played."
         parts = []
         if self.inside:
-            parts.append(f"{count(len(self.inside), 'excerpt')} of {EXCERPT_S:g} s travel inside this page")
+            parts.append(f"inside this page: {count(len(self.inside), 'excerpt')} of {EXCERPT_S:g} s")
         if self.linked:
-            parts.append(f"{count(len(self.linked), 'clip')} play from their place on this machine")
-        return f"{'; '.join(parts)}."
+            parts.append(f"played from files on this machine: {count(len(self.linked), 'clip')}")
+        return f"Sound {'; '.join(parts)}."
 
 
 def make_sounds(run: Run, clips: Sequence[str], folder: Path | None, *, n_inside: int = MAX_INSIDE) -> Sounds:
@@ -98,7 +96,7 @@ def make_sounds(run: Run, clips: Sequence[str], folder: Path | None, *, n_inside
         for clip, source in sources.items():
             if clip not in inside and Path(source.path).suffix.lower() in PLAYED:
                 linked[clip] = _address(source, folder)
-    return Sounds(inside, linked, len(clips))
+    return Sounds(inside, linked)
 
 
 def play_button(clip: str, sounds: Sounds) -> Markup:

@@ -8,10 +8,7 @@ from quintet.evaluation.scores import Scores
 from quintet.files.json_types import JsonObject
 from quintet.model_folder.scores import RunScores
 from quintet.reports.formats import format_list, rule_name
-from quintet.reports.front.headline import luck, percent, success, terminal_line
-
-HEAVY = 0.005
-"""Share of the weights from which a member is named with its weight."""
+from quintet.reports.front.headline import GROUPS_UNKNOWN, HEAVY, luck, percent, success, terminal_line
 
 
 def training_words(bundle: JsonObject, fusion: JsonObject, results: RunScores) -> tuple[str, ...]:
@@ -34,9 +31,7 @@ def training_words(bundle: JsonObject, fusion: JsonObject, results: RunScores) -
     sentences.append(_alone_words(bundle, results, part))
     sentences.append(_calibration_words(bundle, results))
     if not results.split.groups_known and results.split.groups_known is not None:
-        sentences.append(
-            "Nothing says which clips share an artist or a recording: if some do, the scores are too high."
-        )
+        sentences.append(GROUPS_UNKNOWN)
     return tuple(sentence for sentence in sentences if sentence)
 
 

@@ -10,7 +10,8 @@ import pandas as pd
 
 from quintet.model_folder.run import Run
 from quintet.reports.formats import count, format_list
-from quintet.reports.front.headline import Success, percent_range
+from quintet.reports.front.headline import GROUPS_UNKNOWN, Success, percent_range
+from quintet.reports.front.unseen import worst_row
 from quintet.reports.sections.leak_gate import gap_sentence
 from quintet.reports.text import (
     FEW_CLIPS,
@@ -27,6 +28,9 @@ WIDE = 0.2
 """Width of the interval of the headline from which the number of clips is said to be too small."""
 
 MAX_STEPS = 3
+
+MOST_NAMED = 3
+"""Classes that a step names; the others are counted."""
 
 
 @dataclass(frozen=True)
@@ -73,9 +77,7 @@ def summary(found: Sequence[Check]) -> str:
 
 def _group_check(run: Run) -> Check:
     stamp = split_note(run)
-    text = stamp.text
-    if not groups_known(run):
-        text = "Nothing says which clips share an artist or a recording. If some do, the scores are too high."
+    text = stamp.text if groups_known(run) else GROUPS_UNKNOWN
     return Check(stamp.short, stamp.kind, text, "split")
 
 
@@ -136,19 +138,18 @@ def next_steps(run: Run, strip: pd.DataFrame, found: Sequence[Check], *, can_pla
     """
     steps = []
     kinds_found = {check.name: check.kind for check in found}
-    if len(strip):
-        worst = strip.iloc[0]
-        n_wrong = int(worst["clips"] - worst["right"])
-        if n_wrong:
-            verb = "Listen to" if can_play else "Look at"
-            clips = "clip" if n_wrong == 1 else f"{n_wrong} clips"
-            name = worst["class"]
-            steps.append(f"{verb} the {clips} of {name} that went wrong: a click on {name} shows them.")
+    worst = worst_row(strip)
+    if worst is not None:
+        verb = "Listen to" if can_play else "Look at"
+        name = worst["class"]
+        steps.append(f"{verb} the mistakes about {name}: a click on {name} shows them.")
     if not groups_known(run):
         steps.append("Name the groups (`train --groups FILE`), so that no artist is on both sides.")
     few = [str(name) for name, n in zip(strip["class"], strip["clips"], strict=True) if n < FEW_CLIPS]
     if few:
-        steps.append(f"Bring ten clips or more of each {kind(run)}; {format_list(few[:3])} has fewer.")
+        verb = "has" if len(few) == 1 else "have"
+        named = few if len(few) <= MOST_NAMED else [*few[:MOST_NAMED], f"{len(few) - MOST_NAMED} more"]
+        steps.append(f"Bring ten clips or more of each {kind(run)}; {format_list(named)} {verb} fewer.")
     elif kinds_found.get("Few clips") == "warn":
         steps.append("Bring more clips: the interval shrinks with the square root of their number.")
     if kinds_found.get("Probabilities") == "warn":

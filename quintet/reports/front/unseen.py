@@ -42,13 +42,6 @@ class Unseen:
         """Number of held-out clips."""
         return int((self.part == "test").sum())
 
-    @property
-    def words(self) -> str:
-        """What the clips are: `120 clips, each predicted by members that were not fitted on it`."""
-        n = len(self.predictions)
-        start = f"{n:,} clips" if n != 1 else "1 clip"
-        return f"{start}, each predicted by members that were not fitted on it"
-
 
 def unseen_clips(run: Run) -> Unseen:
     """The ensemble prediction of every clip that was predicted unseen.
@@ -131,6 +124,18 @@ def class_strip(unseen: Unseen) -> pd.DataFrame:
     order = ["is_small", "share", "clips"]
     ordered = table.sort_values(order, ascending=[True, True, False], kind="stable", ignore_index=True)
     return ordered[STRIP_COLUMNS]
+
+
+def worst_row(strip: pd.DataFrame) -> pd.Series | None:
+    """The first class whose clips are not all right, else the first tag that others got; None without one.
+
+    Args:
+        strip: result of `class_strip`.
+    """
+    for is_mistaken in (strip["right"] < strip["clips"], strip["extra"] > 0):
+        if is_mistaken.any():
+            return strip[is_mistaken].iloc[0]
+    return None
 
 
 def _main_rival(given: NDArray[np.bool_], k: int, classes: tuple[str, ...]) -> tuple[str, int]:
