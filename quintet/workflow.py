@@ -270,9 +270,9 @@ def predict(
         ConfigError: if something else than paths and clips is given, for example an array of samples.
         DatasetError: if there is no file.
     """
-    from quintet.inference.clips import predict_recordings
+    from quintet.inference.predict import predict_files
 
-    return predict_recordings(
+    return predict_files(
         model,
         files,
         segment_s=segment_s,

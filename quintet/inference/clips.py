@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -17,13 +17,7 @@ from quintet.audio.encode import write_wave
 from quintet.errors import ConfigError
 from quintet.files.display.file_names import name_text
 from quintet.files.paths import path_list, require_path
-from quintet.inference import predict
 from quintet.inference.result import Columns, PredictionResult
-
-if TYPE_CHECKING:
-    from quintet.ensemble.classifier import EnsembleClassifier
-    from quintet.features.extraction.chunks import ProgressCallback
-    from quintet.inference.predictor import Predictor
 
 Recording = str | os.PathLike[str] | Clip
 TABLES = ("frame", "segments", "failures", "truncated")
@@ -80,17 +74,13 @@ def as_files(recordings: Recording | Iterable[Recording]) -> Iterator[Files]:
         recordings: paths and clips.
 
     Raises:
-        ConfigError: something else is among them, two clips have one id, or a clip has none.
+        ConfigError: something else is among them, two clips have one id, or one of several has none.
         AudioError: a clip is silent, or is not finite.
     """
-    given = (
-        [recordings]
-        if isinstance(recordings, str | os.PathLike | Clip)
-        else list(paths_and_clips(recordings))
-    )
+    given = recording_list(recordings)
     clips = [sound for sound in given if isinstance(sound, Clip)]
     if not clips:
-        yield Files([require_path(sound, "Each of `files`") for sound in given], {})
+        yield Files([sound for sound in given if not isinstance(sound, Clip)], {})
         return
     ids = [clip.id for clip in clips]
     if ("" in ids and len(ids) > 1) or len(set(ids)) < len(ids):
@@ -108,21 +98,31 @@ def as_files(recordings: Recording | Iterable[Recording]) -> Iterator[Files]:
                 names[name_text(file)] = sound.id or "clip"
                 paths.append(file)
             else:
-                paths.append(require_path(sound, "Each of `files`"))
+                paths.append(sound)
         yield Files(paths, names)
 
 
-def paths_and_clips(recordings: Iterable[Recording]) -> Iterator[Recording]:
-    """The recordings one by one.
+def recording_list(recordings: Recording | Iterable[Recording]) -> list[str | Path | Clip]:
+    """One recording, or several, as a list.
+
+    Args:
+        recordings: paths and clips.
 
     Raises:
         ConfigError: one is neither a path nor a clip.
+
+    Example:
+        >>> recording_list("song.mp3"), recording_list(["a.wav", "b.wav"])
+        (['song.mp3'], ['a.wav', 'b.wav'])
     """
-    if not are_recordings(recordings):
-        yield from path_list(recordings, clips=True)  # type: ignore[arg-type]  # it says what is wrong
-        return
-    for sound in recordings:
-        yield sound if isinstance(sound, Clip) else require_path(sound, "Each of `files`", clips=True)
+    if isinstance(recordings, Clip):
+        return [recordings]
+    if isinstance(recordings, str | os.PathLike) or not are_recordings(recordings):
+        return [*path_list(recordings, clips=True)]  # type: ignore[arg-type]  # it says what is wrong
+    return [
+        sound if isinstance(sound, Clip) else require_path(sound, "Each of `files`", clips=True)
+        for sound in recordings
+    ]
 
 
 def rename(result: PredictionResult, names: Mapping[str, str]) -> PredictionResult:
@@ -150,41 +150,3 @@ def rename(result: PredictionResult, names: Mapping[str, str]) -> PredictionResu
         truncated=tables["truncated"],
         notes=tuple(notes),
     )
-
-
-def predict_recordings(
-    model: str | Path | EnsembleClassifier | Predictor,
-    recordings: Recording | Iterable[Recording],
-    *,
-    segment_s: float | None = None,
-    confidence: float | None = None,
-    strict: bool = False,
-    n_jobs: int = 1,
-    progress: ProgressCallback | None = None,
-) -> PredictionResult:
-    """Class probabilities of files and clips, as `predict_files` gives them for files.
-
-    Args:
-        model: a model folder, a fitted ensemble, or what answers for one.
-        recordings: paths, folders, globs and clips.
-        segment_s: length of a segment, seconds.
-        confidence: of the prediction sets, or None.
-        strict: whether a file that is cut short counts as failed.
-        n_jobs: number of worker processes.
-        progress: called as files are described.
-
-    Raises:
-        ConfigError: something else is among them, or two clips have one id.
-        ArtefactError, DatasetError: as `predict_files`.
-    """
-    with as_files(recordings) as files:
-        result = predict.predict_files(
-            model,
-            files.paths,
-            segment_s=segment_s,
-            confidence=confidence,
-            strict=strict,
-            n_jobs=n_jobs,
-            progress=progress,
-        )
-        return rename(result, files.names)

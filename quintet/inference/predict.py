@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,6 +18,7 @@ from quintet.features.catalogue import feature_family
 from quintet.features.engine.warm_up import kernels_available
 from quintet.features.extraction.chunks import ProgressCallback
 from quintet.features.parameters import FeatureParameters
+from quintet.inference.clips import Recording, as_files, rename
 from quintet.inference.describe import (
     ROWS_AT_A_TIME,
     Predictions,
@@ -59,7 +60,7 @@ UNGROUPED = (
 
 def predict_files(
     model: str | Path | EnsembleClassifier | Predictor,
-    files: Sequence[str | Path],
+    files: Recording | Iterable[Recording],
     *,
     segment_s: float | None = None,
     confidence: float | None = None,
@@ -67,11 +68,11 @@ def predict_files(
     n_jobs: int = 1,
     progress: ProgressCallback | None = None,
 ) -> PredictionResult:
-    """Class probabilities of audio files from the ensemble.
+    """Class probabilities of audio files and clips from the ensemble.
 
     Args:
-        model: a model folder, or the result of `load_model`.
-        files: paths of files, folders (searched for audio) and globs.
+        model: a model folder, a fitted ensemble, or what answers for one.
+        files: paths of files, folders (searched for audio) and globs, and `Clip`s: one, or several.
         segment_s: length of a segment, seconds. Files more than 1.5 times as long are cut into segments,
             whose probabilities are averaged. Default: the typical length of the training clips. 0: no file is
             cut.
@@ -86,24 +87,27 @@ def predict_files(
     Raises:
         ArtefactError: if the model is damaged, or was trained on other features than this version of quintet
             makes.
-        ConfigError: if a confidence is asked for and the model has no prediction sets.
+        ConfigError: if something else than paths and clips is given, if two clips have one id, or if a
+            confidence is asked for and the model has no prediction sets.
         DatasetError: if there is no file.
     """
-    start_worker(kernels_available)  # before the model is loaded: networks bring threads
-    predictor = find_predictor(model)
-    require_sets(predictor, confidence)
-    feature_parameters(predictor.model)
-    found = expand_files(files)
-    predictions = predict_recordings(
-        predictor,
-        found.files,
-        segment_s=segment_length_s(predictor.model, segment_s),
-        strict=strict,
-        n_jobs=n_jobs,
-        progress=progress,
-    )
-    keys = [row.digest for row in usable_rows(predictions.rows)]
-    return average_rows(predictor, predictions, keys, confidence, notes_after=found.notes)
+    with as_files(files) as recordings:
+        start_worker(kernels_available)  # before the model is loaded: networks bring threads
+        predictor = find_predictor(model)
+        require_sets(predictor, confidence)
+        feature_parameters(predictor.model)
+        found = expand_files(recordings.paths)
+        predictions = predict_recordings(
+            predictor,
+            found.files,
+            segment_s=segment_length_s(predictor.model, segment_s),
+            strict=strict,
+            n_jobs=n_jobs,
+            progress=progress,
+        )
+        keys = [row.digest for row in usable_rows(predictions.rows)]
+        result = average_rows(predictor, predictions, keys, confidence, notes_after=found.notes)
+    return rename(result, recordings.names)
 
 
 def predict_table_file(

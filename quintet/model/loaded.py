@@ -19,7 +19,8 @@ from quintet.features.extraction.chunks import ProgressCallback
 from quintet.features.parameters import FeatureParameters
 from quintet.files.json_types import JsonObject
 from quintet.files.paths import require_path
-from quintet.inference.clips import Recording, is_table, predict_recordings
+from quintet.inference.clips import Recording, is_table
+from quintet.inference.predict import predict_files
 from quintet.inference.predictor import Predictor, find_predictor
 from quintet.inference.result import PredictionResult
 from quintet.model.background import Background
@@ -174,7 +175,7 @@ class Model(EnsembleClassifier):
         """
         if X is None or is_table(X):
             return super().predict(X, spectrograms)  # type: ignore[arg-type]  # `is_table` has decided
-        return predict_recordings(
+        return predict_files(
             self._answering(),
             X,  # type: ignore[arg-type]
             segment_s=segment_s,

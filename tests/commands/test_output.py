@@ -21,6 +21,7 @@ import quintet
 from quintet import cli
 from quintet.errors import ArtefactError, ConfigError
 from quintet.inference.answers import file_failures
+from quintet.inference.clips import as_files
 from quintet.inference.predict import PredictionResult
 from quintet.training.settings import TrainSettings
 
@@ -444,11 +445,11 @@ def test_training_prints_scores_on_standard_output_and_messages_elsewhere(
     assert quiet.stdout == done.stdout
 
 
-def test_one_path_is_one_path(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_path_is_one_path() -> None:
     taken: list[object] = []
-    monkeypatch.setattr("quintet.inference.predict.predict_files", lambda _, files, **__: taken.append(files))
     for files in ("song.wav", Path("song.wav"), ["a.wav", Path("b.wav")], np.array(["a.wav"]), ("*.wav",)):
-        quintet.predict("model", files)
+        with as_files(files) as given:
+            taken.append(given.paths)
     assert taken == [["song.wav"], [Path("song.wav")], ["a.wav", Path("b.wav")], ["a.wav"], ["*.wav"]]
 
 
