@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -222,9 +223,11 @@ class Library:
             MissingExtraError: DuckDB is not installed.
         """
         duckdb = import_duckdb()
-        with atomic_replace(self.folder / DATABASE_FILE) as temporary:
-            temporary.unlink()  # DuckDB makes the file itself
-            connection = duckdb.connect(str(temporary))
+        target = self.folder / DATABASE_FILE
+        # DuckDB makes a log beside its file, and leaves it there if the disk is full.
+        with atomic_replace(target) as temporary, TemporaryDirectory(prefix=".", dir=self.folder) as place:
+            database = Path(place, DATABASE_FILE)
+            connection = duckdb.connect(str(database))
             try:
                 for name in ("songs", "tags", "verdicts", "failures", "activations"):
                     connection.register("source", self.table(name))
@@ -233,6 +236,7 @@ class Library:
                 connection.execute("CHECKPOINT")
             finally:
                 connection.close()
+            os.replace(database, temporary)
 
     def present_songs(self) -> pa.Table:
         """Songs whose files were there at the last scan, as an Arrow table."""

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from itertools import combinations_with_replacement
 from pathlib import Path
 
+import duckdb
 import mutagen
 import numpy as np
 import pandas as pd
@@ -160,7 +161,7 @@ CLOCKED = (".skops", "environment.json")
 def content(path: Path) -> object:
     """Content of an output, without times, words of the command line and addresses of objects."""
     if not path.is_dir():
-        return path.read_bytes() if path.exists() else None
+        return timeless(path) if path.exists() else None
     files = [file for file in sorted(path.rglob("*")) if file.is_file() and not file.name.endswith(".lock")]
     return {file.relative_to(path).as_posix(): timeless(file) for file in files}
 
@@ -169,10 +170,18 @@ def timeless(file: Path) -> object:
     """Content of a file of an output, without what differs from run to run."""
     if file.suffix == ".sqlite":
         return "times"  # the trials are in trials.parquet, too
+    if file.suffix == ".m3u8":  # it begins with its own name
+        return file.read_text().splitlines()[2:]
     if file.suffix == ".skops":  # the names of its arrays are addresses
         with zipfile.ZipFile(file) as archive:
             arrays = sorted(archive.read(name) for name in archive.namelist() if name.endswith(".npy"))
             return re.sub(rb"\d{9,}", b"", archive.read("schema.json")), arrays
+    if file.suffix == ".duckdb":
+        with duckdb.connect(file, read_only=True) as connection:
+            tables = [name for (name,) in connection.sql("SHOW TABLES").fetchall()]
+            return {name: connection.table(name).count("*").fetchall() for name in tables}
+    if file.name == "songs.parquet":
+        return pd.read_parquet(file).drop(columns=["added", "changed"]).to_csv()
     if file.suffix == ".parquet":
         frame = pd.read_parquet(file)
         return frame.drop(columns="seconds").to_json() if "seconds" in frame else file.read_bytes()
