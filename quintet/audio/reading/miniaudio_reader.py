@@ -77,7 +77,7 @@ def _read(module: ModuleType, source: Path, rate: int, samples: NDArray[np.gener
         if (state.outputChannels, state.outputSampleRate) != (samples.shape[1], rate):
             return 0
         n_read = ffi.new("ma_uint64 *")
-        result = lib.ma_decoder_read_pcm_frames(state, ffi.from_buffer(samples), len(samples), n_read)
+        lib.ma_decoder_read_pcm_frames(state, ffi.from_buffer(samples), len(samples), n_read)
         return int(n_read[0])
     finally:
         lib.ma_decoder_uninit(state)

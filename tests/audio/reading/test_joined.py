@@ -64,6 +64,8 @@ BY_SOUNDFILE = {
     "a.au": ("AU", "PCM_16"),
     "a.caf": ("CAF", "PCM_16"),
     "a.svx": ("SVX", "PCM_16"),
+    "a.mat4": ("MAT4", "DOUBLE"),
+    "a.sds": ("SDS", "PCM_16"),
 }
 BY_AV = ("m4a", "mov", "3gp", "wma", "flv", "tta")
 

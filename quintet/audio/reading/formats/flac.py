@@ -16,7 +16,8 @@ STREAM_START = b"fLaC\x00\x00\x00\x22"
 
 STREAMINFO_BYTES = 26
 """Bytes up to the end of the number of samples, with the mark `fLaC` and the head of the block."""
-FRAME_START = b"\xff\xf8"
+FRAME_START, SAMPLE_COUNTING_START = b"\xff\xf8", b"\xff\xf9"
+"""Bytes with which a frame begins: one that states its own number, or that of its first sample."""
 TAG_BYTES = 128
 """Bytes of a tag that may stand behind the sound (ID3v1)."""
 MOST_HEAD_BYTES = 16
@@ -60,8 +61,8 @@ def _first_position(file: BinaryIO, block_size: int) -> int:
             break
         is_last = bool(head[0] & 0x80)
         position += 4 + int.from_bytes(head[1:], "big")
-    counts_samples = head[:2] == b"\xff\xf9"
-    if not counts_samples and head[:2] != b"\xff\xf8":
+    counts_samples = head[:2] == SAMPLE_COUNTING_START
+    if not counts_samples and head[:2] != FRAME_START:
         return 0
     return _coded_number(file.read(7)) * (1 if counts_samples else block_size)
 
@@ -135,7 +136,7 @@ def holds_frames(source: Path, start: int) -> bool:
     with source.open("rb") as opened:
         opened.seek(start)
         rest = opened.read()
-    return b"\xff\xf8" in rest or b"\xff\xf9" in rest
+    return FRAME_START in rest or SAMPLE_COUNTING_START in rest
 
 
 def next_stream(source: Path, start: int) -> int | None:

@@ -13,6 +13,8 @@ MOST_ATOMS = 100
 _STARTS = {
     "RF64": re.compile(rb"RF64.{4}WAVE", re.DOTALL),
     "AU": re.compile(rb"\.snd\0\0.{6}\0\0\0[\x01-\x1b]", re.DOTALL),
+    "MAT4": re.compile(rb".{20}samplerate\0", re.DOTALL),
+    "SDS": re.compile(rb"\xf0\x7e[\0-\x7f]\x01[\0-\x7f]{16}\xf7"),
     "CAF": re.compile(rb"caff\x00\x01\x00\x00desc"),
     "wav": re.compile(rb"RIFF.{4}WAVE", re.DOTALL),
     "aiff": re.compile(rb"FORM.{4}AIF[CF]", re.DOTALL),
