@@ -169,7 +169,7 @@ class EnsembleClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             groups: group of each row, `(n,)`, none missing. Rows of one group stay on one side of every fold.
                 Default: every row is its own group.
             spectrograms: n log-mel spectrograms, for spectrogram members: a list of arrays `(n_mels,
-                frames)`, an array `(n, n_mels, frames)` or `Spectrograms`.
+                frames)`, an array `(n, n_mels, frames)` or a `SpectrogramStore`'s `take(ids)`.
             classes: names of the columns of an indicator matrix. Default: 0 … K - 1.
             folds: folds to use instead of `n_splits` new ones; each row is held out once. Or one fold: the
                 rows of a train part and of a validation part, which together are all rows.
@@ -192,7 +192,11 @@ class EnsembleClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self._fit_fusions(target[rows], row_groups[rows], self.plan_)
         self._fit_calibration(target[rows], row_groups[rows], self.plan_)
         self._fit_prediction_sets(inputs.table, target, row_groups, folds)
+        self._keep_rows(inputs.table)
         return self
+
+    def _keep_rows(self, table: pd.DataFrame | None) -> None:
+        """Keep what a subclass needs of the rows of the fit: here nothing."""
 
     def _check_target(
         self, y: ArrayLike, classes: Sequence[object] | None

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 import pandas as pd
 from numpy.typing import ArrayLike
@@ -12,16 +11,15 @@ from sklearn.utils.validation import check_is_fitted
 
 from quintet.classifiers.spectrogram.sequences import SpectrogramInput
 from quintet.ensemble import classifier
-from quintet.ensemble.array_types import Folds
-from quintet.ensemble.crossfit import FoldCache, Listener
 from quintet.ensemble.support import as_table
 from quintet.errors import ConfigError
 from quintet.features.parameters import FeatureParameters
 from quintet.model.background import Background
-from quintet.model.saving import class_labels, read_parameters, save_ensemble
+from quintet.model.saving import class_labels, save_ensemble
 from quintet.model.shap_values import ENSEMBLE, FAMILIES, N_BACKGROUND, Parts, ensemble_values, member_values
 from quintet.model_folder.folder import OpenFolder
 from quintet.model_folder.load import load_model as load_fitted
+from quintet.model_folder.load import read_parameters
 
 if TYPE_CHECKING:
     import shap
@@ -76,46 +74,8 @@ class EnsembleClassifier(classifier.EnsembleClassifier):
 
     background_: Background | None = None
 
-    def fit(
-        self,
-        X: pd.DataFrame | ArrayLike | None,
-        y: ArrayLike,
-        groups: ArrayLike | None = None,
-        *,
-        spectrograms: SpectrogramInput | None = None,
-        classes: Sequence[object] | None = None,
-        folds: Folds | None = None,
-        cache: FoldCache | None = None,
-        listener: Listener | None = None,
-    ) -> Self:
-        """Fit members, fusion, calibration and prediction sets.
-
-        Args:
-            X: feature table `(n, d)`, NaN where unknown. None if all members are spectrogram members.
-            y: labels `(n,)`, or a 0/1 indicator matrix `(n, K)` for label sets.
-            groups: group of each row, `(n,)`, none missing. Rows of one group stay on one side of every fold.
-                Default: every row is its own group.
-            spectrograms: n log-mel spectrograms, for spectrogram members: a list of arrays `(n_mels,
-                frames)`, an array `(n, n_mels, frames)` or a `SpectrogramStore`'s `take(ids)`.
-            classes: names of the columns of an indicator matrix. Default: 0 … K - 1.
-            folds: folds to use instead of `n_splits` new ones; each row is held out once. Or one fold: the
-                rows of a train part and of a validation part, which together are all rows.
-            cache: keeps finished folds and members.
-            listener: receives training events.
-        """
-        super().fit(
-            X,
-            y,
-            groups,
-            spectrograms=spectrograms,
-            classes=classes,
-            folds=folds,
-            cache=cache,
-            listener=listener,
-        )
-        table = as_table(X)
+    def _keep_rows(self, table: pd.DataFrame | None) -> None:
         self.background_ = None if table is None else Background.of_fit(self, table)
-        return self
 
     def shap_values(
         self,

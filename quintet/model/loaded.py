@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Self, overload
+from typing import overload
 
 import numpy as np
 import pandas as pd
@@ -12,8 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from quintet.classifiers.spectrogram.sequences import SpectrogramInput
 from quintet.ensemble import classifier
-from quintet.ensemble.array_types import Floats, Folds
-from quintet.ensemble.crossfit import FoldCache, Listener
+from quintet.ensemble.array_types import Floats
 from quintet.errors import ArtefactError, ConfigError
 from quintet.features.extraction.chunks import ProgressCallback
 from quintet.features.parameters import FeatureParameters
@@ -26,9 +25,10 @@ from quintet.inference.result import PredictionResult
 from quintet.model.background import Background
 from quintet.model.estimator import EnsembleClassifier
 from quintet.model.explained_track import ExplainedTrack, TrackExplainer
-from quintet.model.saving import class_labels, copy_model, read_parameters
+from quintet.model.saving import class_labels, copy_model
 from quintet.model_folder.folder import OpenFolder
 from quintet.model_folder.load import load_model as load_fitted
+from quintet.model_folder.load import read_parameters
 from quintet.model_folder.replacement import read_unchanged
 
 OWN = ("classes_", "bundle_", "files_", "folder_")
@@ -42,7 +42,8 @@ class Model(EnsembleClassifier):
 
     `quintet.load_model` returns it. It answers for recordings from the frozen ensemble, which needs neither
     scikit-learn nor TensorFlow and stays in memory. The fitted members are read when something asks for them:
-    `predict_proba` of a table, `shap_values`, `members_`.
+    `predict_proba` of a table, `shap_values`, `members_`. `fit` fits anew, with the settings of the model:
+    it then has no folder until it is saved.
 
     Attributes:
         folder_: the model folder.
@@ -237,42 +238,10 @@ class Model(EnsembleClassifier):
             raise ConfigError("A model that was loaded keeps its own parameters. Leave `parameters` out.")
         return copy_model(self.folder_, folder, overwrite=overwrite)
 
-    def fit(
-        self,
-        X: pd.DataFrame | ArrayLike | None,
-        y: ArrayLike,
-        groups: ArrayLike | None = None,
-        *,
-        spectrograms: SpectrogramInput | None = None,
-        classes: Sequence[object] | None = None,
-        folds: Folds | None = None,
-        cache: FoldCache | None = None,
-        listener: Listener | None = None,
-    ) -> Self:
-        """Fit anew, with the settings of the model. It then has no folder until it is saved.
-
-        Args:
-            X: feature table `(n, d)`, as for `EnsembleClassifier.fit`.
-            y: labels.
-            groups: group of each row.
-            spectrograms: for spectrogram members.
-            classes: names of the columns of an indicator matrix.
-            folds: folds to use.
-            cache: keeps finished folds and members.
-            listener: receives training events.
-        """
+    def _keep_rows(self, table: pd.DataFrame | None) -> None:
         for name in ("folder_", "bundle_", "files_", "_predictor", "_explainer", "_rows"):
             self.__dict__.pop(name, None)
-        return super().fit(
-            X,
-            y,
-            groups,
-            spectrograms=spectrograms,
-            classes=classes,
-            folds=folds,
-            cache=cache,
-            listener=listener,
-        )
+        super()._keep_rows(table)
 
     def _folder(self) -> Path:
         folder: Path | None = vars(self).get("folder_")

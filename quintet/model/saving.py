@@ -27,9 +27,8 @@ from quintet.files.locks import output_lock
 from quintet.files.paths import require_path
 from quintet.files.provenance import environment
 from quintet.model.background import Background
-from quintet.model_folder.folder import BUNDLE, ModelFolder, OpenFolder
+from quintet.model_folder.folder import BUNDLE, ModelFolder
 from quintet.model_folder.frozen_files import write_frozen
-from quintet.model_folder.load import DEFAULT_FOLDS
 from quintet.model_folder.replacement import replace_model, successor
 from quintet.model_folder.write import write_joining
 from quintet.predictions.predictions import Predictions
@@ -124,6 +123,7 @@ def _write(
         "settings": settings,
         "folds": ensemble.n_splits,
         "seed": ensemble.seed,
+        "calibrate_members": ensemble.calibrate_members,
     }
     folder.write_json("config.json", {"quintet": __version__, "train": train})
     folder.write_json("environment.json", environment())
@@ -212,6 +212,9 @@ def class_labels(bundle: JsonObject) -> Labels:
     Args:
         bundle: content of `bundle.json`.
 
+    Raises:
+        ArtefactError: the names are not of the kind that the bundle says.
+
     Example:
         >>> class_labels({"classes": ["1", "2"], "class_kind": "int"}).tolist()
         [1, 2]
@@ -221,24 +224,13 @@ def class_labels(bundle: JsonObject) -> Labels:
     convert = kinds.get(bundle.get("class_kind", ""))
     if convert is None:
         return np.asarray(names, dtype=object)
-    return np.asarray([convert(name) for name in names])
-
-
-def read_parameters(folder: OpenFolder) -> JsonObject:
-    """Parameters of the estimator that a model folder holds.
-
-    Args:
-        folder: an open folder with a model.
-    """
-    train = folder.read_json("config.json").get("train") or {}
-    return {
-        "members": tuple(folder.bundle["members"]),
-        "rule": folder.bundle["rule"],
-        "rules": tuple(folder.read_json("fusion.json")["rules"]),
-        "n_splits": train.get("folds") or DEFAULT_FOLDS,
-        "settings": train.get("settings"),
-        "seed": train.get("seed", 0),
-    }
+    try:
+        return np.asarray([convert(name) for name in names])
+    except ValueError as error:
+        raise ArtefactError(
+            f"The classes of a model folder must be of the kind '{bundle['class_kind']}' that it names. "
+            f"Received {', '.join(names[:5])}. Copy the folder again."
+        ) from error
 
 
 def copy_model(source: Path, path: str | Path, *, overwrite: bool = False) -> Path:

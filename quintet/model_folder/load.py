@@ -12,11 +12,13 @@ from quintet.classifiers.views import member_name
 from quintet.ensemble.calibration import Calibration
 from quintet.ensemble.fusion import Fusion
 from quintet.errors import ArtefactError
+from quintet.files.json_types import JsonObject
 from quintet.files.paths import require_path
 from quintet.files.untrusted.reasons import reason
 from quintet.frozen.ensemble import ExplainedEnsemble
 from quintet.model_folder.folder import ModelFolder, OpenFolder
 from quintet.model_folder.frozen_files import (
+    CONTENT_ERRORS,
     load_frozen,
     read_conformal,
     read_distance,
@@ -79,10 +81,14 @@ def _load(model_folder: ModelFolder, *, with_frozen: bool = False) -> EnsembleCl
     except DAMAGE_ERRORS as error:
         if isinstance(error, ArtefactError):
             raise
-        raise ArtefactError(
-            f"A model folder must be what `quintet train` wrote. {model_folder.path} is not "
-            f"({reason(error)}). Copy it, or train, again."
-        ) from error
+        raise _damaged(model_folder.path, error) from error
+
+
+def _damaged(path: Path, error: BaseException) -> ArtefactError:
+    return ArtefactError(
+        f"A model folder must be what `quintet train` wrote. {path} is not ({reason(error)}). "
+        "Copy it, or train, again."
+    )
 
 
 def _read_ensemble(folder: OpenFolder, frozen: Mapping[str, NetworkMember]) -> EnsembleClassifier:
@@ -91,18 +97,10 @@ def _read_ensemble(folder: OpenFolder, frozen: Mapping[str, NetworkMember]) -> E
     from quintet.ensemble.classifier import EnsembleClassifier
 
     bundle = folder.bundle
-    settings = folder.read_json("config.json")["train"]
     rules = folder.read_json("fusion.json")["rules"]
     trust = folder.read_json("trust.json")
     names = tuple(bundle["members"])
-    ensemble = EnsembleClassifier(
-        members=names,
-        rule=bundle["rule"],
-        rules=tuple(rules),
-        n_splits=settings["folds"] or DEFAULT_FOLDS,
-        settings=settings["settings"],
-        seed=settings["seed"],
-    )
+    ensemble = EnsembleClassifier(**read_parameters(folder))
     ensemble.classes_ = np.asarray(bundle["classes"], dtype=object)
     ensemble.members_ = {
         name: cast("Member", frozen[name]) if name in frozen else load_member(folder.member(name))
@@ -117,6 +115,30 @@ def _read_ensemble(folder: OpenFolder, frozen: Mapping[str, NetworkMember]) -> E
     ensemble.files_ = folder.files
     _require_consistent(ensemble)
     return ensemble
+
+
+def read_parameters(folder: OpenFolder) -> JsonObject:
+    """Parameters of the estimator that a model folder holds.
+
+    Args:
+        folder: an open folder with a model.
+
+    Raises:
+        ArtefactError: the files are damaged, or not what training wrote.
+    """
+    try:
+        train = folder.read_json("config.json")["train"]
+        return {
+            "members": tuple(folder.bundle["members"]),
+            "rule": folder.bundle["rule"],
+            "rules": tuple(folder.read_json("fusion.json")["rules"]),
+            "n_splits": train["folds"] or DEFAULT_FOLDS,
+            "settings": train["settings"],
+            "seed": train["seed"],
+            "calibrate_members": train.get("calibrate_members"),
+        }
+    except CONTENT_ERRORS as error:
+        raise _damaged(folder.files.root, error) from error
 
 
 def _require_consistent(ensemble: EnsembleClassifier) -> None:

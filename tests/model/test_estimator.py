@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import pickle
 from itertools import permutations
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 import quintet
 from quintet.errors import ArtefactError, ConfigError
 from quintet.explanation.importance import outputs
+from quintet.model_folder.folder import relist
 
 MEMBERS = ("logistic_regression", "random_forest")
 SETTINGS = {"random_forest": {"n_estimators": 5}}
@@ -170,6 +172,50 @@ def test_a_copy_of_a_loaded_model_does_not_need_its_folder(
     copy = pickle.loads(pickle.dumps(quintet.load_model(place)))
     place.rename(tmp_path / "elsewhere")
     np.testing.assert_array_equal(copy.predict_proba(X), fitted.predict_proba(X))
+
+
+def test_a_loaded_model_that_is_fitted_anew_is_a_new_ensemble(folder: Path, tmp_path: Path) -> None:
+    X, y = rows()
+    model = quintet.load_model(folder)
+    before = model.predict_proba(X)
+    new = quintet.EnsembleClassifier(**model.get_params()).fit(X, y[::-1])
+    np.testing.assert_array_equal(model.fit(X, y[::-1]).predict_proba(X), new.predict_proba(X))
+    assert not np.allclose(model.predict_proba(X), before)
+    np.testing.assert_array_equal(model.shap_values(X.iloc[:2]).values, new.shap_values(X.iloc[:2]).values)
+    with pytest.raises(ConfigError, match="need a model folder"):
+        model.predict("song.wav")
+    saved = quintet.load_model(model.save(tmp_path / "m"))
+    np.testing.assert_array_equal(saved.predict_proba(X), new.predict_proba(X))
+
+
+def test_calibration_of_the_members_is_a_parameter_of_the_folder(tmp_path: Path) -> None:
+    ensemble = quintet.EnsembleClassifier(MEMBERS[:1], n_splits=2, rules=("mean",), calibrate_members=True)
+    place = ensemble.fit(*rows()).save(tmp_path / "m")
+    for again in (quintet.EnsembleClassifier.load(place), quintet.load_model(place)):
+        assert again.get_params()["calibrate_members"] is True
+        np.testing.assert_array_equal(again.predict_proba(rows()[0]), ensemble.predict_proba(rows()[0]))
+
+
+@pytest.mark.parametrize(
+    ("file", "change"),
+    [
+        ("config.json", {"train": None}),
+        ("config.json", {"train": ["svm"]}),
+        ("bundle.json", {"class_kind": "int"}),
+    ],
+)
+def test_a_folder_that_was_not_written_so_is_refused(
+    tmp_path: Path, file: str, change: dict[str, object]
+) -> None:
+    X, y = rows()
+    ensemble = quintet.EnsembleClassifier(MEMBERS[:1], n_splits=2, rules=("mean",))
+    place = ensemble.fit(X, np.array(["a", "b", "c"])[y]).save(tmp_path / "m")
+    content = json.loads((place / file).read_text())
+    (place / file).write_text(json.dumps({**content, **change}))
+    relist(place)
+    for load in (quintet.load_model, quintet.EnsembleClassifier.load):
+        with pytest.raises(ArtefactError, match="must be"):
+            load(place)
 
 
 def test_columns_with_names_of_facts_are_refused(tmp_path: Path) -> None:
