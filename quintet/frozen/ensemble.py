@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 Floats = NDArray[np.float64]
+ExplainedMember = ArrayMember | NetworkMember
+"""A frozen member with the names of a fitted one."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,24 +95,20 @@ class ExplainedEnsemble:
     """
 
     frozen: FrozenEnsemble
-    members_: Mapping[str, ArrayMember | NetworkMember]
+    members_: Mapping[str, ExplainedMember]
 
     @classmethod
     def of(cls, frozen: FrozenEnsemble) -> Self | None:
         """The ensemble, or None if a member cannot be explained from its arrays."""
         classes = np.asarray(frozen.class_names_, dtype=object)
         columns = tuple(frozen.bundle_["feature_names"])
-        members: dict[str, ArrayMember | NetworkMember] = {}
+        members: dict[str, ExplainedMember] = {}
         for name, member in frozen.members_.items():
-            if isinstance(member, FrozenNetwork):
-                network = NetworkMember.of(name, classes, member)
-                if network is None:
-                    return None
-                members[name] = network
-            elif isinstance(member, FrozenTable):
-                members[name] = ArrayMember(member.kind, classes, columns, member)
-        complete = [member.is_complete for member in members.values() if isinstance(member, ArrayMember)]
-        return cls(frozen, members) if all(complete) else None
+            explained = explained_member(name, member, classes, columns)
+            if explained is None:
+                return None
+            members[name] = explained
+        return cls(frozen, members)
 
     @property
     def bundle_(self) -> JsonObject:
@@ -150,3 +148,21 @@ class ExplainedEnsemble:
     def distances(self, X: pd.DataFrame) -> Floats | None:
         """Distance of each row from all classes, `(n,)`; None if the sets do not use it."""
         return self.frozen.distances(X.to_numpy(np.float64))
+
+
+def explained_member(
+    name: str, member: FrozenMember, classes: NDArray[np.object_], columns: tuple[str, ...]
+) -> ExplainedMember | None:
+    """A frozen member for explanations, or None if it cannot be explained from its arrays.
+
+    Args:
+        name: of the member in the model.
+        member: the frozen member.
+        classes: names of the classes or tags, `(K,)`.
+        columns: the columns of the model.
+    """
+    if isinstance(member, FrozenNetwork):
+        return NetworkMember.of(name, classes, member)
+    assert isinstance(member, FrozenTable)
+    table = ArrayMember(member.kind, classes, columns, member)
+    return table if table.is_complete else None

@@ -28,7 +28,7 @@ from quintet.files.untrusted.hdf5 import read_weights
 from quintet.files.untrusted.listed_files import ListedFiles
 from quintet.files.untrusted.reasons import reason
 from quintet.files.untrusted.strict_json import parse_object
-from quintet.frozen.ensemble import FrozenEnsemble
+from quintet.frozen.ensemble import ExplainedMember, FrozenEnsemble, explained_member
 from quintet.frozen.freezing import (
     NETWORK_TOLERANCE,
     TOLERANCE,
@@ -198,10 +198,9 @@ def _read_ensemble(folder: OpenFolder, head: JsonObject) -> FrozenEnsemble:
     conformal = read_conformal(trust)
     if conformal is not None and list(conformal.classes) != classes:
         raise ValueError("the prediction sets have other classes than the bundle")
-    size = Size(len(bundle["feature_names"]), len(classes), bundle["multilabel"])
     return FrozenEnsemble(
         bundle,
-        _read_members(folder, heads, size),
+        _read_members(folder, heads),
         fusion,
         calibration,
         conformal,
@@ -219,25 +218,11 @@ def read_network_members(folder: OpenFolder) -> dict[str, NetworkMember]:
     Raises:
         ArtefactError, ValueError, TypeError, KeyError: the files are damaged, or not what training wrote.
     """
-    if HEAD not in folder.files:
-        return {}
-    head = folder.read_json(HEAD)
-    if head.get("schema") != SCHEMA:
-        return {}
-    bundle = folder.bundle
-    heads: JsonObject = head["members"]
+    heads = _read_heads(folder)
     if all(own["kind"] != NETWORK for own in heads.values()):
         return {}
-    classes = np.asarray(bundle["classes"], dtype=object)
-    size = Size(len(bundle["feature_names"]), len(classes), bundle["multilabel"])
-    members = {}
-    for name, frozen in _read_members(folder, heads, size).items():
-        member = None
-        if isinstance(frozen, FrozenNetwork):
-            member = NetworkMember.of(name, classes, frozen)
-        if member is not None:
-            members[name] = member
-    return members
+    members = _read_explained(folder, heads)
+    return {name: member for name, member in members.items() if isinstance(member, NetworkMember)}
 
 
 def read_table_members(folder: OpenFolder) -> dict[str, ArrayMember]:
@@ -249,26 +234,32 @@ def read_table_members(folder: OpenFolder) -> dict[str, ArrayMember]:
     Raises:
         ArtefactError, ValueError, TypeError, KeyError: the files are damaged, or not what training wrote.
     """
-    if HEAD not in folder.files:
-        return {}
-    head = folder.read_json(HEAD)
-    if head.get("schema") != SCHEMA:
-        return {}
-    bundle = folder.bundle
-    classes = np.asarray(bundle["classes"], dtype=object)
-    columns = tuple(bundle["feature_names"])
-    size = Size(len(columns), len(classes), bundle["multilabel"])
-    members = {}
-    for name, frozen in _read_members(folder, head["members"], size).items():
-        if isinstance(frozen, FrozenTable):
-            member = ArrayMember(frozen.kind, classes, columns, frozen)
-            if member.is_complete:
-                members[name] = member
-    return members
+    members = _read_explained(folder, _read_heads(folder))
+    return {name: member for name, member in members.items() if isinstance(member, ArrayMember)}
 
 
-def _read_members(folder: OpenFolder, heads: JsonObject, size: Size) -> dict[str, FrozenMember]:
+def _read_heads(folder: OpenFolder) -> JsonObject:
+    """Name of a frozen member → what `members.json` says of it; empty if nothing is frozen."""
+    head = folder.read_json(HEAD) if HEAD in folder.files else {}
+    heads: JsonObject = head["members"] if head.get("schema") == SCHEMA else {}
+    return heads
+
+
+def _read_explained(folder: OpenFolder, heads: JsonObject) -> dict[str, ExplainedMember]:
+    """Members that can be explained from their arrays, by name."""
+    if not heads:
+        return {}
+    classes = np.asarray(folder.bundle["classes"], dtype=object)
+    columns = tuple(folder.bundle["feature_names"])
+    frozen = _read_members(folder, heads)
+    members = {name: explained_member(name, member, classes, columns) for name, member in frozen.items()}
+    return {name: member for name, member in members.items() if member is not None}
+
+
+def _read_members(folder: OpenFolder, heads: JsonObject) -> dict[str, FrozenMember]:
     """The members, from their heads, arrays and weights."""
+    bundle = folder.bundle
+    size = Size(len(bundle["feature_names"]), len(bundle["classes"]), bundle["multilabel"])
     own: list[tuple[str, JsonObject, dict[str, ArrayRule]]] = []
     for name, head in heads.items():
         kind = FrozenNetwork if head["kind"] == NETWORK else FrozenTable

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from quintet.classifiers.registry import make_member
+from quintet.classifiers.tabular.members import TableMember
 from quintet.export.graph import Graph
 from quintet.export.table_members import add_table_member
 from quintet.frozen.freezing import UnfrozenError, freeze_table
@@ -37,6 +38,17 @@ def make_table(n_classes: int) -> tuple[pd.DataFrame, np.ndarray]:
     return pd.DataFrame(values, columns=NAMES), codes
 
 
+def fit_and_freeze(kind: str, n_classes: int) -> tuple[TableMember, FrozenTable, pd.DataFrame]:
+    """A fitted member, the frozen one, and the table of the fit; for a negative number of classes, tags."""
+    table, codes = make_table(abs(n_classes))
+    y = np.array(list("abcd"))[codes]
+    if n_classes < 0:  # the last tag is never set: its probability is a constant
+        y = np.stack([codes == 0, codes != 1, np.zeros(60)], axis=1).astype(int)
+    member = make_member(kind, **SETTINGS[kind]).fit(table, y)
+    assert isinstance(member, TableMember)
+    return member, freeze_table(member, NAMES), table
+
+
 def new_rows() -> pd.DataFrame:
     """Rows with a gap and with a number near the limit of float32."""
     values = 3 * np.random.default_rng(9).normal(size=(20, N_COLUMNS)).astype(np.float32)
@@ -47,13 +59,8 @@ def new_rows() -> pd.DataFrame:
 @pytest.mark.parametrize("kind", SETTINGS)
 @pytest.mark.parametrize("n_classes", [2, 4, -3], ids=["two", "four", "label_sets"])
 def test_a_frozen_member_gives_the_probabilities_of_the_member(kind: str, n_classes: int) -> None:
-    table, codes = make_table(abs(n_classes))
-    y = np.array(list("abcd"))[codes]
-    if n_classes < 0:  # the last tag is never set: its probability is a constant
-        y = np.stack([codes == 0, codes != 1, np.zeros(60)], axis=1).astype(int)
-    member = make_member(kind, **SETTINGS[kind]).fit(table, y)
+    member, frozen, _ = fit_and_freeze(kind, n_classes)
     size = Size(N_COLUMNS, abs(n_classes), n_classes < 0)
-    frozen = freeze_table(member, NAMES)  # type: ignore[arg-type]
     restored = FrozenTable.restore(frozen.head(), frozen.arrays(), size)
     assert set(frozen.arrays()) == set(FrozenTable.rules(frozen.head(), size))
     rows = new_rows()

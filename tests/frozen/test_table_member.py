@@ -8,25 +8,19 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from quintet.classifiers.registry import make_member
+from quintet.classifiers.tabular.members import TableMember
 from quintet.explanation.importance import additivity_residual, explain, outputs
 from quintet.explanation.shapley.coalitions import coalition_probabilities
-from quintet.frozen.freezing import freeze_table
 from quintet.frozen.members import FrozenTable, Size
 from quintet.frozen.quick_table import QuickTable
 from quintet.frozen.table_member import ArrayMember
-from tests.frozen.test_scorers import N_COLUMNS, NAMES, SETTINGS, make_table
+from tests.frozen.test_scorers import N_COLUMNS, NAMES, SETTINGS, fit_and_freeze
 
 
-def freeze(kind: str, n_classes: int) -> tuple[ArrayMember, object, pd.DataFrame]:
+def freeze(kind: str, n_classes: int) -> tuple[ArrayMember, TableMember, pd.DataFrame]:
     """A frozen member as it is read from a folder, the fitted one, and the table of its fit."""
-    table, codes = make_table(abs(n_classes))
-    y = np.array(list("abcd"))[codes]
-    if n_classes < 0:  # the last tag is never set: its probability is a constant
-        y = np.stack([codes == 0, codes != 1, np.zeros(60)], axis=1).astype(int)
-    member = make_member(kind, **SETTINGS[kind]).fit(table, y)
+    member, frozen, table = fit_and_freeze(kind, n_classes)
     size = Size(N_COLUMNS, abs(n_classes), n_classes < 0)
-    frozen = freeze_table(member, NAMES)  # type: ignore[arg-type]
     restored = FrozenTable.restore(frozen.head(), frozen.arrays(), size)
     return ArrayMember(kind, np.asarray(member.classes_, object), tuple(NAMES), restored), member, table
 
@@ -37,21 +31,21 @@ def test_values_of_a_frozen_member_are_those_of_the_member(kind: str, n_classes:
     frozen, fitted, table = freeze(kind, n_classes)
     assert frozen.is_complete
     rows, background = table.iloc[:12], table.iloc[20:25]
-    received, expected = explain(frozen, rows, background), explain(fitted, rows, background)  # type: ignore[arg-type]
+    received, expected = explain(frozen, rows, background), explain(fitted, rows, background)
     np.testing.assert_allclose(received.values, expected.values, atol=2e-6)
     np.testing.assert_allclose(received.base_values, expected.base_values, atol=2e-6)
     np.testing.assert_array_equal(received.data, expected.data)
     assert received.feature_names == expected.feature_names
-    np.testing.assert_allclose(outputs(frozen, rows), outputs(fitted, rows), atol=2e-6)  # type: ignore[arg-type]
+    np.testing.assert_allclose(outputs(frozen, rows), outputs(fitted, rows), atol=2e-6)
     finite = np.isfinite(received.base_values[0])
-    assert additivity_residual(received, outputs(frozen, rows)) < 1e-5 or not finite.all()  # type: ignore[arg-type]
+    assert additivity_residual(received, outputs(frozen, rows)) < 1e-5 or not finite.all()
     players = {"first": NAMES[:3], "others": NAMES[3:]}
     for member in (frozen, QuickTable(frozen)):
         games = coalition_probabilities(member, rows, background, players)
         np.testing.assert_allclose(
             games, coalition_probabilities(fitted, rows, background, players), atol=2e-6
         )
-    np.testing.assert_allclose(frozen.predict_proba(rows[NAMES[::-1]]), fitted.predict_proba(rows), atol=1e-6)  # type: ignore[attr-defined]
+    np.testing.assert_allclose(frozen.predict_proba(rows[NAMES[::-1]]), fitted.predict_proba(rows), atol=1e-6)
     np.testing.assert_allclose(QuickTable(frozen).predict_proba(rows), frozen.predict_proba(rows), atol=0)
 
 
