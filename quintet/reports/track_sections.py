@@ -152,18 +152,19 @@ def column_drawings(track: TrackPrediction, explanation: TrackExplanation, run: 
         names = [family(str(column)) for column in top.index]
         colours = dict(zip(top.index.astype(str), names, strict=True))
         title = f"{display_name(member, run)} (weight {run.member_shares.get(member, 0.0):.2f})"
-        drawings.append(_column_drawing(track, contributions, (member, title), top, colours))
+        drawings.append(_column_drawing(track, contributions, f"columns-{slug(member)}", title, top, colours))
     return drawings
 
 
 def _column_drawing(
     track: TrackPrediction,
     contributions: ColumnContributions,
-    member: tuple[str, str],
+    id_: str,
+    title: str,
     top: pd.Series,
     families: dict[str, str],
 ) -> Drawing:
-    """Figure of one member, which is given by its name and its title."""
+    """Figure of one member."""
     name = track.classes[track.order[0]]
     values = contributions.values[name]
     figure = column_bars(top, unit=f"towards {name} →  ({contributions.space})", families=families)
@@ -174,10 +175,9 @@ def _column_drawing(
         f"columns together: {format_signed(rest, 2)}; without any column: {format_signed(base, 2)}. All of "
         f"them add up to the output within {format_tiny(contributions.residual)}."
     )
-    id_ = f"columns-{slug(member[0])}"
     numbers = name_rows(contributions.values, "column")
-    svg = to_svg(figure, id_, f"{member[1]}: {_listed(top)}.")
-    return Drawing(id_, svg, caption, numbers, member[1])
+    svg = to_svg(figure, id_, f"{title}: {_listed(top)}.")
+    return Drawing(id_, svg, caption, numbers, title)
 
 
 def column_table(

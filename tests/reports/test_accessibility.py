@@ -54,6 +54,7 @@ def test_a_click_on_a_class_filters_the_page_and_a_second_one_shows_all(
     before = visible.count()
     button.click()
     assert button.get_attribute("aria-pressed") == "true"
+    assert visible.count() > 0
     for row in visible.all():
         assert name in (row.get_attribute("data-label"), row.get_attribute("data-predicted"))
     assert shown.locator(".matrix .dim").count() > 0

@@ -20,14 +20,15 @@ from quintet.evaluation.percentile_intervals import share_interval, wilson_inter
 from quintet.evaluation.scores import Estimate
 from quintet.explanation.ensemble import EnsembleExplanation
 from quintet.explanation.members import RunExplanation
-from quintet.explanation.shapley.family_shapley import FamilyShapley
+from quintet.explanation.shapley.family_shapley import SPECTROGRAM, FamilyShapley
+from quintet.features.catalogue import feature_set_families
 from quintet.model_folder.folder import relist
 from quintet.model_folder.run import Run, read_run
 from quintet.predictions.predictions import Predictions
 from quintet.reports.front.bars import Measure, Scale
 from quintet.reports.front.headline import SHARES, Success, evidence, headline, luck, share_words
 from quintet.reports.front.page import strip_note, worst_class
-from quintet.reports.front.reasons import members_note, reasons
+from quintet.reports.front.reasons import FAMILY_WORDS, members_note, reasons
 from quintet.reports.front.sounds import make_sounds
 from quintet.reports.front.training_words import training_words
 from quintet.reports.front.trust import next_steps
@@ -114,13 +115,17 @@ def test_families_and_columns_are_those_of_the_files(page: Path, first_screens: 
     assert f"{steps['value'].iloc[0]:.2f} of the" in first_screens
 
 
-def test_members_stand_with_their_weights(model_folder: Path, run: Run, first_screens: str) -> None:
+def test_members_stand_with_their_weights(
+    model_folder: Path, run: Run, first_screens: str, page: Path
+) -> None:
     rules = json.loads((model_folder / "fusion.json").read_text())["rules"]
     weights = rules["weighted"]["weights"]
     assert run.member_shares == pytest.approx(weights)
     for name, weight in weights.items():
         assert (f"({weight:.2f})" in first_screens) == (weight > 0), name
     assert "Without weight: Random forest." in first_screens
+    assert max(weights, key=lambda name: weights[name]) == "vgg_small"  # which the details do not explain
+    assert "the explained member with the largest weight" in page.read_text(encoding="utf-8")
 
 
 def test_card_and_badge_lie_beside_the_numbers(page: Path, model_folder: Path) -> None:
@@ -345,3 +350,10 @@ def test_a_training_is_told_in_sentences_with_the_numbers_of_its_files(model_fol
     assert ("may be chance" in said) == (accuracy["low"] <= value <= accuracy["high"])
     unknown = replace(run.results, split=replace(run.results.split, groups_known=False))
     assert len(training_words(run.bundle, fusion, unknown)) == len(others) + 2
+
+
+def test_the_families_of_the_docs_are_those_of_the_features() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "read-the-report.md").read_text(encoding="utf-8")
+    listed = re.findall(r"^\| (\w+) \|", page.partition("| family |")[2].partition("\n\n")[0], re.MULTILINE)
+    assert sorted(listed) == sorted([*feature_set_families("full"), SPECTROGRAM])
+    assert {*listed} <= {*FAMILY_WORDS}

@@ -203,7 +203,7 @@ def print_scores(result: TrainingResult) -> None:
         out.print(f"† {results.pretrained.text}", style="yellow", soft_wrap=True)
     legend = "» joins the members. ← is the prediction of `quintet predict`."
     if "oof" in results.parts and "test" in results.parts:
-        legend += " It was chosen by the first table; the second is the fair one."
+        legend += " It was chosen by the first table; only the second is unbiased."
     out.print(legend, style="dim", soft_wrap=True)
 
 

@@ -229,7 +229,7 @@ def _value_blocks(run: Run) -> Blocks:
     rows = table[table["score"] == ("log_loss" if "log_loss" in set(table["score"]) else "macro_auc")]
     if all_hold_zero(rows["low"], rows["high"]):
         text = (
-            "Any one of the members could be left out: without it, the ensemble does not get worse for "
+            "No member is shown to be needed: without any one of them, the ensemble does not get worse for "
             "certain, because every interval holds zero."
         )
         blocks = (Text(text, downloads=(Download("worth", table),)), _value_table(run, table))

@@ -85,13 +85,15 @@ def _folds_downloads(explanation: RunExplanation) -> tuple[Download, ...]:
 def _importance_blocks(run: Run, explanation: RunExplanation) -> Blocks:
     main = explanation.main
     n = len(explanation.rows)
+    weight = explanation.share(main.name)
+    rivals = "member" if weight >= max(run.member_shares.values()) else "explained member"
     introduction = (
-        f"SHAP values of {inline_name(main.name, run)}, the member with the largest weight "
-        f"({explanation.share(main.name):.2f} of the ensemble), on {n} {evaluation_part(run)} clips. "
+        f"SHAP values of {inline_name(main.name, run)}, the {rivals} with the largest weight "
+        f"({weight:.2f} of the ensemble), on {n} {evaluation_part(run)} clips. "
         "A member that was not fitted on a clip explains it. The values show how much each column changed "
         "each prediction of this member, and they add up to it. They do not describe the other members."
     )
-    columns, families, by_class = importance_drawings(main, run, n, weight=explanation.share(main.name))
+    columns, families, by_class = importance_drawings(main, run, n, weight=weight)
     return (
         *(refit_note(explanation) if explanation.game is None else ()),
         Text(introduction),
@@ -123,24 +125,21 @@ def importance_drawings(
     title = f"{display_name(member.name, run)} (weight {weight:.2f})"
     top = member.columns[TOTAL].head(MAX_COLUMNS)
     families = {str(name): family(str(name)) for name in top.index}
+    clips = f"{n_clips} {evaluation_part(run)} clips"
     return (
-        _columns_drawing(member, run, families, n_clips=n_clips, title=title),
+        _columns_drawing(member, top, families, title, f"summed over {kinds(run)}, on {clips}"),
         _families_drawing(member, families, title),
         _class_drawing(member, run, title),
     )
 
 
 def _columns_drawing(
-    member: MemberExplanation, run: Run, families: dict[str, str], *, n_clips: int, title: str
+    member: MemberExplanation, top: pd.Series, families: dict[str, str], title: str, basis: str
 ) -> Drawing:
-    top = member.columns[TOTAL].head(MAX_COLUMNS)
     alt = (
         f"Mean absolute SHAP value of the {len(top)} most important columns of {title}; first {top.index[0]}."
     )
-    caption = (
-        f"Mean |SHAP value| in {member.space}, summed over {kinds(run)}, on {n_clips} "
-        f"{evaluation_part(run)} clips. One colour per feature family."
-    )
+    caption = f"Mean |SHAP value| in {member.space}, {basis}. One colour per feature family."
     figure = column_bars(top, unit=f"mean |SHAP|, {member.space}", families=families)
     numbers = name_rows(member.columns, "column")
     svg = to_svg(figure, "importance-columns", alt)
