@@ -18,12 +18,12 @@ import pandas as pd
 from quintet.classifiers.registry import reads_table
 from quintet.classifiers.views import split_name
 from quintet.explanation.assembly import (
-    MIN_SHARE,
     Assembly,
     Part,
     assemble,
     background_ids,
     draw_rows,
+    has_weight,
     training_ids,
 )
 from quintet.explanation.contracts import ColumnValues
@@ -183,7 +183,7 @@ def explain_run(run: Run, *, seed: int = 0, full: bool = False) -> RunExplanatio
     Args:
         run: a model folder with features.
         seed: draws the clips if there are more than `MAX_CLIPS`, and the background.
-        full: whether to explain members with a share below `MIN_SHARE` of the weights, too.
+        full: whether to explain members with little weight (`assembly.has_weight`), too.
 
     Returns:
         The explanation; without members if the run has no features or no fitted table members.
@@ -230,7 +230,7 @@ def _decisive_members(run: Run, names: Sequence[str], *, full: bool) -> tuple[li
     """
     shares = run.member_shares
     ordered = sorted(names, key=lambda name: -shares.get(name, 0.0))
-    heavy = [name for name in ordered if shares.get(name, 0.0) >= MIN_SHARE]
+    heavy = [name for name in ordered if has_weight(run, name)]
     if full or not heavy:
         return ordered, {}
     reasons = {}

@@ -199,7 +199,7 @@ def explain_track(
         ensemble: the model of `run`.
         run: its folder. Its training clips give the values of absent columns.
         seed: draws these training clips.
-        full: whether to explain members with a share below `MIN_SHARE` of the weights by themselves, too.
+        full: whether to explain members with little weight (`assembly.has_weight`) by themselves, too.
     """
     tables, networks = _split_members(ensemble)
     heavy = {name for name in ensemble.members_ if full or has_weight(run, name)} or set(ensemble.members_)

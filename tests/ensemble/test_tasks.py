@@ -17,10 +17,11 @@ import pandas as pd
 import pytest
 
 import quintet
+from quintet.audio.isolation.cluster import Answer
 from quintet.commands.terminal.progress import TrainingDisplay
 from quintet.ensemble.crossfit import FINAL_FIT, Trainer, TrainingEvent
 from quintet.ensemble.tasks import pools, schedule
-from quintet.ensemble.tasks.pools import ThisProcess, WorkerProcesses, open_fit_pool
+from quintet.ensemble.tasks.pools import ClusterFits, ThisProcess, WorkerProcesses, open_fit_pool
 from quintet.ensemble.tasks.task import FitTask, FittingRows
 from quintet.ensemble.tasks.time_left import GROWTH, Growth, TimeLeft, with_time_left
 from quintet.errors import MachineError
@@ -149,6 +150,41 @@ def test_a_dead_worker_costs_no_result_and_a_deadly_task_is_named(
     for seed, result in found.items():
         assert result is not None
         assert np.array_equal(result.probabilities, expected[seed].probabilities)  # type: ignore[union-attr]
+
+
+class LosingCluster:
+    """A cluster in this process that loses its rows some times, with all calls that wait for them."""
+
+    n_threads = 1
+
+    def __init__(self, n_losses: int) -> None:
+        self.n_losses, self.n_shares, self.calls = n_losses, 0, {}  # type: ignore[var-annotated]
+
+    def share(self, data: object) -> object:
+        self.n_shares += 1
+        return data
+
+    def submit(self, function: Any, *arguments: object) -> int:
+        ticket = len(self.calls) + 100 * self.n_shares
+        self.calls[ticket] = (function, arguments)
+        return ticket
+
+    def answers(self) -> list[Answer]:
+        calls, self.calls = self.calls, {}
+        if self.n_shares <= self.n_losses:
+            return [Answer(ticket, lost=True) for ticket in calls]
+        return [Answer(ticket, function(*arguments)) for ticket, (function, arguments) in calls.items()]
+
+
+def test_a_cluster_that_loses_its_rows_gets_them_once_more_for_all_fits() -> None:
+    tasks, rows = tasks_and_rows(4)
+    cluster = LosingCluster(n_losses=2)
+    finished = list(ClusterFits(cluster).run(tasks, rows))  # type: ignore[arg-type]
+    assert [done.task.trainer.seed for done in finished] == [0, 1, 2, 3]
+    assert all(done.result is not None for done in finished)
+    assert cluster.n_shares == 3
+    with pytest.raises(MachineError, match=r"fold 1 of logistic_regression"):
+        list(ClusterFits(LosingCluster(n_losses=3)).run(tasks, rows))  # type: ignore[arg-type]
 
 
 @pytest.mark.slow

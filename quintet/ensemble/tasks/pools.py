@@ -114,20 +114,23 @@ class ClusterFits:
         """
         shared = self._cluster.share(rows)
         tickets = {self._cluster.submit(run_task, _elsewhere(task), shared): task for task in tasks}
-        losses: Counter[str] = Counter()
+        losses: Counter[int] = Counter()
         while tickets:
+            lost: list[FitTask] = []
             for answer in self._cluster.answers():
                 task = tickets.pop(answer.ticket)
-                if answer.died or losses[task.words] > MOST_DEATHS:
+                losses[id(task)] += answer.lost
+                if answer.died or losses[id(task)] > MOST_DEATHS:
                     raise _deadly(task)
-                if answer.lost:  # with the worker that had the rows
-                    losses[task.words] += 1
-                    shared = self._cluster.share(rows)
-                    tickets[self._cluster.submit(run_task, _elsewhere(task), shared)] = task
+                if answer.lost:
+                    lost.append(task)
                     continue
                 finished = replace(cast(Finished, answer.value), task=task)
                 keep(finished)
                 yield finished
+            if lost:  # with the workers that had the rows
+                shared = self._cluster.share(rows)
+                tickets |= {self._cluster.submit(run_task, _elsewhere(task), shared): task for task in lost}
 
 
 def keep(finished: Finished) -> None:
