@@ -11,7 +11,7 @@ import soundfile
 from quintet.audio.decode import load_clip
 from quintet.audio.reading.probe import probe_duration_s
 from quintet.errors import DecodeError
-from tests.fuzz.audio import WITH_AV, write_av
+from tests.fuzz.audio import WITH_AV, WITH_SOUNDFILE, write_av
 
 RATE = 44100
 NOISE = np.random.default_rng(0).uniform(-0.3, 0.3, 6 * RATE)
@@ -55,32 +55,23 @@ def test_a_part_that_was_cut_out_of_a_flac_is_as_long_as_its_sound(
         load_clip(path, sample_rate=None, start_s=4.0, end_s=4.5)
 
 
-BY_SOUNDFILE = {
-    "a.wav": ("WAV", "PCM_16"),
-    "a.float.wav": ("WAVEX", "FLOAT"),
-    "a.adpcm.wav": ("WAV", "IMA_ADPCM"),
-    "a.rf64": ("RF64", "PCM_16"),
-    "a.aiff": ("AIFF", "PCM_16"),
-    "a.au": ("AU", "PCM_16"),
-    "a.caf": ("CAF", "PCM_16"),
-    "a.svx": ("SVX", "PCM_16"),
-    "a.mat4": ("MAT4", "DOUBLE"),
-    "a.sds": ("SDS", "PCM_16"),
-}
+BY_SOUNDFILE = (
+    *("16.wav", "float.wav", "adpcm.wav", "wavex.wav", "rf64.wav", "aiff", "au", "caf", "svx"),
+    *("mat4.wav", "sds"),
+)
 BY_AV = ("m4a", "mov", "3gp", "wma", "flv", "tta")
 
 
-@pytest.mark.parametrize("name", [*BY_SOUNDFILE, *(f"a.{suffix}" for suffix in BY_AV)])
-def test_a_recording_behind_the_one_that_is_read_is_said(tmp_path: Path, name: str) -> None:
+@pytest.mark.parametrize("kind", [*BY_SOUNDFILE, *BY_AV])
+def test_a_recording_behind_the_one_that_is_read_is_said(tmp_path: Path, kind: str) -> None:
     """Half of the sound was judged without a word."""
     pytest.importorskip("av")
-    path, samples = tmp_path / name, NOISE[: 2 * RATE]
-    if name in BY_SOUNDFILE:
-        format, subtype = BY_SOUNDFILE[name]
+    path, samples = tmp_path / f"a.{kind}", NOISE[: 2 * RATE]
+    if kind in BY_SOUNDFILE:
+        format, subtype = WITH_SOUNDFILE[kind]
         soundfile.write(path, samples, RATE, format=format, subtype=subtype)
     else:
-        container, codec = WITH_AV[name.removeprefix("a.")]
-        write_av(path, container, codec, samples[:, None], RATE)
+        write_av(path, *WITH_AV[kind], samples[:, None], RATE)
     alone = load_clip(path, sample_rate=None)
     path.write_bytes(2 * path.read_bytes())
     joined = load_clip(path, sample_rate=None, strict=False)
