@@ -1,4 +1,4 @@
-"""The preparation in place gives the numbers of its definition to the last bit, in little memory."""
+"""Preparation of a table: gaps, useless columns and scaling, as defined to the last bit, in little memory."""
 
 from __future__ import annotations
 
@@ -46,3 +46,28 @@ def test_one_copy_of_the_table_is_made() -> None:
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 1.3 * X.nbytes
+
+
+def test_statistics_come_from_the_training_rows_only() -> None:
+    fitted = Preparation(scale=True).fit(np.array([[0.0], [2.0]]))
+    np.testing.assert_allclose(
+        fitted.transform(np.array([[3.0], [np.nan], [-np.inf]])), [[2.0], [0.0], [0.0]]
+    )
+
+
+def test_an_extreme_value_is_limited() -> None:
+    fitted = Preparation(scale=True, limit=5.0).fit(np.array([[0.0], [2.0]]))
+    assert fitted.transform(np.array([[1e12], [-1e12]])).tolist() == [[5.0], [-5.0]]
+
+
+def test_the_state_can_be_restored_from_arrays() -> None:
+    fitted = Preparation(scale=True).fit(np.array([[0.0, 1.0, 3.0], [2.0, 1.0, 5.0]]))
+    restored = Preparation(scale=True).restore(fitted.arrays())
+    table = np.array([[9.0, 9.0, np.nan]])
+    np.testing.assert_array_equal(restored.transform(table), fitted.transform(table))
+
+
+@pytest.mark.parametrize("offset", [0.0, 1e9])
+def test_tiny_differences_give_finite_values(offset: float) -> None:
+    table = offset + np.array([[1.0], [1.0 + 1e-6]])
+    assert np.isfinite(Preparation(scale=True).fit(table).transform(table)).all()
