@@ -1,9 +1,8 @@
 """Tags of an audio file as they are found, under one name per field for all formats.
 
 Formats: ID3v2.2 to 2.4 (mp3, aiff, wav, dsf), Vorbis comments (flac, ogg, opus), MP4, APEv2 (ape, wv, mpc)
-    and
-ASF (wma). Pictures and other binary values are left out. Sizes are bounded: a tag costs no more
-than `MOST_CHARACTERS`.
+and ASF (wma). Pictures and other binary values are left out. Sizes are bounded: a tag costs no more than
+`MOST_CHARACTERS`.
 """
 
 from __future__ import annotations
@@ -122,19 +121,21 @@ def read_tags(path: str) -> FileTags:
     suffix = PurePath(path).suffix.lower().removeprefix(".")
     try:
         file = mutagen.File(path)
+        tags = [] if file is None else _bounded(_values(file.tags))
     except Exception as error:  # noqa: BLE001  any damage of a file ends here, as one of its facts
         return FileTags(suffix, [], f"{type(error).__name__}: {name_text(str(error))[:200]}")
-    if file is None:
-        return FileTags(suffix, [])
     kind = type(file).__name__
-    return FileTags(_FORMATS.get(kind, kind.lower()), _bounded(_values(file.tags)))
+    return FileTags(suffix if file is None else _FORMATS.get(kind, kind.lower()), tags)
 
 
 def _values(tags: Any) -> Iterator[tuple[str, str, object]]:
-    """(field, source, value) of everything in a tag, in the order of the file."""
+    """(field, source, value) of everything in a tag, in the order of the file.
+
+    Vorbis comments and ASF attributes are lists of pairs, whose `items` searches all of them for each name.
+    """
     if tags is None:
         return
-    for name, value in list(tags.items()) if hasattr(tags, "items") else list(tags):
+    for name, value in tags if isinstance(tags, list) else tags.items():
         key = str(name)
         frame = getattr(value, "FrameID", None)
         if _LEFT_OUT.fullmatch(frame or key):

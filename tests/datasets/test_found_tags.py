@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -144,6 +146,34 @@ def test_large_tags_are_bounded(tmp_path: Path) -> None:
     found = read_tags(str(path)).tags
     assert len(found) <= found_tags.MOST_VALUES
     assert sum(len(tag.value) for tag in found) <= found_tags.MOST_CHARACTERS
+
+
+def test_many_names_take_no_time(tmp_path: Path) -> None:
+    """Time grows with the bounds, not with the square of the comments: 230 kB took 38 s."""
+    path = tmp_path / "a.flac"
+    soundfile.write(path, NOISE, 22050)
+    file = mutagen.File(path)
+    file.tags.extend((f"K{k}", "v") for k in range(20_000))
+    file.save()
+    began = time.process_time()
+    assert len(read_tags(str(path)).tags) == found_tags.MOST_VALUES
+    assert time.process_time() - began < 5
+
+
+def test_a_value_that_cannot_be_read_costs_the_tags_of_its_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Mutagen turns the numbers of genres into names when they are asked for, and fails over long ones."""
+    from mutagen.id3 import ID3, TCON
+
+    path = write_mp3(tmp_path / "a.mp3")
+    tags = ID3()
+    tags.add(TCON(encoding=3, text=["9" * 5000]))
+    tags.save(path)
+    monkeypatch.setattr(mutagen, "File", lambda _: SimpleNamespace(tags=tags))
+    found = read_tags(str(path))
+    assert found.tags == []
+    assert found.problem.startswith("ValueError")
 
 
 def test_columns_of_a_song() -> None:
