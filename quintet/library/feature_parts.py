@@ -18,10 +18,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from quintet.errors import ArtefactError
 from quintet.features.storage.table import METADATA_KEY
 from quintet.files.atomic import atomic_replace
-from quintet.files.untrusted.parquet import PARQUET_ERRORS, read_parquet
+from quintet.library.stored import damaged, read_columns
 
 DIGEST = "audio_digest"
 PART = "part"
@@ -29,6 +28,7 @@ SMALL_BYTES = 8 << 20
 """A smaller part is small."""
 MOST_SMALL = 24
 """So many small parts are joined."""
+REMEDY = "Remove it and scan again: its songs are then described anew."
 
 _NAME = re.compile(r"part-([0-9a-f]{16})-(\d{6})\.parquet")
 
@@ -68,7 +68,7 @@ class FeatureParts:
         if not names:
             return {}
         if self.index_file.is_file():
-            table = _read(self.index_file, [DIGEST, PART])
+            table = read_columns(self.index_file, [DIGEST, PART], [], remedy=REMEDY)
             found = dict(zip(table.column(DIGEST).to_pylist(), table.column(PART).to_pylist(), strict=True))
             if set(table.column(PART).unique().to_pylist()) == names:
                 return found
@@ -127,9 +127,11 @@ class FeatureParts:
                 places.setdefault(index[digest], []).append(k)
         result = np.full((len(digests), len(names)), np.nan, np.float32)
         for part, rows in places.items():
-            table = _read(self.folder / part, [DIGEST, *names])
+            table = read_columns(self.folder / part, [DIGEST], names, remedy=REMEDY)
             row_of = {digest: row for row, digest in enumerate(table.column(DIGEST).to_pylist())}
-            sources = [row_of[digests[k]] for k in rows]
+            sources = [row_of.get(digests[k], -1) for k in rows]
+            if -1 in sources:
+                raise damaged(self.index_file, f"{part} has not all sounds that it states", REMEDY)
             for column, name in enumerate(names):
                 result[rows, column] = table.column(name).to_numpy()[sources]
         return result
@@ -145,7 +147,7 @@ class FeatureParts:
         """Replace small parts by one, with the newest row of each sound, and change the index."""
         rows: dict[str, NDArray[np.float32]] = {}
         for path in parts:
-            table = _read(path, [DIGEST, *self.names])
+            table = read_columns(path, [DIGEST], self.names, remedy=REMEDY)
             values = np.column_stack([table.column(name).to_numpy() for name in self.names])
             found = zip(table.column(DIGEST).to_pylist(), values, strict=True)
             rows |= {digest: row for digest, row in found if index.get(digest) == path.name}
@@ -162,7 +164,7 @@ class FeatureParts:
     def _all(self) -> list[Path]:
         if not self.folder.is_dir():
             return []
-        return sorted(path for path in self.folder.iterdir() if _NAME.fullmatch(path.name))
+        return sorted(path for path in self.folder.iterdir() if _NAME.fullmatch(path.name) and path.is_file())
 
     def _write_index(self, index: dict[str, str]) -> None:
         table = pa.table({DIGEST: list(index), PART: pa.array(list(index.values()), pa.string())})
@@ -186,19 +188,5 @@ class FeatureParts:
 
 
 def _digests(path: Path) -> list[str]:
-    found: list[str] = _read(path, [DIGEST]).column(DIGEST).to_pylist()
+    found: list[str] = read_columns(path, [DIGEST], [], remedy=REMEDY).column(DIGEST).to_pylist()
     return found
-
-
-def _read(path: Path, columns: list[str]) -> pa.Table:
-    try:
-        return read_parquet(path, columns)
-    except (*PARQUET_ERRORS, OSError, ArtefactError) as error:
-        raise _damaged(path, error) from error
-
-
-def _damaged(path: Path, error: Exception) -> ArtefactError:
-    return ArtefactError(
-        f"Parts of a library must be parquet files that Quintet wrote. '{path}' is not ({error}). "
-        "Remove it and scan again: its songs are then described anew."
-    )

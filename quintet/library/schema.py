@@ -100,6 +100,15 @@ TABLES: dict[TableName, pa.Schema] = {
     "activations": ACTIVATIONS,
 }
 
+REQUIRED: dict[TableName, tuple[str, ...]] = {
+    "songs": ("id", "root", "path", "status"),
+    "tags": ("id", "field", "value"),
+    "verdicts": ("id", "label"),
+    "failures": ("root", "path"),
+    "activations": ("id",),
+}
+"""Columns without gaps."""
+
 PRESENT = ("ok", "truncated")
 """Values of `status` of a song whose file was there at the last scan. The other one is `gone`."""
 GONE = "gone"
@@ -141,3 +150,24 @@ def conform(table: pa.Table, name: TableName) -> pa.Table:
             columns[field.name] = pa.nulls(table.num_rows, field.type)
     columns |= {name: table.column(name) for name in table.column_names if name not in columns}
     return pa.table(columns)
+
+
+def require_complete(table: pa.Table, name: TableName) -> None:
+    """Refuse a table with gaps where there may be none, and activations that are no numbers.
+
+    Args:
+        table: a table that conforms.
+        name: a name of `TABLES`.
+
+    Raises:
+        ValueError: the table is one of these.
+
+    Example:
+        >>> require_complete(empty_table("tags"), "tags")
+    """
+    for required in REQUIRED[name]:
+        if table.column(required).null_count:
+            raise ValueError(f"{required!r} has gaps")
+    for field in table.schema if name == "activations" else ():
+        if field.name != "id" and not pa.types.is_floating(field.type):
+            raise ValueError(f"{field.name!r} holds no numbers")

@@ -31,7 +31,8 @@ from quintet.files.untrusted.parquet import PARQUET_ERRORS, read_parquet
 from quintet.files.untrusted.strict_json import parse_object
 from quintet.library.feature_parts import FeatureParts
 from quintet.library.query import SongQuery, import_duckdb
-from quintet.library.schema import GONE, SCHEMA_VERSION, TableName, conform, empty_table
+from quintet.library.schema import GONE, SCHEMA_VERSION, TableName, conform, empty_table, require_complete
+from quintet.library.stored import damaged
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -113,7 +114,8 @@ class Library:
             folder: its folder.
 
         Raises:
-            ArtefactError: the folder is no library, is damaged, or was written by a newer version.
+            ArtefactError: the folder is no library, is damaged, holds a link, or was written by a newer
+                version.
         """
         path = Path(folder)
         file = path / FACTS_FILE
@@ -122,6 +124,12 @@ class Library:
                 f"A library must be a folder that `quintet library scan` made. '{path}' is none: "
                 f"make one with `quintet library scan MUSIC -o {path.name or 'my.library'}`."
             )
+        for entry in path.iterdir():
+            if entry.is_symlink():
+                raise ArtefactError(
+                    f"A library must hold its files itself. '{entry}' is a link to '{os.readlink(entry)}': "
+                    "put the file in its place, or remove the link."
+                )
         content = parse_object(file.read_bytes(), file)
         if content.pop("schema_version", None) != SCHEMA_VERSION:
             raise ArtefactError(
@@ -181,12 +189,12 @@ class Library:
         if not path.is_file():
             return empty_table(name)
         try:
-            return conform(read_parquet(path), name)
+            table = conform(read_parquet(path), name)
+            require_complete(table, name)
         except (*PARQUET_ERRORS, OSError, ArtefactError) as error:
-            raise ArtefactError(
-                f"Tables of a library must be parquet files that Quintet wrote. '{path}' is not ({error}). "
-                "Restore it from a copy, or remove the library and scan again."
-            ) from error
+            remedy = "Restore it from a copy, or remove the library and scan again."
+            raise damaged(path, error, remedy) from error
+        return table
 
     def write(self, name: TableName, table: pa.Table) -> None:
         """Replace a table. The caller holds the lock (`writing`).
@@ -311,7 +319,7 @@ class Library:
             ArtefactError: the path leads out of the root.
         """
         path = text_path(str(song["path"]))
-        if os.path.isabs(path) or ".." in Path(path).parts:
+        if os.path.isabs(path) or ".." in Path(path).parts or "\0" in path:
             raise ArtefactError(
                 f"A song must lie in its root. '{song['path']}' leads out of '{song['root']}': "
                 "another program wrote this library."
@@ -325,11 +333,26 @@ def _fault(facts: LibraryFacts) -> str:
         values = getattr(facts, name)
         if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
             return name
+    if not all(map(_is_place, facts.roots)):
+        return "roots"
     for name in ("parameters", "model"):
         if not isinstance(getattr(facts, name), dict | None):
             return name
+    model = facts.model or {}
+    if not (isinstance(model.get("path", ""), str) and isinstance(model.get("classes", []), list)):
+        return "model"
     is_hash = isinstance(facts.parameter_hash, str) and _HASH.fullmatch(facts.parameter_hash)
     return "" if is_hash else "parameter_hash"
+
+
+def _is_place(root: str) -> bool:
+    """Whether a text may name a scanned folder."""
+    path = text_path(root)
+    try:
+        os.fsencode(path)
+    except UnicodeEncodeError:
+        return False
+    return os.path.isabs(path) and "\0" not in path
 
 
 def _frame(table: pa.Table) -> pd.DataFrame:

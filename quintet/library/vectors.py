@@ -7,6 +7,7 @@ they are until the library has grown by a quarter, so that adding a song project
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,12 +16,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from quintet.errors import ArtefactError
 from quintet.features.embedding_columns import split_column
 from quintet.files.atomic import atomic_replace
-from quintet.files.untrusted.parquet import PARQUET_ERRORS, read_parquet
 from quintet.library.feature_parts import DIGEST
 from quintet.library.store import Library
+from quintet.library.stored import damaged, read_columns
 
 DIMENSIONS = 64
 LEARNT_FROM = 20_000
@@ -31,7 +31,9 @@ FURTHEST = 5.0
 """Standardised features are cut at so many standard deviations."""
 
 SPACE_FILE, VECTORS_FILE = "space.parquet", "vectors.parquet"
+REMEDY = "Remove it and scan again."
 _FACTS = b"quintet.space"
+_NUMBER = re.compile(rb"\d{1,9}")
 
 Floats = NDArray[np.float64]
 
@@ -113,7 +115,8 @@ def update_vectors(library: Library) -> None:
     known: dict[str, NDArray[np.float32]] = {}
     if space is not None and space.names == tuple(names) and len(wanted) <= GROWTH * space.n_songs:
         digests, vectors = read_vectors(library.folder)
-        known = dict(zip(digests, vectors, strict=True))
+        if vectors.shape[1] == space.components.shape[1]:
+            known = dict(zip(digests, vectors, strict=True))
     else:
         some = list(wanted)
         if len(some) > LEARNT_FROM:
@@ -146,10 +149,13 @@ def read_space(folder: Path) -> Space | None:
     path = folder / SPACE_FILE
     if not path.is_file():
         return None
-    table = _read(path)
-    n_songs = int((table.schema.metadata or {}).get(_FACTS, b"0"))
-    matrix = np.column_stack([table.column(name).to_numpy() for name in table.column_names[3:]])
-    mean, scale = (table.column(name).to_numpy() for name in ("mean", "scale"))
+    table = read_columns(path, ["feature"], remedy=REMEDY)
+    if len(table.column_names) < 4:
+        raise damaged(path, "it has no components", REMEDY)
+    facts = (table.schema.metadata or {}).get(_FACTS, b"")
+    n_songs = int(facts) if _NUMBER.fullmatch(facts) else 0
+    mean, scale, *components = _numbers(table)
+    matrix = np.reshape(components, (len(components), -1)).T
     return Space(tuple(table.column("feature").to_pylist()), mean, scale, matrix, n_songs)
 
 
@@ -165,9 +171,16 @@ def read_vectors(folder: Path) -> tuple[list[str], NDArray[np.float32]]:
     path = folder / VECTORS_FILE
     if not path.is_file():
         return [], np.empty((0, DIMENSIONS), np.float32)
-    table = _read(path)
-    columns = [table.column(name).to_numpy() for name in table.column_names[1:]]
-    return table.column(DIGEST).to_pylist(), np.column_stack(columns).astype(np.float32)
+    table = read_columns(path, [DIGEST], remedy=REMEDY)
+    vectors = np.column_stack(_numbers(table)).astype(np.float32)
+    if not np.isfinite(vectors).all():
+        raise damaged(path, "a vector is not finite", REMEDY)
+    return table.column(DIGEST).to_pylist(), vectors
+
+
+def _numbers(table: pa.Table) -> list[Floats]:
+    """All columns but the first."""
+    return [table.column(name).to_numpy() for name in table.column_names[1:]]
 
 
 def _write_space(folder: Path, space: Space) -> None:
@@ -183,13 +196,3 @@ def _write_vectors(folder: Path, digests: list[str], vectors: NDArray[np.float32
     columns |= {f"v{k:02d}": column for k, column in enumerate(vectors.T)}
     with atomic_replace(folder / VECTORS_FILE) as temporary:
         pq.write_table(pa.table(columns), temporary, compression="zstd", use_dictionary=False)
-
-
-def _read(path: Path) -> pa.Table:
-    try:
-        return read_parquet(path)
-    except (*PARQUET_ERRORS, OSError, ArtefactError) as error:
-        raise ArtefactError(
-            f"The space of a library must be a parquet file that Quintet wrote. '{path}' is not ({error}). "
-            "Remove it and scan again."
-        ) from error

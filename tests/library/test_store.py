@@ -8,11 +8,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from quintet.errors import ArtefactError
 from quintet.library import feature_parts
 from quintet.library.feature_parts import FeatureParts
+from quintet.library.playlists.space import SongSpace
 from quintet.library.schema import SONGS, TABLES
 from quintet.library.store import Library
 
@@ -50,7 +52,8 @@ def test_tables_come_back_with_their_types(library: Library) -> None:
 
 def test_database_holds_the_tables(library: Library) -> None:
     duckdb = pytest.importorskip("duckdb")
-    library.write("songs", pa.table({"id": ["a"], "status": ["ok"], "tempo": [120.0]}))
+    place = {"root": ["/m"], "path": ["x"]}
+    library.write("songs", pa.table({"id": ["a"], **place, "status": ["ok"], "tempo": [120.0]}))
     library.write("tags", pa.table({"id": ["a", "a"], "field": ["genre"] * 2, "value": ["rock", "live"]}))
     library.write_database()
     with duckdb.connect(str(library.folder / "library.duckdb"), read_only=True) as connection:
@@ -91,6 +94,55 @@ def test_refuses_what_is_no_library(library: Library, damage: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("file", "column", "values"),
+    [
+        ("songs", "id", None),
+        ("songs", "tempo", ["fast"]),
+        ("songs", "path", [[1]]),
+        ("activations", "mood_happy", ["very"]),
+        ("vectors", "v01", ["east"]),
+        ("vectors", "v01", [np.nan]),
+        ("features/part-0000000000000000-000001", "a.x.mean", ["loud"]),
+        ("features/part-0000000000000000-000001", "a.x.mean", None),
+        ("features/part-0000000000000000-000001", "audio_digest", ["other"]),
+        ("features-index", "part", [None]),
+    ],
+)
+def test_tables_that_quintet_does_not_write_are_refused(
+    library: Library, file: str, column: str, values: list[object] | None
+) -> None:
+    """Columns of another type, with gaps, or missing: one sentence, and no other error."""
+    library.facts.feature_names, library.facts.parameter_hash = list(NAMES), "0" * 16
+    song = {
+        "id": ["a"],
+        "root": ["/m"],
+        "path": ["x"],
+        "status": ["ok"],
+        "audio_digest": ["d"],
+        "tempo": [9.0],
+    }
+    library.write("songs", pa.table(song))
+    library.write("activations", pa.table({"id": ["a"], "mood_happy": [0.5]}))
+    library.feature_parts.add(["d"], np.ones((1, 2), np.float32))
+    pq.write_table(
+        pa.table({"audio_digest": ["d"], "v00": [0.6], "v01": [0.8]}), library.folder / "vectors.parquet"
+    )
+    path = library.folder / f"{file}.parquet"
+    table = pq.read_table(path)
+    place = table.column_names.index(column)
+    table = table.drop([column]) if values is None else table.set_column(place, column, pa.array(values))
+    pq.write_table(table, path)
+
+    def read_all() -> None:
+        library.query.select("tempo > 1")
+        library.features(["a"])
+        SongSpace(library)
+
+    with pytest.raises(ArtefactError, match=path.name):
+        read_all()
+
+
+@pytest.mark.parametrize(
     "change",
     [
         {"parameter_hash": "../../x"},
@@ -98,6 +150,11 @@ def test_refuses_what_is_no_library(library: Library, damage: str) -> None:
         {"roots": "/music"},
         {"feature_names": [1]},
         {"model": []},
+        {"model": {"classes": 5}},
+        {"model": {"path": 5}},
+        {"roots": ["music"]},
+        {"roots": ["/\0"]},
+        {"roots": ["/\ud800"]},
         {"parameters": 1},
     ],
 )
@@ -108,7 +165,17 @@ def test_refuses_facts_of_other_types(library: Library, change: dict[str, object
         Library.open(library.folder)
 
 
-@pytest.mark.parametrize("path", ["../x.mp3", "/etc/passwd", "a/../../x.mp3"])
+@pytest.mark.parametrize(
+    "name", ["features", "plans", "corrections.jsonl", "playlists.json", "songs.parquet"]
+)
+def test_a_library_holds_no_links(library: Library, tmp_path: Path, name: str) -> None:
+    """Else a scan would remove parts of another library, and a correction would be added to any file."""
+    (library.folder / name).symlink_to(tmp_path)
+    with pytest.raises(ArtefactError, match="is a link"):
+        Library.open(library.folder)
+
+
+@pytest.mark.parametrize("path", ["a\0.mp3", "../x.mp3", "/etc/passwd", "a/../../x.mp3"])
 def test_songs_lie_in_their_root(library: Library, path: str) -> None:
     with pytest.raises(ArtefactError, match="leads out"):
         library.path_of({"root": "/music", "path": path})
@@ -149,7 +216,10 @@ def test_parts_of_other_parameters_are_left_out(tmp_path: Path) -> None:
 
 def test_features_of_songs(library: Library) -> None:
     library.facts.feature_names, library.facts.parameter_hash = list(NAMES), "0" * 16
-    library.write("songs", pa.table({"id": ["a", "b"], "audio_digest": ["d", "e"], "status": ["ok", "ok"]}))
+    places = {"root": ["/m"] * 2, "path": ["x", "y"]}
+    library.write(
+        "songs", pa.table({"id": ["a", "b"], **places, "audio_digest": ["d", "e"], "status": ["ok", "ok"]})
+    )
     library.feature_parts.add(["e"], np.array([[1, 2]], np.float32))
     frame = library.features(["b", "a"])
     assert frame.loc["b"].tolist() == [1, 2]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Sequence
+from math import isfinite
 from pathlib import Path, PurePosixPath
 
 from quintet.errors import ConfigError
@@ -86,7 +87,7 @@ def m3u_lines(
             continue
         shown = place if absolute else os.path.relpath(place, os.path.realpath(folder))
         shown = f"./{shown}" if shown.startswith("#") else shown
-        seconds = round(float(song["seconds"] or -1))
+        seconds = round(float(song["seconds"])) if song["seconds"] and isfinite(song["seconds"]) else -1
         heading = f"#EXTINF:{seconds},{printable(song_name(song))}"
         lines += [heading.encode("utf-8", "replace"), os.fsencode(shown)]
     return lines, left_out

@@ -91,11 +91,15 @@ def read_map(folder: Path, digests: list[str]) -> Floats | None:
         folder: the library.
         digests: the sounds, in the order of the vectors.
     """
+    path = folder / MAP_FILE
+    if not path.is_file():
+        return None
     with suppress(*PARQUET_ERRORS, OSError, QuintetError):
-        table = read_parquet(folder / MAP_FILE)
+        table = read_parquet(path)
         if (table.schema.metadata or {}).get(_KEY) == _key(digests) and table.num_rows == len(digests):
-            points = [table.column(name).to_numpy().astype(np.float32) for name in ("x", "y")]
-            return np.column_stack(points)
+            columns = [table.column(name).to_numpy().astype(np.float32) for name in ("x", "y")]
+            points = np.column_stack(columns)
+            return points if ((points >= 0) & (points <= 1)).all() else None
     return None
 
 
