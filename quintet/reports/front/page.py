@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from quintet.model_folder.run import Run
+from quintet.reports.figures.dense_matrix import MAX_NUMBERED, dense_matrix, similar_order
 from quintet.reports.formats import count, format_list, short_name
 from quintet.reports.front.bars import Measure, Scale, Span
 from quintet.reports.front.card import badge_svg, badge_text, card_png
@@ -33,10 +34,10 @@ from quintet.reports.text import FEW_CLIPS, kind, oof_noun, split_note
 
 SHOWN_CLASSES = 12
 """Classes of the strip; the others are folded."""
-MAX_MATRIX = 16
-"""Classes up to which the first screens have the confusion matrix."""
 SHOWN_MISTAKES = 6
 """Mistakes that are shown before a class is chosen."""
+SHOWN_BESIDE_DENSE = 14
+"""The same beside the high matrix of many classes."""
 MAX_SOUNDS = 800
 """Clips that can be played."""
 MAX_MISTAKES = 400
@@ -133,6 +134,7 @@ class Front:
         strip: the classes, the worst first.
         strip_note: what the strip counts.
         matrix: the confusion matrix; empty for label sets and for many classes.
+        dense: the confusion matrix of many classes, as HTML; otherwise empty.
         confusions: the most frequent confusions, in words.
         mistakes: wrong predictions, the most confident first.
         n_mistakes: number of all wrong predictions.
@@ -155,6 +157,7 @@ class Front:
     strip: tuple[StripRow, ...]
     strip_note: str
     matrix: tuple[MatrixRow, ...]
+    dense: str
     confusions: str
     mistakes: tuple[Mistake, ...]
     n_mistakes: int
@@ -178,6 +181,7 @@ def front_page(data: ReportData, title: str, folder: Path | None) -> Front:
     unseen = unseen_clips(run)
     strip, mistakes = class_strip(unseen), all_mistakes(unseen)
     confusions = unseen_confusions(unseen)
+    dense = dense_html(confusions)
     result = success(
         run.report_scores,
         n_classes=len(run.classes),
@@ -206,8 +210,9 @@ def front_page(data: ReportData, title: str, folder: Path | None) -> Front:
         strip=strip_rows(strip, run),
         strip_note=strip_note(unseen, run),
         matrix=matrix_rows(confusions),
+        dense=dense,
         confusions=confusion_words(confusions),
-        mistakes=mistake_rows(mistakes),
+        mistakes=mistake_rows(mistakes, SHOWN_BESIDE_DENSE if dense else SHOWN_MISTAKES),
         n_mistakes=len(mistakes),
         reasons=why,
         sounds=sounds,
@@ -300,7 +305,7 @@ def matrix_rows(confusions: pd.DataFrame | None) -> tuple[MatrixRow, ...]:
     Args:
         confusions: result of `unseen_confusions`.
     """
-    if confusions is None or len(confusions) > MAX_MATRIX:
+    if confusions is None or len(confusions) > MAX_NUMBERED:
         return ()
     names = [str(name) for name in confusions.index]
     values = confusions.to_numpy()
@@ -316,13 +321,27 @@ def matrix_rows(confusions: pd.DataFrame | None) -> tuple[MatrixRow, ...]:
     return tuple(rows)
 
 
+def dense_html(confusions: pd.DataFrame | None) -> str:
+    """The confusion matrix of many classes as HTML; empty for label sets and for few classes.
+
+    Args:
+        confusions: result of `unseen_confusions`.
+    """
+    if confusions is None or len(confusions) <= MAX_NUMBERED:
+        return ""
+    order = similar_order(confusions)
+    right, total = int(np.trace(confusions.to_numpy())), int(confusions.to_numpy().sum())
+    alt = f"Confusion matrix of all unseen clips: {right} of {total} clips on the diagonal."
+    return dense_matrix(confusions.iloc[order, order], alt)
+
+
 def confusion_words(confusions: pd.DataFrame | None) -> str:
     """The most frequent confusions in one sentence; empty if there are none.
 
     Args:
         confusions: result of `unseen_confusions`.
     """
-    is_large = confusions is not None and len(confusions) > MAX_MATRIX
+    is_large = confusions is not None and len(confusions) > MAX_NUMBERED
     frequent: Sequence[tuple[str, str, int]] = main_confusions(confusions, 10 if is_large else 3)
     if not frequent:
         return ""
@@ -330,11 +349,12 @@ def confusion_words(confusions: pd.DataFrame | None) -> str:
     return f"Most frequent: {format_list(phrases)}."
 
 
-def mistake_rows(mistakes: pd.DataFrame) -> tuple[Mistake, ...]:
+def mistake_rows(mistakes: pd.DataFrame, n_shown: int) -> tuple[Mistake, ...]:
     """The wrong predictions, the most confident first.
 
     Args:
         mistakes: result of `all_mistakes`.
+        n_shown: number of those that are shown before a class is chosen.
     """
     rows = []
     for place, record in enumerate(mistakes.head(MAX_MISTAKES).to_dict("records")):
@@ -345,6 +365,6 @@ def mistake_rows(mistakes: pd.DataFrame) -> tuple[Mistake, ...]:
         elif not predicted:
             text = f"{short_name(label)} missed"
         clip = str(record["clip_id"])
-        shown = place < SHOWN_MISTAKES
+        shown = place < n_shown
         rows.append(Mistake(clip, label, predicted, text, float(record["confidence"]), shown))
     return tuple(rows)

@@ -9,6 +9,7 @@ from quintet.evaluation.ranking import rank_scores
 from quintet.model_folder.run import Run
 from quintet.reports.drawing import Drawing
 from quintet.reports.figures.curves import roc_figure, roc_points
+from quintet.reports.figures.dense_matrix import MAX_NUMBERED, dense_matrix, similar_order
 from quintet.reports.figures.heat import cell_titles, confusion_figure
 from quintet.reports.report_data import ReportData, main_confusions
 from quintet.reports.section import (
@@ -46,6 +47,12 @@ WIDE_MATRIX = 9
 
 CLASSES_BESIDE = 12
 """Number of classes up to which the confusion matrix has a neighbour."""
+
+
+DENSE_CAPTION = (
+    "Rows are true classes, columns predicted classes in the same order; classes that are confused are "
+    "neighbours. The shade of a cell is its share of the row. Point at a cell, or tap it, for its numbers."
+)
 
 
 def classes_section(data: ReportData) -> Section:
@@ -117,36 +124,42 @@ def _confusion_blocks(data: ReportData) -> Blocks:
     if counts is None:
         return ()
     drawing = confusion_drawing(counts)
-    columns = 2 if len(counts) <= CLASSES_BESIDE else 1
-    frequent = _frequent_confusions(counts)
+    is_dense = len(counts) > MAX_NUMBERED
+    columns = 1 if CLASSES_BESIDE < len(counts) <= MAX_NUMBERED else 2
+    frequent = _frequent_confusions(counts, 20 if is_dense else 8)
     beside = (Card("Most frequent confusions", (frequent,)),) if frequent.rows else ()
-    fold = Fold("The confusion matrix as a table", (_confusion_table(counts),))
-    return Grid((drawing, *beside), columns), fold
+    folds = () if is_dense else (Fold("The confusion matrix as a table", (_confusion_table(counts),)),)
+    return Grid((drawing, *beside), columns), *folds
 
 
 def confusion_drawing(counts: pd.DataFrame) -> Drawing:
-    """The confusion matrix as a figure.
+    """The confusion matrix as a figure; of many classes without numbers in the cells.
 
     Args:
         counts: `confusion_counts`.
     """
     right = int(np.trace(counts.to_numpy()))
     total = int(counts.to_numpy().sum())
-    alt = f"Confusion matrix: {right} of {total} clips on the diagonal. The table below has the same numbers."
+    alt = f"Confusion matrix: {right} of {total} clips on the diagonal."
+    numbers = name_rows(counts, "true")
+    if len(counts) > MAX_NUMBERED:
+        order = similar_order(counts)
+        figure = dense_matrix(counts.iloc[order, order], alt)
+        return Drawing("confusion", figure, DENSE_CAPTION, numbers, "Confusion matrix")
+    alt += " The table below has the same numbers."
     min_width = 40 * len(counts) if len(counts) > WIDE_MATRIX else None
-    figure = confusion_figure(counts)
-    svg = to_svg(figure, "confusion", alt, titles=cell_titles(counts), min_width=min_width)
+    svg = to_svg(confusion_figure(counts), "confusion", alt, titles=cell_titles(counts), min_width=min_width)
     caption = (
         "Rows are true classes, columns predicted classes. A number is a count of clips. The shade is its "
         "share of the row, so that the diagonal shows recall. Hover over a cell for the share."
     )
-    return Drawing("confusion", svg, caption, name_rows(counts, "true"), "Confusion matrix")
+    return Drawing("confusion", svg, caption, numbers, "Confusion matrix")
 
 
-def _frequent_confusions(counts: pd.DataFrame) -> Table:
+def _frequent_confusions(counts: pd.DataFrame, limit: int) -> Table:
     totals = counts.sum(axis=1)
     rows = []
-    for true, predicted, n in main_confusions(counts, limit=8):
+    for true, predicted, n in main_confusions(counts, limit):
         share = n / int(totals[true])
         rows.append(Row(Cell(true), (Cell(predicted), Cell(str(n)), bar_cell(share, text=f"{share:.0%}"))))
     return Table(

@@ -1,0 +1,61 @@
+"""The confusion matrix of many classes: what its cells say, and the order of its classes."""
+
+from __future__ import annotations
+
+import re
+from html import unescape
+from itertools import pairwise
+
+import numpy as np
+import pandas as pd
+
+from quintet.reports.figures.dense_matrix import MAX_NUMBERED, dense_matrix, similar_order
+from quintet.reports.front.page import dense_html, matrix_rows
+from quintet.reports.sections.classes import confusion_drawing
+
+CELL = re.compile(r'<rect class="hot" x="(\d+)" y="(\d+)" [^>]*><title>([^<]*)</title>')
+
+
+def counts_of(n: int, seed: int = 0) -> pd.DataFrame:
+    """Confusions of n classes; each three neighbours of a shuffled order are confused."""
+    rng = np.random.default_rng(seed)
+    names = [f"<class> {k:02d}" for k in range(n)]
+    family = rng.permutation(n) // 3
+    wrong = rng.integers(1, 4, size=(n, n)) * (family[:, None] == family)
+    return pd.DataFrame(np.where(np.eye(n, dtype=bool), 9, wrong), names, names)
+
+
+def test_every_count_above_zero_is_one_cell_with_its_names() -> None:
+    counts = counts_of(20)
+    cells = CELL.findall(dense_matrix(counts, "alt"))
+    names = list(counts.index)
+    found = {}
+    for x, y, title in cells:
+        true, predicted, n, total = re.match(r"(.*) → (.*): (\d+) of (\d+) ", unescape(title)).groups()
+        assert (true, predicted) == (names[int(y)], names[int(x)])
+        assert int(total) == counts.loc[true].sum()
+        found[true, predicted] = int(n)
+    assert found == counts.stack()[lambda values: values > 0].to_dict()
+
+
+def test_classes_that_are_confused_are_neighbours() -> None:
+    counts = counts_of(24)
+    order = similar_order(counts)
+    assert sorted(order) == list(range(24))
+    confused = [counts.iloc[a, b] > 0 for a, b in pairwise(order)]
+    assert sum(confused) == 24 - 8  # eight families of three: only their borders are not confused
+
+
+def test_a_matrix_has_numbers_up_to_a_number_of_classes_and_is_dense_above() -> None:
+    few, many = counts_of(MAX_NUMBERED), counts_of(MAX_NUMBERED + 1)
+    assert len(matrix_rows(few)) == MAX_NUMBERED
+    assert dense_html(few) == ""
+    assert matrix_rows(many) == ()
+    assert 'class="dense"' in dense_html(many)
+    assert 'class="dense"' in confusion_drawing(many).svg
+    pd.testing.assert_frame_equal(confusion_drawing(many).numbers.set_index("true"), many, check_names=False)
+    assert dense_html(None) == ""
+
+
+def test_two_classes_keep_their_order() -> None:
+    assert similar_order(counts_of(2)).tolist() == [0, 1]
