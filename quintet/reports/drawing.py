@@ -9,11 +9,11 @@ import pandas as pd
 
 @dataclass(frozen=True)
 class Drawing:
-    """A figure as SVG, with its caption and its numbers.
+    """A figure as SVG or HTML, with its caption and its numbers.
 
     Args:
         name: id of the figure and name of its download.
-        svg: the figure as inline SVG, with its alternative text.
+        svg: the figure as inline SVG with its alternative text, or as HTML that fits every screen.
         caption: text below the figure.
         numbers: table of what the figure shows.
         title: heading of the figure.

@@ -1,4 +1,4 @@
-"""Heat maps: the confusion matrix, agreement, weights and importance as shaded cells."""
+"""Heat maps: agreement, weights and importance as shaded cells."""
 
 from __future__ import annotations
 
@@ -19,31 +19,6 @@ USUAL_NAME = 15
 """Characters of a column's name that fit above a heat map of the usual height."""
 SLANT_PER_CHARACTER = 4
 """Height of one more character of a slanted name, in the figure's units."""
-
-
-def confusion_figure(counts: pd.DataFrame) -> Figure:
-    """Confusion matrix: counts in the cells, shaded by their share of the row.
-
-    Args:
-        counts: (K, K) counts, rows are true classes and columns predicted classes.
-    """
-    totals = counts.sum(axis=1).clip(lower=1)
-    shares = counts.div(totals, axis=0)
-    texts = counts.astype(str).where(counts > 0, "·")
-    width = max(WIDTH, 110 + 30 * len(counts))
-    return heat_figure(shares, texts, row_label="true class", column_label="predicted class", width=width)
-
-
-def cell_titles(counts: pd.DataFrame) -> dict[str, str]:
-    """Hover texts of `confusion_figure`, by the gid of the cell."""
-    cells = counts.to_numpy(dtype=int)
-    totals = cells.sum(axis=1)
-    titles = {}
-    for i, true in enumerate(counts.index):
-        for j, predicted in enumerate(counts.columns):
-            share = cells[i, j] / max(int(totals[i]), 1)
-            titles[f"cell-{i}-{j}"] = f"{true} → {predicted}: {cells[i, j]} of {totals[i]} ({share:.0%})"
-    return titles
 
 
 def heat_figure(

@@ -6,11 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from quintet.model_folder.run import Run
-from quintet.reports.figures.dense_matrix import MAX_NUMBERED, dense_matrix, similar_order
+from quintet.reports.figures.confusion import DENSE_NOTE, MAX_NUMBERED, NUMBERED_NOTE, confusion_html
 from quintet.reports.formats import count, format_list, short_name
 from quintet.reports.front.bars import Measure, Scale, Span
 from quintet.reports.front.card import badge_svg, badge_text, card_png
@@ -29,7 +28,6 @@ from quintet.reports.front.unseen import (
 )
 from quintet.reports.report_data import ReportData, main_confusions
 from quintet.reports.section import Download, name_rows
-from quintet.reports.style import heat_paint
 from quintet.reports.text import FEW_CLIPS, kind, oof_noun, split_note
 
 SHOWN_CLASSES = 12
@@ -63,38 +61,6 @@ class StripRow:
     note: str
     span: Span
     is_small: bool
-
-
-@dataclass(frozen=True)
-class MatrixCell:
-    """A cell of the confusion matrix.
-
-    Args:
-        n: number of clips.
-        paint: name of the CSS variable of its shade.
-        title: what it counts, in words.
-        is_right: whether it is on the diagonal.
-    """
-
-    n: int
-    paint: str
-    title: str
-    is_right: bool
-
-
-@dataclass(frozen=True)
-class MatrixRow:
-    """A row of the confusion matrix: the clips of one true class.
-
-    Args:
-        name: the class.
-        number: its number, from 1.
-        cells: one cell per predicted class.
-    """
-
-    name: str
-    number: int
-    cells: tuple[MatrixCell, ...]
 
 
 @dataclass(frozen=True)
@@ -133,8 +99,8 @@ class Front:
         steps: what to do next.
         strip: the classes, the worst first.
         strip_note: what the strip counts.
-        matrix: the confusion matrix; empty for label sets and for many classes.
-        dense: the confusion matrix of many classes, as HTML; otherwise empty.
+        matrix: the confusion matrix as HTML; empty for label sets.
+        matrix_note: how to read it.
         confusions: the most frequent confusions, in words.
         mistakes: wrong predictions, the most confident first.
         n_mistakes: number of all wrong predictions.
@@ -156,8 +122,8 @@ class Front:
     steps: tuple[str, ...]
     strip: tuple[StripRow, ...]
     strip_note: str
-    matrix: tuple[MatrixRow, ...]
-    dense: str
+    matrix: str
+    matrix_note: str
     confusions: str
     mistakes: tuple[Mistake, ...]
     n_mistakes: int
@@ -181,7 +147,7 @@ def front_page(data: ReportData, title: str, folder: Path | None) -> Front:
     unseen = unseen_clips(run)
     strip, mistakes = class_strip(unseen), all_mistakes(unseen)
     confusions = unseen_confusions(unseen)
-    dense = dense_html(confusions)
+    is_dense = confusions is not None and len(confusions) > MAX_NUMBERED
     result = success(
         run.report_scores,
         n_classes=len(run.classes),
@@ -209,10 +175,12 @@ def front_page(data: ReportData, title: str, folder: Path | None) -> Front:
         steps=next_steps(run, strip, found, can_play=bool(sounds.inside or sounds.linked)),
         strip=strip_rows(strip, run),
         strip_note=strip_note(unseen, run),
-        matrix=matrix_rows(confusions),
-        dense=dense,
+        matrix=""
+        if confusions is None
+        else confusion_html(confusions, "Confusion matrix of all unseen clips"),
+        matrix_note=DENSE_NOTE if is_dense else NUMBERED_NOTE,
         confusions=confusion_words(confusions),
-        mistakes=mistake_rows(mistakes, SHOWN_BESIDE_DENSE if dense else SHOWN_MISTAKES),
+        mistakes=mistake_rows(mistakes, SHOWN_BESIDE_DENSE if is_dense else SHOWN_MISTAKES),
         n_mistakes=len(mistakes),
         reasons=why,
         sounds=sounds,
@@ -297,42 +265,6 @@ def strip_note(unseen: Unseen, run: Run) -> str:
         f"{what} among the clips that were predicted unseen ({origin}), with 95 % intervals. "
         "Grey: fewer than ten clips."
     )
-
-
-def matrix_rows(confusions: pd.DataFrame | None) -> tuple[MatrixRow, ...]:
-    """Rows of the confusion matrix; none for label sets and for many classes.
-
-    Args:
-        confusions: result of `unseen_confusions`.
-    """
-    if confusions is None or len(confusions) > MAX_NUMBERED:
-        return ()
-    names = [str(name) for name in confusions.index]
-    values = confusions.to_numpy()
-    shares = values / np.maximum(values.sum(axis=1, keepdims=True), 1)
-    rows = []
-    for i, true in enumerate(names):
-        cells = []
-        for j, predicted in enumerate(names):
-            n = int(values[i, j])
-            title = f"{true} predicted as {predicted}: {n}"
-            cells.append(MatrixCell(n, heat_paint(float(shares[i, j])), title, i == j))
-        rows.append(MatrixRow(true, i + 1, tuple(cells)))
-    return tuple(rows)
-
-
-def dense_html(confusions: pd.DataFrame | None) -> str:
-    """The confusion matrix of many classes as HTML; empty for label sets and for few classes.
-
-    Args:
-        confusions: result of `unseen_confusions`.
-    """
-    if confusions is None or len(confusions) <= MAX_NUMBERED:
-        return ""
-    order = similar_order(confusions)
-    right, total = int(np.trace(confusions.to_numpy())), int(confusions.to_numpy().sum())
-    alt = f"Confusion matrix of all unseen clips: {right} of {total} clips on the diagonal."
-    return dense_matrix(confusions.iloc[order, order], alt)
 
 
 def confusion_words(confusions: pd.DataFrame | None) -> str:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pandas as pd
 
 from quintet.evaluation.ranking import rank_scores
 from quintet.model_folder.run import Run
 from quintet.reports.drawing import Drawing
+from quintet.reports.figures.confusion import DENSE_NOTE, MAX_NUMBERED, NUMBERED_NOTE, confusion_html
 from quintet.reports.figures.curves import roc_figure, roc_points
-from quintet.reports.figures.dense_matrix import MAX_NUMBERED, dense_matrix, similar_order
-from quintet.reports.figures.heat import cell_titles, confusion_figure
 from quintet.reports.report_data import ReportData, main_confusions
 from quintet.reports.section import (
     Blocks,
@@ -18,7 +16,6 @@ from quintet.reports.section import (
     Cell,
     Column,
     Download,
-    Fold,
     Grid,
     Panels,
     Row,
@@ -41,18 +38,6 @@ CLASS_SCORES = {
 
 MAX_PANELS = 60
 """ROC curves on the page. If there are more classes, the table has all."""
-
-WIDE_MATRIX = 9
-"""Number of classes above which a narrow screen scrolls the confusion matrix."""
-
-CLASSES_BESIDE = 12
-"""Number of classes up to which the confusion matrix has a neighbour."""
-
-
-DENSE_CAPTION = (
-    "Rows are true classes, columns predicted classes in the same order; classes that are confused are "
-    "neighbours. The shade of a cell is its share of the row. Point at a cell, or tap it, for its numbers."
-)
 
 
 def classes_section(data: ReportData) -> Section:
@@ -123,37 +108,20 @@ def _confusion_blocks(data: ReportData) -> Blocks:
     counts = data.confusions
     if counts is None:
         return ()
-    drawing = confusion_drawing(counts)
-    is_dense = len(counts) > MAX_NUMBERED
-    columns = 1 if CLASSES_BESIDE < len(counts) <= MAX_NUMBERED else 2
-    frequent = _frequent_confusions(counts, 20 if is_dense else 8)
+    frequent = _frequent_confusions(counts, 20 if len(counts) > MAX_NUMBERED else 8)
     beside = (Card("Most frequent confusions", (frequent,)),) if frequent.rows else ()
-    folds = () if is_dense else (Fold("The confusion matrix as a table", (_confusion_table(counts),)),)
-    return Grid((drawing, *beside), columns), *folds
+    return (Grid((confusion_drawing(counts), *beside)),)
 
 
 def confusion_drawing(counts: pd.DataFrame) -> Drawing:
-    """The confusion matrix as a figure; of many classes without numbers in the cells.
+    """The confusion matrix as a figure.
 
     Args:
         counts: `confusion_counts`.
     """
-    right = int(np.trace(counts.to_numpy()))
-    total = int(counts.to_numpy().sum())
-    alt = f"Confusion matrix: {right} of {total} clips on the diagonal."
-    numbers = name_rows(counts, "true")
-    if len(counts) > MAX_NUMBERED:
-        order = similar_order(counts)
-        figure = dense_matrix(counts.iloc[order, order], alt)
-        return Drawing("confusion", figure, DENSE_CAPTION, numbers, "Confusion matrix")
-    alt += " The table below has the same numbers."
-    min_width = 40 * len(counts) if len(counts) > WIDE_MATRIX else None
-    svg = to_svg(confusion_figure(counts), "confusion", alt, titles=cell_titles(counts), min_width=min_width)
-    caption = (
-        "Rows are true classes, columns predicted classes. A number is a count of clips. The shade is its "
-        "share of the row, so that the diagonal shows recall. Hover over a cell for the share."
-    )
-    return Drawing("confusion", svg, caption, numbers, "Confusion matrix")
+    caption = DENSE_NOTE if len(counts) > MAX_NUMBERED else NUMBERED_NOTE
+    matrix = confusion_html(counts, "Confusion matrix")
+    return Drawing("confusion", matrix, caption, name_rows(counts, "true"), "Confusion matrix")
 
 
 def _frequent_confusions(counts: pd.DataFrame, limit: int) -> Table:
@@ -171,21 +139,6 @@ def _frequent_confusions(counts: pd.DataFrame, limit: int) -> Table:
             Column("Share of the class", numeric=True),
         ),
         rows=tuple(rows),
-    )
-
-
-def _confusion_table(counts: pd.DataFrame) -> Table:
-    rows = []
-    for true, row in counts.iterrows():
-        total = int(row.sum())
-        cells = tuple(Cell(str(n), (f"{n / total:.0%}",) if n else ()) for n in row.tolist())
-        rows.append(Row(Cell(str(true)), cells))
-    heads = tuple(Column(str(name), numeric=True) for name in counts.columns)
-    return Table(
-        label="Confusion matrix as a table",
-        columns=(Column("True class"), *heads),
-        rows=tuple(rows),
-        caption="Rows are true classes, columns predicted classes. Below each count: its share of the row.",
     )
 
 

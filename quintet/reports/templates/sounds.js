@@ -18,15 +18,16 @@
     if (button.classList.contains("on") && !audio.paused) { audio.pause(); return; }
     play(button.dataset.clip, button.dataset.clip);
   }));
-  every(".plot .hot").forEach((dot) => {
-    const title = dot.querySelector("title");
-    if (!title) return;
-    const clip = title.textContent.split(": ")[0];
-    if (sounds[clip]) dot.style.cursor = "pointer";
-    dot.addEventListener("click", () => {
-      if (play(clip, title.textContent)) return;
+  every(".plot .hot, .matrix td").forEach((spot) => { // a finger cannot point: a tap shows the words
+    const inside = spot.querySelector("title");
+    const text = inside ? inside.textContent : spot.title;
+    if (!text) return;
+    const clip = text.split(": ")[0];
+    if (sounds[clip]) spot.style.cursor = "pointer";
+    spot.addEventListener("click", () => {
+      if (play(clip, text)) return;
       player.hidden = false;
-      label.textContent = title.textContent;
+      label.textContent = text;
     });
   });
 })();

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import re
+import xml.etree.ElementTree as ET
 from html import unescape
 from itertools import pairwise
 
 import numpy as np
 import pandas as pd
 
-from quintet.reports.figures.dense_matrix import MAX_NUMBERED, dense_matrix, similar_order
-from quintet.reports.front.page import dense_html, matrix_rows
+from quintet.reports.figures.confusion import (
+    MAX_NUMBERED,
+    confusion_html,
+    dense_matrix,
+    numbered_matrix,
+    similar_order,
+)
 from quintet.reports.sections.classes import confusion_drawing
 
 CELL = re.compile(r'<rect class="hot" x="(\d+)" y="(\d+)" [^>]*><title>([^<]*)</title>')
@@ -38,6 +44,17 @@ def test_every_count_above_zero_is_one_cell_with_its_names() -> None:
     assert found == counts.stack()[lambda values: values > 0].to_dict()
 
 
+def test_the_table_has_every_count_in_the_row_of_the_truth() -> None:
+    counts = counts_of(6)
+    rows = ET.fromstring(numbered_matrix(counts, "label")).findall(".//tbody/tr")
+    assert [row.attrib["data-class"] for row in rows] == list(counts.index)
+    for i, row in enumerate(rows):
+        cells = row.findall("td")
+        assert [int(cell.text or 0) for cell in cells] == counts.iloc[i].tolist()
+        assert [cell.attrib["data-column"] for cell in cells] == list(counts.columns)
+        assert all(f"{counts.index[i]} → " in cell.attrib["title"] for cell in cells)
+
+
 def test_classes_that_are_confused_are_neighbours() -> None:
     counts = counts_of(24)
     order = similar_order(counts)
@@ -48,13 +65,10 @@ def test_classes_that_are_confused_are_neighbours() -> None:
 
 def test_a_matrix_has_numbers_up_to_a_number_of_classes_and_is_dense_above() -> None:
     few, many = counts_of(MAX_NUMBERED), counts_of(MAX_NUMBERED + 1)
-    assert len(matrix_rows(few)) == MAX_NUMBERED
-    assert dense_html(few) == ""
-    assert matrix_rows(many) == ()
-    assert 'class="dense"' in dense_html(many)
+    assert confusion_html(few, "").count("<td") == MAX_NUMBERED**2
+    assert confusion_html(many, "").count("<td") == 0
     assert 'class="dense"' in confusion_drawing(many).svg
     pd.testing.assert_frame_equal(confusion_drawing(many).numbers.set_index("true"), many, check_names=False)
-    assert dense_html(None) == ""
 
 
 def test_two_classes_keep_their_order() -> None:
