@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -26,6 +27,7 @@ from quintet.model_folder.folder import relist
 from quintet.model_folder.run import Run, read_run
 from quintet.predictions.predictions import Predictions
 from quintet.reports.front.bars import Measure, Scale
+from quintet.reports.front.explanations import explain_commands
 from quintet.reports.front.headline import SHARES, Success, evidence, headline, luck, share_words
 from quintet.reports.front.page import strip_note, worst_class
 from quintet.reports.front.reasons import FAMILY_WORDS, members_note, reasons
@@ -321,6 +323,29 @@ def test_sound_travels_in_the_page_or_is_linked_and_only_the_described_sound(
     assert sounds.linked == {ids[3]: "../clip%203.flac"}
     assert ids[1] not in {**sounds.inside, **sounds.linked}
     assert make_sounds(run, ids, None).linked == {}
+
+
+def test_mistakes_have_commands_that_name_files_as_seen_from_the_report(
+    model_folder: Path, tmp_path: Path
+) -> None:
+    folder, ids = with_audio(model_folder, tmp_path / "my model", 4)
+    table = pd.read_parquet(folder / "features.parquet")
+    table["start"], table["end"] = np.nan, np.nan
+    table.loc[2, ["start", "end"]] = 0.2, 0.8  # a window: `explain` would take the whole file
+    table.to_parquet(folder / "features.parquet")
+    (tmp_path / "clip 3.flac").unlink()
+    report = tmp_path / "pages" / "a report"
+    found = explain_commands(read_run(relist(folder)), [*ids, "not there"], report)
+    assert list(found.names) == ids[:2]
+    for k, clip in enumerate(ids[:2]):
+        quintet, explain, model, file, option, page = shlex.split(found.command(clip))
+        assert (quintet, explain, option) == ("quintet", "explain", "-o")
+        assert (report / model).resolve() == folder.resolve()
+        assert (report / file).resolve() == (tmp_path / f"clip {k}.flac").resolve()
+        assert (report / page).resolve().parent == (tmp_path / "pages" / "a report-explanations").resolve()
+        assert json.loads(found.json)[clip] == [found.command(clip), f"{page}/"]
+    assert len(set(found.names.values())) == 2
+    assert explain_commands(read_run(folder), ids, None).names == {}
 
 
 def test_estimates_without_an_interval_give_no_interval() -> None:

@@ -13,6 +13,7 @@ from quintet.reports.figures.confusion import DENSE_NOTE, MAX_NUMBERED, NUMBERED
 from quintet.reports.formats import count, format_list, short_name
 from quintet.reports.front.bars import Measure, Scale, Span
 from quintet.reports.front.card import badge_svg, badge_text, card_png
+from quintet.reports.front.explanations import ExplainCommands, explain_commands
 from quintet.reports.front.headline import evidence, headline, luck, success
 from quintet.reports.front.reasons import Reasons, reasons
 from quintet.reports.front.sounds import Sounds, make_sounds
@@ -38,6 +39,8 @@ SHOWN_BESIDE_DENSE = 14
 """The same beside the high matrix of many classes."""
 MAX_SOUNDS = 800
 """Clips that can be played."""
+MAX_EXPLAINED = 100
+"""Mistakes with a command that explains them."""
 MAX_MISTAKES = 400
 """Mistakes that are in the page, for the choice of a class."""
 
@@ -106,6 +109,7 @@ class Front:
         n_mistakes: number of all wrong predictions.
         reasons: what the prediction relies on; None if it could not be explained.
         sounds: sounds of the mistakes.
+        explain: commands that explain the mistakes.
         badge: text of the badge; empty without a score.
         noun: what a class is called.
         downloads: the numbers behind the first screens.
@@ -129,6 +133,7 @@ class Front:
     n_mistakes: int
     reasons: Reasons | None
     sounds: Sounds
+    explain: ExplainCommands
     badge: str
     noun: str
     downloads: tuple[Download, ...]
@@ -184,6 +189,7 @@ def front_page(data: ReportData, title: str, folder: Path | None) -> Front:
         n_mistakes=len(mistakes),
         reasons=why,
         sounds=sounds,
+        explain=explain_commands(run, list(mistakes["clip_id"].head(MAX_EXPLAINED)), folder),
         badge=badge_text(result, stamp.short) if result else "",
         noun=noun,
         downloads=_downloads(strip, mistakes, confusions),

@@ -19,6 +19,7 @@ from quintet.model_folder.run import Run
 from quintet.reports.formats import count
 
 if TYPE_CHECKING:
+    import pandas as pd
     from markupsafe import Markup
 
 BUDGET = 1_000_000
@@ -71,12 +72,8 @@ def make_sounds(run: Run, clips: Sequence[str], folder: Path | None, *, n_inside
         folder: folder of the page; None if the page may link nothing.
         n_inside: most clips inside of the page.
     """
-    places = run.features.reindex(columns=PLACE_COLUMNS).reindex(list(clips))
-    sources = {}
-    for clip, row in zip(clips, places.itertuples(index=False), strict=True):
-        source = _local_source(clip, *row[:4])
-        if source is not None:
-            sources[clip] = source
+    sources = local_sources(run, clips)
+    places = _places(run, clips)
     is_short = places["duration_s"].astype(float) <= LONGEST_S
     digests = places["audio_digest"]
     wanted = [clip for clip in sources if is_short[clip]][:n_inside]
@@ -97,6 +94,26 @@ def make_sounds(run: Run, clips: Sequence[str], folder: Path | None, *, n_inside
             if clip not in inside and Path(source.path).suffix.lower() in PLAYED:
                 linked[clip] = _address(source, folder)
     return Sounds(inside, linked)
+
+
+def local_sources(run: Run, clips: Sequence[str]) -> dict[str, ClipSource]:
+    """Where clips are on this machine; those without a file are left out.
+
+    Args:
+        run: the model folder.
+        clips: ids.
+    """
+    sources = {}
+    for clip, row in zip(clips, _places(run, clips).itertuples(index=False), strict=True):
+        source = _local_source(clip, *row[:4])
+        if source is not None:
+            sources[clip] = source
+    return sources
+
+
+def _places(run: Run, clips: Sequence[str]) -> pd.DataFrame:
+    """One row per clip with `PLACE_COLUMNS`."""
+    return run.features.reindex(columns=PLACE_COLUMNS).reindex(list(clips))
 
 
 def play_button(clip: str, sounds: Sounds) -> Markup:

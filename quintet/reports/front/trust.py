@@ -20,7 +20,6 @@ from quintet.reports.text import (
     group_noun,
     groups_known,
     kind,
-    kinds,
     split_note,
 )
 
@@ -95,7 +94,7 @@ def _sample_check(run: Run, result: Success | None) -> Check:
     if 0 < groups < FEW_GROUPS:
         texts.append(f"They come from {count(groups, group_noun(run))} only.")
     if few:
-        subject = f"all {kinds(run)}" if len(few) == len(run.classes) else format_list(few[:3])
+        subject = f"each {kind(run)}" if len(few) == len(run.classes) else format_list(few[:3])
         if 3 < len(few) < len(run.classes):
             subject = count(len(few), kind(run))
         part = "held-out clips" if result.held_out else "clips"

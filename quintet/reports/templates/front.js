@@ -54,6 +54,23 @@
       dot.classList.toggle("faded", any && title !== null && title.textContent.includes(": ") && !title.textContent.includes(current));
     });
   };
+  const commands = JSON.parse(document.getElementById("explain").textContent);
+  const close = () => { all(".command").forEach((p) => p.remove()); all(".ask").forEach((b) => b.setAttribute("aria-expanded", "false")); };
+  const element = (tag, text, more = {}) => Object.assign(document.createElement(tag), { textContent: text, ...more });
+  all(".ask").forEach((button) => button.addEventListener("click", () => {
+    const isOpen = button.getAttribute("aria-expanded") === "true";
+    close();
+    if (isOpen) return;
+    button.setAttribute("aria-expanded", "true");
+    const [command, page] = commands[button.dataset.clip];
+    const code = element("code", command), copy = element("button", "Copy", { type: "button" });
+    copy.addEventListener("click", async () => {
+      try { await navigator.clipboard.writeText(command); copy.textContent = "Copied"; } catch { getSelection().selectAllChildren(code); }
+    });
+    const note = element("p", "Run this in the folder of this page:", { className: "command" });
+    note.append(code, copy, " then open ", element("a", "the explanation", { href: page + "index.html" }), ".");
+    button.closest("li").append(note);
+  }));
   all(".pick").forEach((button) => button.addEventListener("click", () => pick(button.dataset.pick)));
   bar.querySelector("button").addEventListener("click", () => pick(current));
 })();
