@@ -16,7 +16,15 @@ from quintet.errors import ConfigError
 from quintet.features.parameters import FeatureParameters
 from quintet.model.background import Background
 from quintet.model.saving import class_labels, save_ensemble
-from quintet.model.shap_values import ENSEMBLE, FAMILIES, N_BACKGROUND, Parts, ensemble_values, member_values
+from quintet.model.shap_values import (
+    ENSEMBLE,
+    FAMILIES,
+    N_BACKGROUND,
+    N_ORDERS,
+    Parts,
+    ensemble_values,
+    member_values,
+)
 from quintet.model_folder.folder import OpenFolder
 from quintet.model_folder.load import load_model as load_fitted
 from quintet.model_folder.load import read_parameters
@@ -86,30 +94,34 @@ class EnsembleClassifier(classifier.EnsembleClassifier):
         spectrograms: SpectrogramInput | None = None,
         background: pd.DataFrame | ArrayLike | None = None,
         n_background: int = N_BACKGROUND,
+        n_orders: int = N_ORDERS,
     ) -> shap.Explanation:
-        """Exact SHAP values, for the plots of the library shap (`shap.plots.beeswarm(values[:, :, 0])`).
+        """SHAP values, for the plots of the library shap (`shap.plots.beeswarm(values[:, :, 0])`).
 
-        For a member: by column, in the units of its own output (`of="svm"`: decision values; a forest:
+        For a member: exact, by column, in the units of its own output (`of="svm"`: decision values; a forest:
         probability; logistic regression and XGBoost: log-odds). For the ensemble: by feature family (the part
-        of a column's name before the first dot), in probability, fused and calibrated. `error_std` then holds
-        the standard error that the small number of background rows causes.
+        of a column's name before the first dot) or by column, in probability, fused and calibrated. Up to 12
+        parts, the values are exact with respect to the background rows, and `error_std` is the standard error
+        that the small number of these rows causes. The values of more parts are estimated from random orders
+        (`error_std`: their standard error); they add up exactly, too.
 
         Args:
             X: rows to explain, `(n, d)`, with the columns of the fit.
             of: `"ensemble"`, or the name of a member that reads the table.
-            parts: for the ensemble, what the probability is shared among: `"families"`, `"columns"` (at most
-                12), or name → columns.
+            parts: for the ensemble, what the probability is shared among: `"families"`, `"columns"`, or name
+                → columns.
             spectrograms: spectrograms of the rows, if the ensemble has networks.
             background: training rows `(m, d)` whose values stand for those of absent columns. Default: rows
                 of the fit.
             n_background: for the ensemble, the number of background rows that are drawn.
+            n_orders: for more than 12 parts, random orders per row: four times as many halve the error.
 
         Returns:
             `values` (n, parts or columns, K) and `base_values` (n, K): the sum over the second axis, plus the
             base, is the output.
 
         Raises:
-            ConfigError: a name is unknown, the member reads spectrograms, or there are too many parts.
+            ConfigError: a name is unknown, the member reads spectrograms, or there are too few orders.
         """
         check_is_fitted(self, "members_")
         table = self._columns_of_fit(X)
@@ -123,7 +135,9 @@ class EnsembleClassifier(classifier.EnsembleClassifier):
             )
         if of == ENSEMBLE:
             drawn = known.draw(n_background, self.seed)
-            return ensemble_values(self, table, drawn, parts=parts, spectrograms=spectrograms)
+            return ensemble_values(
+                self, table, drawn, parts=parts, spectrograms=spectrograms, n_orders=n_orders
+            )
         return member_values(self, of, table, known.rows)
 
     def _background(self) -> Background | None:

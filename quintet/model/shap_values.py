@@ -3,20 +3,26 @@
 | explained | parts | output | method |
 |---|---|---|---|
 | a table member | columns | its own (`explanation.importance.SPACES`) | exact for each kind of member |
-| the ensemble | feature families, or other sets of columns | fused, calibrated probability | all coalitions |
+| the ensemble | feature families, or at most 12 parts | fused, calibrated probability | all coalitions |
+| the ensemble | more columns | fused, calibrated probability | random orders, with standard errors |
+
+The fused probability is no sum over columns and no sum of trees, so nothing but all 2^k coalitions gives its
+exact values. Of many columns they are therefore estimated; their sum is exact all the same.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from quintet.classifiers.registry import reads_table
 from quintet.classifiers.spectrogram.sequences import SpectrogramInput
-from quintet.ensemble.array_types import Floats
+from quintet.ensemble.array_types import Floats, Positions
 from quintet.ensemble.classifier import EnsembleClassifier
 from quintet.ensemble.crossfit import Inputs, member_probabilities
 from quintet.errors import ConfigError, unknown_name
@@ -25,8 +31,16 @@ from quintet.explanation.importance import explain, family
 from quintet.explanation.shapley.family_shapley import (
     MAX_PLAYERS,
     SPECTROGRAM,
+    FamilyShapley,
     columns_by_family,
     family_shapley,
+)
+from quintet.explanation.shapley.sampled_shapley import (
+    Game,
+    SampledShapley,
+    concatenate_clips,
+    ensemble_game,
+    sampled_shapley,
 )
 from quintet.frozen.quick_table import QuickTable
 from quintet.model.background import Background
@@ -40,6 +54,8 @@ ENSEMBLE = "ensemble"
 FAMILIES, COLUMNS = "families", "columns"
 N_BACKGROUND = 16
 """Training rows whose values stand for those of absent parts, for the ensemble."""
+N_ORDERS = 64
+"""Random orders per row, where the values of the ensemble are estimated."""
 
 Parts = str | Mapping[str, Sequence[str]]
 
@@ -77,19 +93,21 @@ def ensemble_values(
     *,
     parts: Parts = FAMILIES,
     spectrograms: SpectrogramInput | None = None,
+    n_orders: int = N_ORDERS,
 ) -> shap.Explanation:
-    """Exact Shapley values of groups of columns for the probabilities of the ensemble.
+    """Shapley values of groups of columns for the probabilities of the ensemble: exact for at most 12 groups.
 
     Args:
         ensemble: a fitted ensemble.
         table: `(n, d)` rows to explain.
         background: training rows.
-        parts: `"families"`, `"columns"` (of a table with few columns), or name → columns.
+        parts: `"families"`, `"columns"`, or name → columns.
         spectrograms: spectrograms of the rows, for networks: they are one more part.
+        n_orders: random orders per row, if there are more parts; even, and at least 4.
 
     Raises:
-        ConfigError: there are too many parts, a column belongs to none or to two, or networks have no
-            spectrograms.
+        ConfigError: a column belongs to no part or to two, networks have no spectrograms, or there are too
+            few orders.
     """
     networks = [name for name in ensemble.members_ if not reads_table(name)]
     if len(networks) == len(ensemble.members_):
@@ -97,7 +115,8 @@ def ensemble_values(
             "Shapley values of feature families need a member that reads a table. "
             f"Received only networks: {', '.join(networks)}. See `explain` for the regions of a spectrogram."
         )
-    groups = find_parts(parts, [str(name) for name in table.columns], n_more=len(networks[:1]))
+    has_networks = bool(networks)
+    groups = find_parts(parts, [str(name) for name in table.columns], n_more=int(has_networks))
     predictions = _network_predictions(ensemble, networks, background, spectrograms)
     members = {
         name: None if name in networks else QuickTable(cast("TableMember", member))
@@ -107,20 +126,63 @@ def ensemble_values(
     def fuse(stack: Floats) -> Floats:
         return ensemble.fuse_and_calibrate(dict(zip(members, stack, strict=True)))
 
-    game = family_shapley(members, fuse, table, background.rows, players=groups, networks=predictions)
-    n_background = game.by_background.shape[2]
-    errors = None
-    if n_background > 1:
-        errors = game.by_background.std(axis=2, ddof=1) / np.sqrt(n_background)
+    found: FamilyShapley | SampledShapley
+    if len(groups) + has_networks <= MAX_PLAYERS:
+        found = family_shapley(members, fuse, table, background.rows, players=groups, networks=predictions)
+        errors = _background_errors(found)
+    else:
+        players = {**groups, SPECTROGRAM: [SPECTROGRAM]} if has_networks else groups
+        game = ensemble_game(members, fuse, table, background.rows, players=players, networks=predictions)
+        found = _sample(game, list(players), len(table), len(background.rows), n_orders, ensemble.seed)
+        errors = found.errors
     explanation: shap.Explanation = import_shap().Explanation(
-        values=game.values,
-        base_values=game.base,
-        data=_part_data(table, groups, game.players),
-        feature_names=list(game.players),
+        values=found.values,
+        base_values=found.base,
+        data=_part_data(table, groups, found.players),
+        feature_names=list(found.players),
         output_names=list(ensemble.class_names_),
         error_std=errors,
     )
     return explanation
+
+
+def _background_errors(found: FamilyShapley) -> Floats | None:
+    """Standard errors that the small number of background rows causes; None with a single one."""
+    n_background = found.by_background.shape[2]
+    if n_background < 2:
+        return None
+    errors: Floats = found.by_background.std(axis=2, ddof=1) / np.sqrt(n_background)
+    return errors
+
+
+def _sample(
+    game: Game, players: Sequence[str], n_rows: int, n_background: int, n_orders: int, seed: int
+) -> SampledShapley:
+    """Values of each row from random orders, a row at a time: memory does not grow with the rows."""
+    if n_orders < 4 or n_orders % 2:
+        raise ConfigError(
+            f"Estimated SHAP values need an even number of orders, at least 4. Received {n_orders}: more "
+            f"orders give smaller errors ({N_ORDERS} is the default)."
+        )
+    rows = []
+    for i in range(n_rows):
+        own = sampled_shapley(
+            partial(_of_row, game, i),
+            players,
+            n_clips=1,
+            n_background=n_background,
+            n_pairs=n_orders // 2,
+            seed=seed + i,
+        )
+        rows.append(own)
+    return concatenate_clips(rows)
+
+
+def _of_row(
+    game: Game, row: int, clips: Positions, backgrounds: Positions, present: NDArray[np.bool_]
+) -> Floats:
+    """The game of a single row, which is clip 0 there."""
+    return game(clips + row, backgrounds, present)
 
 
 def find_parts(parts: Parts, columns: Sequence[str], *, n_more: int = 0) -> dict[str, list[str]]:
@@ -132,25 +194,18 @@ def find_parts(parts: Parts, columns: Sequence[str], *, n_more: int = 0) -> dict
         n_more: number of further parts.
 
     Raises:
-        ConfigError: the name is unknown, or there are too many columns.
+        ConfigError: the name is unknown.
 
     Example:
         >>> find_parts("families", ["cepstral.mfcc_01.mean", "cepstral.mfcc_02.mean", "tonal.key"])
         {'cepstral': ['cepstral.mfcc_01.mean', 'cepstral.mfcc_02.mean'], 'tonal': ['tonal.key']}
     """
-    most = MAX_PLAYERS - n_more
     if not isinstance(parts, str):
         return {str(name): list(map(str, own)) for name, own in parts.items()}
     if parts == FAMILIES:
-        return columns_by_family(list(columns), family, limit=most)
+        return columns_by_family(list(columns), family, limit=MAX_PLAYERS - n_more)
     if parts != COLUMNS:
         raise unknown_name("kind of part", parts, (FAMILIES, COLUMNS))
-    if len(columns) > most:
-        raise ConfigError(
-            f"Exact values of the ensemble by column need at most {most} columns (2^k coalitions). "
-            f"Received {len(columns)}: name sets of columns (parts={{name: columns}}), keep "
-            f"parts='{FAMILIES}', or ask for one member (of='svm'), whose values by column are exact."
-        )
     return {name: [name] for name in columns}
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import pickle
 from itertools import permutations
+from math import comb
 from pathlib import Path
 
 import numpy as np
@@ -77,6 +78,43 @@ def test_values_of_families_add_up_to_the_probability(fitted: quintet.EnsembleCl
     )
     joined = fitted.shap_values(X.iloc[:4], parts={"all": COLUMNS})
     np.testing.assert_allclose(joined.values[:, 0], values.values.sum(axis=1), atol=1e-12)
+
+
+def every_coalition(fitted: quintet.EnsembleClassifier, x: np.ndarray, background: np.ndarray) -> np.ndarray:
+    """(columns, classes): Shapley values from the mean prediction of each of the 2^d coalitions."""
+    d = len(x)
+    has = (np.arange(2**d)[:, None] >> np.arange(d)) & 1 == 1
+    mixed = np.where(has[:, None, :], x, background)
+    values = fitted.predict_proba(mixed.reshape(-1, d)).reshape(2**d, len(background), -1).mean(axis=1)
+    weight = np.array([1 / (d * comb(d - 1, s)) for s in range(d)])
+    size = has.sum(axis=1)
+    result = []
+    for j in range(d):
+        without = np.flatnonzero(~has[:, j])
+        gains = values[without + (1 << j)] - values[without]
+        result.append((weight[size[without]][:, None] * gains).sum(axis=0))
+    return np.array(result)
+
+
+def test_values_of_many_columns_are_estimates_with_honest_errors_and_an_exact_sum() -> None:
+    rng = np.random.default_rng(1)
+    y = np.arange(48) % 2
+    X = rng.normal(size=(48, 13)) + 1.2 * y[:, None] * (np.arange(13) < 5)
+    ensemble = quintet.EnsembleClassifier(("logistic_regression", "svm"), n_splits=2, rules=("geometric",))
+    ensemble.fit(X, y)
+    some, background = X[:3], X[20:23]
+    values = ensemble.shap_values(some, parts="columns", background=background, n_orders=64)
+    assert values.values.shape == values.error_std.shape == (3, 13, 2)
+    total = values.values.sum(axis=1) + values.base_values
+    np.testing.assert_allclose(total, ensemble.predict_proba(some), atol=1e-12)
+    expected = np.array([every_coalition(ensemble, row, background) for row in some])
+    z = (values.values - expected) / values.error_std
+    assert 0.2 < z.std() < 1.3  # background rows take turns, which makes the values better than their errors
+    assert np.abs(z).max() < 5
+    assert np.abs(values.values - expected).max() < 0.15 * np.abs(expected).max()
+    assert values.error_std.max() < 0.2 * np.abs(expected).max()
+    with pytest.raises(ConfigError, match="even number of orders"):
+        ensemble.shap_values(some, parts="columns", n_orders=3)
 
 
 @pytest.mark.parametrize("member", MEMBERS)

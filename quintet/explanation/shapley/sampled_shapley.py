@@ -23,21 +23,21 @@ from quintet.explanation.shapley.family_shapley import SPECTROGRAM
 from quintet.frozen.quick_table import QuickTable
 
 Game = Callable[[Positions, Positions, NDArray[np.bool_]], Floats]
-"""`(clips, backgrounds, present) -> (b,)`: the values of b hybrids; see `sampled_shapley`."""
+"""`(clips, backgrounds, present) -> (b, …)`: the values of b hybrids; see `sampled_shapley`."""
 BATCH = 4096
 """Hybrids that a member predicts at once."""
 
 
 @dataclass(frozen=True)
 class SampledShapley:
-    """Shapley values by sampling, for one class per clip.
+    """Shapley values by sampling. Where the game has a value per class, `…` is (classes,); otherwise nothing.
 
     Args:
         players: k names.
-        values: (n, k) Shapley values.
-        errors: (n, k) standard errors of the values.
-        base: (n,) value of the empty coalition.
-        prediction: (n,) value of the full coalition.
+        values: (n, k, …) Shapley values.
+        errors: (n, k, …) standard errors of the values.
+        base: (n, …) value of the empty coalition.
+        prediction: (n, …) value of the full coalition.
         n_orders: orders per clip.
         n_evaluations: number of hybrids that were predicted.
     """
@@ -93,7 +93,7 @@ def sampled_shapley(
     """Shapley values from random orders, each used together with its reverse.
 
     Args:
-        game: `(clips, backgrounds, present) -> (b,)`, the values of b hybrids. Hybrid i has the players of
+        game: `(clips, backgrounds, present) -> (b, …)`, the values of b hybrids. Hybrid i has the players of
             `present[i]` (b, k) from clip `clips[i]`, and the others from background clip `backgrounds[i]`.
         players: k ≥ 1 names. A player on its own has the whole difference between prediction and base.
         n_clips: clips to explain.
@@ -127,10 +127,11 @@ def sampled_shapley(
     values = _evaluate_orders(game, sample)
     steps = np.diff(values, axis=2)
     by_player = np.empty_like(steps)
-    np.put_along_axis(by_player, sample.orders, steps, axis=2)
-    by_pair = by_player.mean(axis=1)
-    by_pair = by_pair.reshape(n_clips, n_pairs, k)
-    first_order = values[:, 0].reshape(n_clips, n_pairs, k + 1)
+    shape = values.shape[3:]
+    players_of_steps = sample.orders.reshape(*sample.orders.shape, *(1 for _ in shape))
+    np.put_along_axis(by_player, players_of_steps, steps, axis=2)
+    by_pair = by_player.mean(axis=1).reshape(n_clips, n_pairs, k, *shape)
+    first_order = values[:, 0].reshape(n_clips, n_pairs, k + 1, *shape)
     ends = first_order[:, :, [0, -1]].mean(axis=1)
     return SampledShapley(
         players=tuple(players),
@@ -169,7 +170,7 @@ def _draw_orders(k: int, n_clips: int, n_background: int, n_pairs: int, seed: in
 
 
 def _evaluate_orders(game: Game, sample: _Sample) -> Floats:
-    """(p, 2, k + 1) the values of the game along each order, after 0 … k players have joined."""
+    """(p, 2, k + 1, …) the values of the game along each order, after 0 … k players have joined."""
     k = sample.orders.shape[2]
     ranks = np.argsort(sample.orders, axis=2)  # when each player joins
     n_joined = np.arange(k + 1)[:, None]
@@ -182,7 +183,8 @@ def _evaluate_orders(game: Game, sample: _Sample) -> Floats:
     for start in range(0, len(clips), BATCH):
         batch = slice(start, start + BATCH)
         values.append(game(clips[batch], backgrounds[batch], present[batch]))
-    return np.concatenate(values).reshape(-1, 2, k + 1)
+    joined = np.concatenate(values)
+    return joined.reshape(-1, 2, k + 1, *joined.shape[1:])
 
 
 def ensemble_game(
@@ -192,10 +194,10 @@ def ensemble_game(
     background: pd.DataFrame,
     *,
     players: Mapping[str, Sequence[str]],
-    weights: Floats,
+    weights: Floats | None = None,
     networks: NetworkPredictions | None = None,
 ) -> Game:
-    """The game of `sampled_shapley` on an ensemble: the ensemble probability of the true class of each clip.
+    """The game of `sampled_shapley` on an ensemble: the probabilities, or that of each clip's true class.
 
     Args:
         members: name → fitted table member (None for a network), in the order that `fuse` expects.
@@ -205,7 +207,7 @@ def ensemble_game(
         players: name → its columns, every column in exactly one. The player `SPECTROGRAM` is the input of the
             networks.
         weights: (n, classes) weights of the classes for each clip: 1 for the true one, or a share for each
-            tag.
+            tag. None: one value per class.
         networks: member → its probabilities on the rows (n, classes) and on the background clips (m,
             classes).
 
@@ -242,6 +244,8 @@ def ensemble_game(
                 hybrids = pd.DataFrame(mixed, columns=rows.columns)
                 stack.append(cast(Classifier, member).predict_proba(hybrids))
         fused = np.asarray(fuse(np.stack(stack)), dtype=np.float64)
+        if weights is None:
+            return fused
         weighted = fused * weights[clips]
         return np.asarray(weighted.sum(axis=1))
 

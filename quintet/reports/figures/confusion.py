@@ -54,7 +54,9 @@ def similar_order(counts: pd.DataFrame) -> NDArray[np.intp]:
     shares = values / np.maximum(values.sum(axis=1, keepdims=True), 1)
     distance = 1 - (shares + shares.T) / 2
     np.fill_diagonal(distance, 0)
-    return leaves_list(linkage(squareform(distance, checks=False), "average", optimal_ordering=True))
+    tree = linkage(squareform(distance, checks=False), "average", optimal_ordering=True)
+    order: NDArray[np.intp] = leaves_list(tree).astype(np.intp)
+    return order
 
 
 def cell_title(counts: pd.DataFrame, i: int, j: int) -> str:
@@ -69,7 +71,8 @@ def cell_title(counts: pd.DataFrame, i: int, j: int) -> str:
         >>> cell_title(pd.DataFrame([[1, 2], [0, 4]], ["jazz", "rock"], ["jazz", "rock"]), 0, 1)
         'jazz → rock: 2 of 3 (67%)'
     """
-    n, total = int(counts.iat[i, j]), int(counts.iloc[i].sum())
+    row = counts.to_numpy()[i]
+    n, total = int(row[j]), int(row.sum())
     return f"{counts.index[i]} → {counts.columns[j]}: {n} of {total} ({n / max(total, 1):.0%})"
 
 
@@ -122,8 +125,8 @@ def numbered_matrix(counts: pd.DataFrame, label: str) -> str:
 def _numbered_cell(counts: pd.DataFrame, i: int, j: int, share: float) -> str:
     paint, title = heat_paint(share), html.escape(cell_title(counts, i, j))
     column, right = html.escape(str(counts.columns[j])), ' class="right"' if i == j else ""
-    style = f"background:var(--{paint});color:var(--on-{paint})"
-    return f'<td data-column="{column}"{right} style="{style}" title="{title}">{counts.iat[i, j] or ""}</td>'
+    style, text = f"background:var(--{paint});color:var(--on-{paint})", str(counts.to_numpy()[i, j] or "")
+    return f'<td data-column="{column}"{right} style="{style}" title="{title}">{text}</td>'
 
 
 def dense_matrix(counts: pd.DataFrame, label: str) -> str:
