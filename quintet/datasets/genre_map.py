@@ -161,7 +161,7 @@ def _pairs(table: object, path: Path) -> list[tuple[str, str]]:
 
 
 def _resolve(pairs: Sequence[tuple[str, str]], path: Path) -> dict[str, str]:
-    """Key of each name → the last genre that it leads to."""
+    """Key of each name → the last genre that it leads to, in the spelling that the file has first."""
     first: dict[str, str] = {}
     for name, genre in pairs:
         known = first.setdefault(genre_key(name), genre)
@@ -169,18 +169,19 @@ def _resolve(pairs: Sequence[tuple[str, str]], path: Path) -> dict[str, str]:
             raise ConfigError(
                 f"A name must count as one genre. '{name}' has two in '{path}': {known}, {genre}."
             )
-    resolved = {}
-    for key in first:
-        genre, seen = first[key], {key}
-        while genre_key(genre) in first and first[genre_key(genre)] != genre:
-            if genre_key(genre) in seen:
+    spelling: dict[str, str] = {}
+    for _, genre in pairs:
+        spelling.setdefault(genre_key(genre), genre)
+    resolved: dict[str, str] = {}
+    for start in first:
+        way, genre = {start: None}, first[start]
+        while (key := genre_key(genre)) in first and first[key] != genre and key not in resolved:
+            if key in way:
                 raise ConfigError(f"Genres must not lead in a circle. '{key}' does in '{path}'.")
-            seen.add(genre_key(genre))
-            genre = first[genre_key(genre)]
-        resolved[key] = genre
-    for genre in {genre for _, genre in pairs}:
-        resolved.setdefault(genre_key(genre), resolved.get(genre_key(genre), genre))
-    return resolved
+            way[key] = None
+            genre = first[key]
+        resolved |= dict.fromkeys(way, resolved.get(key, spelling[key]))
+    return spelling | resolved
 
 
 def write_template(path: Path, counts: Mapping[str, int]) -> None:

@@ -217,7 +217,7 @@ class Library:
         present = self.table("activations")
         kept = present.select([name for name in present.column_names if not name.startswith(family)])
         joined = kept.join(table, "id", join_type="full outer") if present.num_rows else table
-        self.write("activations", joined.combine_chunks())
+        self.write("activations", joined.sort_by("id").combine_chunks())
 
     def write_facts(self) -> None:
         """Replace `library.json`."""

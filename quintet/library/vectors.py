@@ -59,7 +59,8 @@ class Space:
     def project(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
         """Vectors of length 1 `(n, k)` of features `(n, d)`."""
         standard = np.clip((values - self.mean) / self.scale, -FURTHEST, FURTHEST)
-        vectors = np.nan_to_num(standard) @ self.components
+        # Not by matrix product, whose last bits depend on the number of rows: a song's vector is its own.
+        vectors = np.einsum("nd,dk->nk", np.nan_to_num(standard), self.components)
         norms = np.linalg.norm(vectors, axis=1, keepdims=True)
         return np.asarray(vectors / np.maximum(norms, 1e-12), np.float32)
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 import json
 import os
 import random
+import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -18,25 +20,34 @@ import numpy as np
 import pytest
 import soundfile
 
+from quintet.library.corrections import read_corrections
+from quintet.library.tags.plan_file import PlanRow, write_plan
+from quintet.library.tags.rewriting import sound_digest
+from quintet.library.tags.tag_file import open_tags
 from quintet.model_folder.load import load_model
+from quintet.serving.browser.shelf import Shelf
 from tests.commands.test_writers import (
     COMMANDS,
+    LAST,
+    TRIES,
     UNEQUAL,
     call,
     content,
     inside,
-    make_heard_model,
-    make_model,
     networks,
     output_of,
     place,
+    prepare,
 )
 from tests.datasets.builtin.test_audioset import BALANCED, EVALUATION, GENRES, table
+from tests.library.tags.songs import add_tags, make_song
+from tests.serving.browser.made_library import make_library
+from tests.serving.browser.test_shelf import KEY, ask
 
 __all__ = ["inside", "networks", "place"]
 
-TRIES = int(os.environ.get("QUINTET_TEST_DISKS", "20"))
 ROOM = "size=512m"
+SUFFIXES = ("mp3", "flac", "ogg", "wav")
 YT_DLP = """#!{python} -SE
 import sys
 open(sys.argv[sys.argv.index("--output") + 1].replace("%(ext)s", "webm"), "wb").write(bytes(200_000))
@@ -99,16 +110,11 @@ def words(
         return [word.replace("OUT", str(output)) for word in COMMANDS[command]]
 
     command = request.node.callspec.params["command"]
+    prepare(command, inside, monkeypatch, request)
     if command == "weights":
         library = pytest.importorskip("tests.embeddings.test_library").small(tmp_path)
-    if command == "tag":
-        request.getfixturevalue("networks")
     if command == "fetch":
         write_programs(tmp_path / "bin", monkeypatch)
-    if command in ("predict", "report"):
-        make_model(inside, monkeypatch)
-    if command == "explain":
-        make_heard_model(inside, monkeypatch)
     return make
 
 
@@ -137,8 +143,9 @@ def write_programs(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def names(folder: Path) -> set[str]:
-    """Names of everything below a folder."""
-    return {path.relative_to(folder).as_posix() for path in folder.rglob("*")}
+    """Names of everything below a folder; the parts of the features of a library have one name."""
+    found = (path.relative_to(folder).as_posix() for path in folder.rglob("*"))
+    return {re.sub(r"part-\w{16}-\d{6}", "part", name) for name in found}
 
 
 @pytest.mark.slow
@@ -175,7 +182,7 @@ def test_every_command_on_disks_that_are_full_at_a_random_byte(
         if code == 1:
             assert text.err.strip(), "a sentence"
             assert not (target.suffix and target.exists()), "a file under its final name"
-            assert not any((target / name).exists() for name in ("bundle.json", "index.html"))
+            assert not any((target / name).exists() for name in LAST)
         disk.enlarge()
         assert call(monkeypatch, line) == 0 or (code == 0 and command == "train")
         assert names(disk.folder) == expected
@@ -183,5 +190,129 @@ def test_every_command_on_disks_that_are_full_at_a_random_byte(
             assert content(target) == whole
         if command == "train":
             load_model(target)
+        disk.unmount()
+    assert n_failed > 0
+
+
+def make_plan(folder: Path, n_songs: int) -> Path:
+    """Songs, each with a cover and a comment, and a plan for two fields of each."""
+    (folder / "music").mkdir(parents=True)
+    songs = [
+        make_song(folder / "music" / f"{k}.{SUFFIXES[k % len(SUFFIXES)]}", seed=k) for k in range(n_songs)
+    ]
+    for song in songs:
+        add_tags(song)
+    values = {"genre": ("Rock", "Live"), "mood": ("calm",)}
+    write_plan(
+        [PlanRow(song, field, "", of) for song in songs for field, of in values.items()], folder / "plan.csv"
+    )
+    return folder / "plan.csv"
+
+
+def fields_of(folder: Path) -> dict[str, tuple[tuple[str, ...], ...]]:
+    """Song → its genres and moods. Every song is whole: its sound and its other tags can be read."""
+    found = {}
+    for song in sorted((folder / "music").iterdir()):
+        tags = open_tags(song)
+        assert sound_digest(song)
+        assert tags.others(("genre", "mood"))
+        found[song.name] = tuple(tags.state(field).values for field in ("genre", "mood"))
+    return found
+
+
+OLD, NEW = ((), ()), (("Rock", "Live"), ("calm",))
+
+
+def require_whole(folder: Path, sounds: dict[str, str]) -> None:
+    """Each song has its old tags or its new ones, its sound, and no copy beside it."""
+    found = fields_of(folder)
+    assert set(found.values()) <= {OLD, NEW}
+    assert {name: sound_digest(folder / "music" / name) for name in found} == sounds
+
+
+@pytest.mark.slow
+def test_tags_on_disks_that_are_full_at_a_random_byte(
+    tmp_path: Path, disk: Disk, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rng = random.Random(0)
+    make_plan(disk.folder / "songs", 6)
+    sounds = {song.name: sound_digest(song) for song in (disk.folder / "songs" / "music").iterdir()}
+    shutil.move(disk.folder / "songs", tmp_path / "songs")
+    n_bytes = sum(file.stat().st_size // 4096 * 4096 + 4096 for file in (tmp_path / "songs").rglob("*"))
+    n_failed = 0
+    for _ in range(TRIES):
+        disk.mount(f"size={n_bytes + rng.randrange(1 << 13, 1 << 18) >> 12 << 12}")
+        shutil.copytree(tmp_path / "songs", disk.folder / "songs")
+        plan = disk.folder / "songs" / "plan.csv"
+        for option, whole in (("--apply", NEW), ("--undo", OLD)):
+            paths = [plan] if option == "--apply" else sorted(plan.parent.glob("plan.journal-*.jsonl"))[::-1]
+            for path in paths:
+                code = call(monkeypatch, ["library", "tags", option, str(path), "--jobs", "1"])
+                text = capsys.readouterr()
+                assert "Traceback" not in text.out + text.err
+                assert code in (0, 1), text.err
+                n_failed += code == 1
+                require_whole(plan.parent, sounds)
+                disk.enlarge()
+                assert call(monkeypatch, ["library", "tags", option, str(path), "--jobs", "1"]) == 0
+            assert set(fields_of(plan.parent).values()) == {whole}
+        disk.unmount()
+    assert n_failed > 0
+
+
+@pytest.mark.slow
+def test_two_plans_of_one_song_at_once(tmp_path: Path) -> None:
+    """Each field of each song is written once, by one of them, or is left with a sentence."""
+    plan = make_plan(tmp_path, 12)
+    shutil.copy(plan, tmp_path / "other.csv")
+    starts = [
+        subprocess.Popen(
+            [sys.executable, "-m", "quintet", "library", "tags", "--apply", str(path), "--jobs", "1"],
+            stderr=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            text=True,
+        )
+        for path in (plan, tmp_path / "other.csv", plan)
+    ]
+    messages = [process.communicate()[1] for process in starts]
+    codes = [process.returncode for process in starts]
+    assert 0 in codes
+    for code, message in zip(codes, messages, strict=True):
+        assert code in (0, 1)
+        assert "Traceback" not in message
+    assert set(fields_of(tmp_path).values()) == {NEW}
+
+
+@pytest.mark.slow
+def test_what_the_page_keeps_on_disks_that_are_full_at_a_random_byte(disk: Disk, tmp_path: Path) -> None:
+    """Corrections and playlists: what was answered with 200 is there, the rest has a sentence."""
+    rng = random.Random(0)
+    make_library(tmp_path, 24, with_sound=True)
+    n_bytes = sum(f.stat().st_size // 4096 * 4096 + 4096 for f in (tmp_path / "my.library").rglob("*"))
+    n_failed = 0
+    for _ in range(TRIES):
+        disk.mount(f"size={n_bytes + rng.randrange(1 << 13, 1 << 15) >> 12 << 12}")
+        shutil.copytree(tmp_path / "my.library", disk.folder / "my.library")
+        shelf = Shelf(disk.folder / "my.library")
+        known: dict[str, str] = {}
+        kept: dict[str, list[str]] = {}
+        for k in range(200):
+            row = rng.randrange(24)
+            label = f"genre {k} {'x' * rng.randrange(150)}"
+            status, _, answer = ask(
+                shelf, "/api/corrections", KEY, {"id": shelf.view.ids[row], "label": label}
+            )
+            if status == 200:
+                known[str(shelf.view.sounds[row])] = label
+            n_failed += status == 507
+            assert status == 200 or (status == 507 and b"disk" in answer)
+            lists = {f"list {k}": [shelf.view.ids[n] for n in range(24)]}
+            status, _, answer = ask(shelf, "/api/playlists", KEY, lists)
+            kept = lists if status == 200 else kept
+            assert status == 200 or (status == 507 and b"disk" in answer)
+        assert read_corrections(shelf.folder) == known
+        assert shelf.playlists() == kept
+        assert {file.name for file in shelf.folder.iterdir() if file.name.startswith(".")} == set()
+        shelf.close()
         disk.unmount()
     assert n_failed > 0

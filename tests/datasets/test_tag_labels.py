@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import numpy as np
@@ -37,6 +38,23 @@ def test_map_joins_names_and_keeps_what_is_wanted(tmp_path: Path) -> None:
     assert genres.genres(["polka", "OTHER"]) == ()
     assert genres.genres(["hip hop"]) == ("hip hop",)
     assert GenreMap().genres(["Rock", " rock "]) == ("rock",)
+
+
+def test_a_genre_of_two_spellings_is_one(tmp_path: Path) -> None:
+    """The first spelling counts, whatever the order of sets is in this process."""
+    spellings = ["hip hop", "Hip-Hop", "HIP_HOP", "Hip Hop", "hip-hop"]
+    lines = [f'"{name}" = ["rap {k}"]' for k, name in enumerate(spellings)]
+    genres = read_map(tmp_path, "\n".join(["[map]", *lines]))
+    assert genres.genres([*(f"rap {k}" for k in range(5)), "Hip-Hop"]) == ("hip hop",)
+
+
+def test_a_long_way_from_name_to_name_is_found_in_linear_time(tmp_path: Path) -> None:
+    n = 5000
+    lines = [f'"{k + 1}" = ["{k}"]' for k in range(n)]
+    started = time.perf_counter()
+    genres = read_map(tmp_path, "\n".join(["[map]", *lines]))
+    assert genres.genres(["0", "1"]) == (str(n),)
+    assert time.perf_counter() - started < 2
 
 
 @pytest.mark.parametrize(

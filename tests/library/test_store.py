@@ -17,6 +17,7 @@ from quintet.library.feature_parts import FeatureParts
 from quintet.library.playlists.space import SongSpace
 from quintet.library.schema import SONGS, TABLES
 from quintet.library.store import Library
+from quintet.library.vectors import Space
 
 NAMES = ("a.x.mean", "b.y.std")
 
@@ -70,6 +71,24 @@ def test_activations_of_two_families_stay_apart(library: Library) -> None:
     assert sorted(frame.columns) == ["mood_sad", "verdict_rock"]
     assert frame["verdict_rock"].dropna().to_dict() == {"b": 0.3, "c": 0.4}
     assert frame["mood_sad"].dropna().to_dict() == {"a": 0.5}
+
+
+def test_the_order_of_activations_is_that_of_their_ids(library: Library) -> None:
+    """A join of Arrow with several threads has any order."""
+    ids = [f"{k:05d}" for k in range(1000)]
+    table = pa.table({"id": ids[::-1], "mood_happy": np.zeros(len(ids), np.float32)})
+    library.write_activations("mood_", table)
+    library.write_activations("verdict_", table.rename_columns(["id", "verdict_rock"]))
+    assert library.table("activations").column("id").to_pylist() == ids
+
+
+def test_the_vector_of_a_song_does_not_depend_on_the_others() -> None:
+    rng = np.random.default_rng(0)
+    values = rng.normal(size=(40, 1500)).astype(np.float32)
+    names, scale = tuple(f"a{k}" for k in range(1500)), np.ones(1500)
+    space = Space(names, np.zeros(1500), scale, rng.normal(size=(1500, 64)), 40)
+    some = [space.project(values[k : k + 7]) for k in range(0, 40, 7)]
+    assert np.array_equal(space.project(values), np.concatenate(some))
 
 
 def test_one_writer(library: Library) -> None:

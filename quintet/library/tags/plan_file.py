@@ -142,7 +142,7 @@ class PlanFile:
         cells = [frame[names[name]].map(_cell) for name in NEEDED]
         rows: dict[tuple[Path, str], PlanRow] = {}
         refusals: list[Refusal] = []
-        twice: set[tuple[Path, str]] = set()
+        twice: dict[tuple[Path, str], None] = {}
         n_blank = 0
         for file, field, now, proposed in zip(*cells, strict=True):
             if not proposed.strip():
@@ -155,7 +155,7 @@ class PlanFile:
                 continue
             key = (row.file, row.field)
             if key in rows and rows[key].values != row.values:
-                twice.add(key)
+                twice[key] = None
             rows[key] = row
         for key in twice:
             reason = "A plan must have one row per file and field. This one has two that differ: remove one."

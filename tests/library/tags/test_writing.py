@@ -245,6 +245,13 @@ def test_two_rows_for_one_field_are_refused(song, tmp_path):
     assert genres(song) == ()
 
 
+def test_refusals_of_a_plan_are_in_its_order(tmp_path):
+    songs = [tmp_path / f"{k}.flac" for k in range(20)]
+    rows = [PlanRow(song, "genre", "", (name,)) for song in songs for name in ("Rock", "Pop")]
+    found = PlanFile.read(plan_of(tmp_path, *rows)).refusals
+    assert [refusal.file for refusal in found] == list(map(str, songs))
+
+
 def test_plans_hold_no_formula(tmp_path):
     plan = plan_of(tmp_path, PlanRow(tmp_path / "a.wav", "genre", "=1+1; @x", ("-Rock", "+1")))
     assert plan.read_bytes().startswith(b"\xef\xbb\xbf")
