@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -47,14 +48,18 @@ class TaggedSongs:
         return {name: (count, len(groups[name])) for name, count in ordered}
 
 
-def tagged_songs(library: Library, field: str, genres: GenreMap) -> TaggedSongs:
+def tagged_songs(
+    library: Library, field: str, genres: GenreMap, corrections: Mapping[str, str] | None = None
+) -> TaggedSongs:
     """Songs of a library with labels from a field of their tags. Copies of a song count once.
 
     Args:
         library: the library.
         field: `genre`, `mood`, ….
         genres: which values are used, and under which names.
+        corrections: digest of a sound → the label that its owner has given it, in place of its tags.
     """
+    corrected = corrections or {}
     songs = library.songs()
     songs = songs[songs["copy_of"].isna()].reset_index(drop=True)
     tags: dict[str, list[FoundTag]] = {}
@@ -63,13 +68,17 @@ def tagged_songs(library: Library, field: str, genres: GenreMap) -> TaggedSongs:
     for id, *values in zip(*columns, strict=True):
         tags.setdefault(id, []).append(FoundTag(*values))
     found = [tags.get(id, []) for id in songs["id"]]
-    labels, notes = genres.labels([tag_values(of_song, field) for of_song in found])
+    values = [
+        [corrected[sound]] if sound in corrected else tag_values(of_song, field)
+        for sound, of_song in zip(songs["audio_digest"], found, strict=True)
+    ]
+    labels, notes = genres.labels(values)
     groups = [song_group(of_song, path) for of_song, path in zip(found, songs["path"], strict=True)]
     return TaggedSongs(songs, labels, groups, notes)
 
 
 def write_training_table(library: Library, tagged: TaggedSongs, path: Path) -> int:
-    """Write the features of the songs that have a label, as `quintet extract` would.
+    """Write the training table of songs, as `quintet extract` would.
 
     Args:
         library: the library.
@@ -78,6 +87,21 @@ def write_training_table(library: Library, tagged: TaggedSongs, path: Path) -> i
 
     Returns:
         Number of songs in the table.
+
+    Raises:
+        DatasetError: no song has a label.
+    """
+    table = training_table(library, tagged)
+    write_feature_table(table, path)
+    return len(table.frame)
+
+
+def training_table(library: Library, tagged: TaggedSongs) -> FeatureTable:
+    """The features of the songs that have a label.
+
+    Args:
+        library: the library.
+        tagged: its songs with their labels.
 
     Raises:
         DatasetError: no song has a label.
@@ -122,8 +146,7 @@ def write_training_table(library: Library, tagged: TaggedSongs, path: Path) -> i
         "multilabel": any(len(found) > 1 for found in tagged.labels),
         "notes": tagged.notes,
     }
-    write_feature_table(FeatureTable(pd.concat([meta, features], axis=1), metadata), path)
-    return len(songs)
+    return FeatureTable(pd.concat([meta, features], axis=1), metadata)
 
 
 def _label(names: tuple[str, ...]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from quintet.commands.library import genres, open_page, playlist, scan, similar, songs, tag_plan
+from quintet.commands.library import genres, open_page, playlist, retrain, scan, similar, songs, tag_plan
 
 app = typer.Typer(
     help="The music that you own: a scan, similar songs, playlists, and genres for its tags, with a plan "
@@ -18,4 +18,5 @@ app.command("genres", epilog=genres.EXAMPLE)(genres.genres)
 app.command("songs", epilog=songs.EXAMPLE)(songs.songs)
 app.command("similar", epilog=similar.EXAMPLE)(similar.similar)
 app.command("playlist", epilog=playlist.EXAMPLE)(playlist.playlist)
+app.command("retrain", epilog=retrain.EXAMPLE)(retrain.retrain)
 app.command("open", epilog=open_page.EXAMPLE)(open_page.open_)

@@ -70,11 +70,12 @@ def scan(
     from quintet.library.scanning.predict_songs import open_model, predict_songs
     from quintet.library.scanning.scan import ScanOptions
     from quintet.library.store import Library
+    from quintet.reports.front.training_words import model_score
 
     import_duckdb()
     song_model = None
     if model is not None:
-        song_model = replace(open_model(model, confidence), score=_model_score(model))
+        song_model = replace(open_model(model, confidence), score=model_score(model))
         print_message(f"Model: {song_model.score or 'no scores are known'}", quiet=quiet)
     prepare_folder(output)
     names = () if embeddings == NO_NETWORKS else parse_names(embeddings)
@@ -99,18 +100,6 @@ def scan(
             f"At least one file must be usable. None of {', '.join(map(str, folders))} is: "
             f"see the reasons in {output / 'failures.parquet'}."
         )
-
-
-def _model_score(model: Path) -> str:
-    """How good a model is on clips that it was not trained on, in one sentence; empty if that is unknown."""
-    from quintet.model_folder.folder import ModelFolder
-    from quintet.model_folder.scores import RunScores
-    from quintet.reports.front.training_words import training_words
-
-    opened = ModelFolder(model).open()
-    results = RunScores.from_json(opened.read_json("scores.json"))
-    bundle = ModelFolder(model).read_json("bundle.json")
-    return next(iter(training_words(bundle, opened.read_json("fusion.json"), results)), "")
 
 
 def _scan_folder(library: Library, folder: Path, options: ScanOptions, *, quiet: bool) -> JsonObject:

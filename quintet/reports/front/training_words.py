@@ -3,12 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 
 from quintet.evaluation.scores import Scores
 from quintet.files.json_types import JsonObject
+from quintet.model_folder.folder import ModelFolder
 from quintet.model_folder.scores import RunScores
 from quintet.reports.formats import format_list, rule_name
 from quintet.reports.front.headline import GROUPS_UNKNOWN, HEAVY, luck, percent, success, terminal_line
+
+
+def model_score(model: Path) -> str:
+    """How good a model is on clips that it was not trained on, in one sentence; empty if that is unknown.
+
+    Args:
+        model: the model folder.
+
+    Raises:
+        ArtefactError: the folder is no finished model.
+    """
+    opened = ModelFolder(model).open()
+    results = RunScores.from_json(opened.read_json("scores.json"))
+    bundle = ModelFolder(model).read_json("bundle.json")
+    return next(iter(training_words(bundle, opened.read_json("fusion.json"), results)), "")
 
 
 def training_words(bundle: JsonObject, fusion: JsonObject, results: RunScores) -> tuple[str, ...]:
