@@ -178,7 +178,7 @@ class _Run:
         ]
         results = predict_folds(tasks, inputs, target, self.groups, own, pool, report)
         found = np.zeros((len(inputs), len(classes)))
-        columns = [list(classes).index(name) for name in own]
+        columns = np.array([list(classes).index(name) for name in own], np.intp)
         for task, result in zip(tasks, results, strict=True):
             assert task.parts is not None
             found[np.ix_(task.parts[1], columns)] += result.probabilities / len(settings.members)
