@@ -18,7 +18,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from quintet.features.storage.table import METADATA_KEY
 from quintet.files.atomic import atomic_replace
 from quintet.library.stored import damaged, read_columns
 
@@ -172,6 +171,10 @@ class FeatureParts:
             pq.write_table(table, temporary, compression="zstd")
 
     def _write(self, path: Path, digests: Sequence[str], values: NDArray[np.float32]) -> None:
+        from quintet.features.storage.table import (
+            METADATA_KEY,  # it imports pandas, which readers do not need
+        )
+
         arrays = [pa.array(digests, pa.string())]
         arrays += [pa.array(column, pa.float32()) for column in np.ascontiguousarray(values.T)]
         facts = {**self.metadata, "parameter_hash": self.parameter_hash}

@@ -124,7 +124,7 @@ def empty_table(name: TableName) -> pa.Table:
         >>> empty_table("tags").column_names
         ['id', 'field', 'position', 'value', 'source']
     """
-    return TABLES[name].empty_table()
+    return pa.Table.from_batches([], TABLES[name])
 
 
 def conform(table: pa.Table, name: TableName) -> pa.Table:

@@ -249,7 +249,10 @@ class Library:
     def present_songs(self) -> pa.Table:
         """Songs whose files were there at the last scan, as an Arrow table."""
         songs = self.table("songs")
-        return songs.filter(pc.not_equal(songs.column("status"), GONE))
+        statuses = songs.column("status")
+        if GONE not in statuses.unique().to_pylist():  # Arrow imports pandas for the constant of a filter
+            return songs
+        return songs.filter(pc.not_equal(statuses, GONE))
 
     def songs(self, *, gone: bool = False) -> pd.DataFrame:
         """Songs, one row per file: the columns of `quintet.library.schema.SONGS`.

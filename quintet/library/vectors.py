@@ -160,6 +160,21 @@ def read_space(folder: Path) -> Space | None:
     return Space(tuple(table.column("feature").to_pylist()), mean, scale, matrix, n_songs)
 
 
+def read_digests(folder: Path) -> pa.Array:
+    """Digests of the sounds that have vectors, in their order; no vector is read.
+
+    Args:
+        folder: the library.
+
+    Raises:
+        ArtefactError: the file is damaged.
+    """
+    path = folder / VECTORS_FILE
+    if not path.is_file():
+        return pa.nulls(0, pa.string())
+    return read_columns(path, [DIGEST], [], remedy=REMEDY).column(DIGEST).combine_chunks()
+
+
 def read_vectors(folder: Path) -> tuple[list[str], NDArray[np.float32]]:
     """Digests of sounds and their vectors `(n, k)`, of length 1.
 

@@ -1,26 +1,28 @@
-"""The routes of the page.
+"""The routes of the page. Starlette alone serves them: FastAPI takes as long to import as all else."""
 
-This module has no `from __future__ import annotations`: FastAPI reads the annotations of functions inside a
-function, and could not find their names if they were texts.
-"""
+from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from importlib.resources import files
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 from quintet.errors import ArtefactError, ConfigError, MissingExtraError, QuintetError
 from quintet.files.json_text import json_value
-from quintet.library.tags.plan import PlanOptions
 from quintet.serving.browser.shelf import Shelf
-from quintet.serving.browser.song_sound import converted, media_type, waveform
 from quintet.serving.faults import Refusal, refusal
 from quintet.serving.pages import page_policy
 
 if TYPE_CHECKING:
-    from fastapi import FastAPI
+    from starlette.applications import Starlette
+    from starlette.requests import Request
     from starlette.responses import Response
+    from starlette.routing import Route
+
+    from quintet.library.tags.plan import PlanOptions
+
+Endpoint = Callable[["Request"], Awaitable["Response"]]
 
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; media-src 'self'; "
@@ -37,104 +39,98 @@ MOST_BODY_BYTES = 4 << 20
 NOT_FOUND = 404
 
 
-def make_page_app(shelf: Shelf) -> "FastAPI":
+def make_page_app(shelf: Shelf) -> Starlette:
     """The application, without the gates.
 
     Args:
         shelf: what answers.
 
     Raises:
-        MissingExtraError: FastAPI is not installed.
+        MissingExtraError: Starlette is not installed.
     """
     try:
-        from fastapi import FastAPI
+        from starlette.applications import Starlette
         from starlette.exceptions import HTTPException
     except ImportError as error:
         raise MissingExtraError("The page of a library", "library") from error
 
-    app = FastAPI(
-        docs_url=None, redoc_url=None, openapi_url=None, exception_handlers={HTTPException: _refuse_path}
-    )
-    _add_assets(app)
-    _add_songs(app, shelf)
-    _add_sound(app, shelf)
-    _add_changes(app, shelf)
-    return app
+    routes = [*_assets(), *_songs(shelf), *_sound(shelf), *_changes(shelf)]
+    return Starlette(routes=routes, exception_handlers={HTTPException: _refuse_path})
 
 
-def _add_assets(app: "FastAPI") -> None:
+def _assets() -> list[Route]:
     """The page and what it loads."""
     from starlette.responses import Response
 
     folder = files("quintet.serving.browser").joinpath("page")
     assets = {entry.name: entry.read_bytes() for entry in folder.iterdir() if entry.is_file()}
 
-    async def page() -> Response:
+    async def page(_: Request) -> Response:
         return Response(
             assets["index.html"], media_type=ASSETS[".html"], headers={"Content-Security-Policy": POLICY}
         )
 
-    async def asset(name: str) -> Response:
+    async def asset(request: Request) -> Response:
+        name = str(request.path_params["name"])
         suffix = name[name.rfind(".") :]
         if name not in assets or suffix not in ASSETS:
             return _respond({"detail": "There is no such file."}, NOT_FOUND)
         return Response(assets[name], media_type=ASSETS[suffix])
 
-    app.add_api_route("/", page)
-    app.add_api_route("/page/{name}", asset)
+    return _routes({"/": page, "/page/{name}": asset})
 
 
-def _add_songs(app: "FastAPI", shelf: Shelf) -> None:
+def _songs(shelf: Shelf) -> list[Route]:
     """Routes that only read."""
-    from fastapi import Query
-    from starlette.responses import Response
 
-    async def state() -> Response:
+    async def state(_: Request) -> Response:
         return await _answer(
             lambda: {**shelf.state(), "genres": shelf.genres(), "journals": shelf.journals()}
         )
 
-    async def songs() -> Response:
-        return await _answer(shelf.songs)
-
-    async def points(wait: bool = False) -> Response:
-        if wait:
+    async def points(request: Request) -> Response:
+        if request.query_params.get("wait") == "true":
             await asyncio.to_thread(shelf.view.draw_map)
-        return await _answer(shelf.view.map_json)
+        return await _answer(lambda: shelf.view.map_bytes())
 
-    async def details(id: str) -> Response:
-        return await _answer(lambda: shelf.details(id))
+    async def details(request: Request) -> Response:
+        return await _answer(lambda: shelf.details(_id(request)))
 
-    async def similar(
-        id: str, n: Annotated[int, Query(ge=1, le=50)] = 12, per_artist: Annotated[int, Query(ge=1)] = 2
-    ) -> Response:
-        return await _answer(lambda: {"similar": shelf.similar(id, n, per_artist)})
+    async def similar(request: Request) -> Response:
+        return await _answer(
+            lambda: {
+                "similar": shelf.similar(
+                    _id(request), _whole(request, "n", 12), _whole(request, "per_artist", 2)
+                )
+            }
+        )
 
-    async def where(condition: str) -> Response:
-        return await _answer(lambda: {"rows": shelf.where(condition)})
+    async def where(request: Request) -> Response:
+        return await _answer(lambda: {"rows": shelf.where(request.query_params.get("condition", ""))})
 
-    async def playlists() -> Response:
-        return await _answer(shelf.playlists)
+    return _routes(
+        {
+            "/api/state": state,
+            "/api/songs": lambda _: _answer(shelf.columns),
+            "/api/texts": lambda _: _answer(shelf.texts),
+            "/api/map": points,
+            "/api/where": where,
+            "/api/playlists": lambda _: _answer(shelf.playlists),
+            "/api/songs/{id}": details,
+            "/api/songs/{id}/similar": similar,
+        }
+    )
 
-    for path, route in (
-        ("/api/state", state),
-        ("/api/songs", songs),
-        ("/api/map", points),
-        ("/api/where", where),
-        ("/api/playlists", playlists),
-        ("/api/songs/{id}", details),
-        ("/api/songs/{id}/similar", similar),
-    ):
-        app.add_api_route(path, route)
 
-
-def _add_sound(app: "FastAPI", shelf: Shelf) -> None:
+def _sound(shelf: Shelf) -> list[Route]:
     """Routes that read the file of a song."""
     from starlette.responses import FileResponse, Response
 
-    async def sound(id: str) -> Response:
+    async def sound(request: Request) -> Response:
+        from quintet.serving.browser.song_sound import converted, media_type
+
         try:
-            path = await asyncio.to_thread(shelf.sound_path, id)
+            path = await asyncio.to_thread(shelf.sound_path, _id(request))
             kind = media_type(path)
             if kind is not None:
                 return FileResponse(path, media_type=kind)
@@ -143,50 +139,31 @@ def _add_sound(app: "FastAPI", shelf: Shelf) -> None:
         except Exception as error:  # noqa: BLE001  every error is a response
             return _refuse(error)
 
-    async def peaks(id: str) -> Response:
+    async def peaks(request: Request) -> Response:
         def compute() -> object:
-            path = shelf.sound_path(id)
+            from quintet.serving.browser.song_sound import waveform
+
+            path = shelf.sound_path(_id(request))
             return {"peaks": waveform(path, path.stat().st_mtime_ns)}
 
         return await _answer(compute)
 
-    async def why(id: str) -> Response:
+    async def why(request: Request) -> Response:
         try:
-            future = await asyncio.to_thread(shelf.explain, id)
+            future = await asyncio.to_thread(shelf.explain, _id(request))
             page = await asyncio.wrap_future(future)
         except Exception as error:  # noqa: BLE001  every error is a response
             return _refuse(error)
         policy = f"{page_policy(page)}; frame-ancestors 'none'"
         return Response(page, media_type=ASSETS[".html"], headers={"Content-Security-Policy": policy})
 
-    for name, route in (("sound", sound), ("waveform", peaks), ("why", why)):
-        app.add_api_route(f"/api/songs/{{id}}/{name}", route)
+    song = "/api/songs/{id}"
+    return _routes({f"{song}/sound": sound, f"{song}/waveform": peaks, f"{song}/why": why})
 
 
-def _add_changes(app: "FastAPI", shelf: Shelf) -> None:
+def _changes(shelf: Shelf) -> list[Route]:
     """Routes that write something: into the library, or tags into songs."""
-    from fastapi import Request
     from starlette.responses import Response
-
-    async def plan(request: Request) -> Response:
-        content = await _body(request)
-        return await _answer(lambda: shelf.plan(_options(content)))
-
-    async def apply(request: Request) -> Response:
-        content = await _body(request)
-        return await _answer(lambda: shelf.apply(_numbers(content)))
-
-    async def undo(request: Request) -> Response:
-        content = await _body(request)
-        return await _answer(lambda: shelf.undo(str(content.get("journal"))))
-
-    async def correct(request: Request) -> Response:
-        content = await _body(request)
-        return await _answer(lambda: shelf.correct(str(content.get("id")), str(content.get("label", ""))))
-
-    async def keep(request: Request) -> Response:
-        content = await _body(request)
-        return await _answer(lambda: shelf.keep_playlists(content))
 
     async def export(request: Request) -> Response:
         content = await _body(request)
@@ -194,18 +171,62 @@ def _add_changes(app: "FastAPI", shelf: Shelf) -> None:
         data = await asyncio.to_thread(shelf.export, str(content.get("name", "")), ids)
         return Response(data, media_type="audio/x-mpegurl")
 
-    for path, route in (
-        ("/api/plan", plan),
-        ("/api/plan/apply", apply),
-        ("/api/undo", undo),
-        ("/api/corrections", correct),
-        ("/api/playlists", keep),
-        ("/api/playlists/export", export),
-    ):
-        app.add_api_route(path, route, methods=["POST"])
+    def change(work: Callable[[dict[str, Any]], object]) -> Endpoint:
+        async def endpoint(request: Request) -> Response:
+            content = await _body(request)
+            return await _answer(lambda: work(content))
+
+        return endpoint
+
+    return _routes(
+        {
+            "/api/plan": change(lambda content: shelf.plan(_options(content))),
+            "/api/plan/apply": change(lambda content: shelf.apply(_numbers(content))),
+            "/api/undo": change(lambda content: shelf.undo(str(content.get("journal")))),
+            "/api/corrections": change(
+                lambda content: shelf.correct(str(content.get("id")), str(content.get("label", "")))
+            ),
+            "/api/playlists": change(shelf.keep_playlists),
+            "/api/playlists/export": export,
+        },
+        method="POST",
+    )
 
 
-async def _body(request: Any) -> dict[str, Any]:
+def _routes(endpoints: dict[str, Endpoint], method: str = "GET") -> list[Route]:
+    from starlette.routing import Route
+
+    return [Route(path, _as_function(endpoint), methods=[method]) for path, endpoint in endpoints.items()]
+
+
+def _as_function(endpoint: Endpoint) -> Endpoint:
+    """An endpoint as a coroutine function, which Starlette runs in its own thread."""
+
+    async def call(request: Request) -> Response:
+        return await endpoint(request)
+
+    return call
+
+
+def _id(request: Request) -> str:
+    return str(request.path_params["id"])
+
+
+def _whole(request: Request, name: str, default: int) -> int:
+    """A number of the query, from 1 on.
+
+    Raises:
+        ConfigError: it is something else.
+    """
+    text = request.query_params.get(name, str(default))
+    if not (text.isascii() and text.isdigit() and int(text[:9]) >= 1 and len(text) < 9):
+        raise ConfigError(
+            f"`{name}` must be a whole number from 1 on. Received {text[:20]!r}: reload the page."
+        )
+    return int(text)
+
+
+async def _body(request: Request) -> dict[str, Any]:
     """The JSON object of a request; an empty one if there is none.
 
     Raises:
@@ -228,6 +249,8 @@ async def _body(request: Any) -> dict[str, Any]:
 
 
 def _options(content: dict[str, Any]) -> PlanOptions:
+    from quintet.library.tags.plan import PlanOptions
+
     try:
         fields = tuple(str(name) for name in content.get("fields", ["genre"]))
         return PlanOptions(fields, str(content.get("mode", "fill")), float(content.get("confidence", 0.5)))
@@ -244,7 +267,7 @@ def _numbers(content: dict[str, Any]) -> list[int]:
     return numbers
 
 
-async def _answer(work: Callable[[], object]) -> "Response":
+async def _answer(work: Callable[[], object]) -> Response:
     """The response of a request, computed in a thread, or its refusal."""
     try:
         return _respond(await asyncio.to_thread(work))
@@ -252,22 +275,24 @@ async def _answer(work: Callable[[], object]) -> "Response":
         return _refuse(error)
 
 
-def _respond(content: object, status: int = 200) -> "Response":
+def _respond(content: object, status: int = 200) -> Response:
     from starlette.responses import Response
 
+    if isinstance(content, bytes):
+        return Response(content, status_code=status, media_type="application/octet-stream")
     text = json.dumps(
         json_value(content) if status != 200 else content, allow_nan=False, separators=(",", ":")
     )
     return Response(text, status_code=status, media_type="application/json")
 
 
-def _refuse(error: Exception) -> "Response":
+def _refuse(error: Exception) -> Response:
     is_absent = isinstance(error, ArtefactError)
     refused = Refusal(NOT_FOUND, str(error)) if is_absent else refusal(error)
     return _respond({"detail": refused.reason}, refused.status)
 
 
-async def _refuse_path(_request: object, error: Exception) -> "Response":
+async def _refuse_path(_request: object, error: Exception) -> Response:
     """The response to a path or a method that there is not, or to a wrong body."""
     status, detail = getattr(error, "status_code", NOT_FOUND), getattr(error, "detail", "Not Found")
     return _respond({"detail": f"{detail}."}, status)

@@ -1,4 +1,7 @@
-"""What the page asks about a library, without HTTP."""
+"""What the page asks about a library, without HTTP.
+
+What writes tags, explains and trains is imported when it is asked for, so that the page opens at once.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ from collections.abc import Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -19,18 +23,20 @@ from quintet.files.display.file_names import name_text
 from quintet.files.json_types import JsonObject
 from quintet.files.untrusted.strict_json import parse_json
 from quintet.library.corrections import add_correction, read_corrections
-from quintet.library.playlists.space import SongSpace
 from quintet.library.playlists.write import m3u_lines
 from quintet.library.store import Library
-from quintet.library.tags.plan import Plan, PlanOptions, make_plan
-from quintet.library.tags.plan_file import write_plan
-from quintet.library.tags.writing import WritingOptions, apply_plan, undo
 from quintet.serving.browser.song_view import SongView, shown_text
-from quintet.serving.desks import ExplanationDesk
+
+if TYPE_CHECKING:
+    from quintet.library.playlists.space import SongSpace
+    from quintet.library.tags.plan import Plan, PlanOptions
+    from quintet.serving.desks import ExplanationDesk
 
 PLAYLISTS_FILE = "playlists.json"
 PLANS_FOLDER = "plans"
 MOST_SIMILAR = 50
+PATIENCE_S = 10.0
+"""Longest time that `warm_up` waits for a page to be drawn, which must not share the processor with it."""
 MOST_LISTED = 10_000
 """Songs of a playlist, and playlists."""
 
@@ -51,6 +57,7 @@ class Shelf:
         self._plan: Plan | None = None
         self._space: SongSpace | None = None
         self._writing, self._asking = threading.Lock(), threading.Lock()
+        self._is_shown = threading.Event()
         self._desk: ExplanationDesk | None = None
         self._desk_lock = threading.Lock()
 
@@ -60,7 +67,8 @@ class Shelf:
             self._desk.close()
 
     def warm_up(self) -> None:
-        """Prepare the first similar songs and the first condition, and draw the map; a thread does it."""
+        """Draw the map, and prepare similar songs and conditions, when a page is shown; a thread does it."""
+        self._is_shown.wait(PATIENCE_S)
         with suppress(QuintetError):
             self._near()
             self.where("tempo > 0")
@@ -79,13 +87,15 @@ class Shelf:
             "failures": self.view.library.table("failures").num_rows,
         }
 
-    def songs(self) -> JsonObject:
-        """All songs with the genres that the owner has corrected: `corrected` maps a row to its genre."""
-        corrections = read_corrections(self.folder)
-        corrected = {
-            row: corrections[sound] for row, sound in enumerate(self.view.sounds) if sound in corrections
-        }
-        return {**self.view.to_json(), "corrected": corrected}
+    def columns(self) -> bytes:
+        """Numbers and names of all songs, with the genres that the owner has corrected."""
+        return self.view.columns_bytes(read_corrections(self.folder))
+
+    def texts(self) -> bytes:
+        """Texts of all songs. A page that asks for them has drawn its map."""
+        found = self.view.texts_bytes()
+        self._is_shown.set()
+        return found
 
     def details(self, id: str) -> JsonObject:
         """Everything about one song: its tags, and the probabilities of its classes.
@@ -146,6 +156,8 @@ class Shelf:
                 f"{'This library has none' if folder is None else f'{folder} is none'}: scan with --model."
             )
         path = self._path(id)
+        from quintet.serving.desks import ExplanationDesk
+
         with self._desk_lock:
             if self._desk is None:
                 self._desk = ExplanationDesk(folder)
@@ -158,6 +170,8 @@ class Shelf:
         Args:
             options: fields, mode and confidence.
         """
+        from quintet.library.tags.plan import make_plan
+
         with self._writing:
             self._plan = make_plan(self.view.library, options)
             row_of = {self.view.library.path_of(song): row for row, song in enumerate(self._places())}
@@ -173,6 +187,9 @@ class Shelf:
         Raises:
             ConfigError: there is no plan, or a number is none of its rows.
         """
+        from quintet.library.tags.plan_file import write_plan
+        from quintet.library.tags.writing import WritingOptions, apply_plan
+
         with self._writing:
             plan = self._plan
             if plan is None or not numbers or not all(0 <= number < len(plan.rows) for number in numbers):
@@ -195,6 +212,8 @@ class Shelf:
         Raises:
             ConfigError: there is no such journal.
         """
+        from quintet.library.tags.writing import undo
+
         names = {path.name: path for path in (self.folder / PLANS_FOLDER).glob("*.jsonl")}
         if journal not in names:
             raise ConfigError(
@@ -217,8 +236,7 @@ class Shelf:
         """
         song = self._song(id)
         name = add_correction(self.folder, str(song["audio_digest"]), label)
-        rows = [row for row, sound in enumerate(self.view.sounds) if sound == song["audio_digest"]]
-        return {"label": name, "rows": rows}
+        return {"label": name, "rows": self.view.rows_of({str(song["audio_digest"]): name})}
 
     def playlists(self) -> JsonObject:
         """Name of a playlist → ids of its songs, of those that are kept with the library."""
@@ -268,6 +286,8 @@ class Shelf:
 
     def _near(self) -> SongSpace:
         """The space of the songs, which is made once."""
+        from quintet.library.playlists.space import SongSpace
+
         with self._asking:
             if self._space is None:
                 self._space = SongSpace(self.view.library)

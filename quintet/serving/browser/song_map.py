@@ -20,6 +20,7 @@ from quintet.audio.isolation.calls import call_isolated
 from quintet.errors import QuintetError
 from quintet.files.atomic import atomic_replace
 from quintet.files.untrusted.parquet import PARQUET_ERRORS, read_parquet
+from quintet.serving.browser.columns import numbers
 
 MAP_FILE = "map.parquet"
 LANDMARKS = 1_500
@@ -97,8 +98,7 @@ def read_map(folder: Path, digests: list[str]) -> Floats | None:
     with suppress(*PARQUET_ERRORS, OSError, QuintetError):
         table = read_parquet(path)
         if (table.schema.metadata or {}).get(_KEY) == _key(digests) and table.num_rows == len(digests):
-            columns = [table.column(name).to_numpy().astype(np.float32) for name in ("x", "y")]
-            points = np.column_stack(columns)
+            points = np.column_stack([numbers(table.column(name)) for name in ("x", "y")]).astype(np.float32)
             return points if ((points >= 0) & (points <= 1)).all() else None
     return None
 

@@ -1,36 +1,44 @@
-"""The songs of a library as the page needs them: columns of short numbers, and names once each."""
+"""The songs of a library as the page needs them: columns of numbers, names once each, texts apart."""
 
 from __future__ import annotations
 
 import threading
+from collections.abc import Collection, Mapping
+from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from quintet.errors import QuintetError
 from quintet.files.display.names import printable
 from quintet.files.json_types import JsonObject
 from quintet.library.store import Library
-from quintet.library.vectors import read_vectors
+from quintet.library.vectors import read_digests, read_vectors
+from quintet.serving.browser.columns import (
+    codes,
+    numbers,
+    pack,
+    text_array,
+    whole_numbers,
+)
 from quintet.serving.browser.song_map import first_map, make_map, read_map
 
-TEXTS = ("title",)
-NAMES = ("artist", "album", "genre", "verdict", "verdict_set", "key", "format")
+if TYPE_CHECKING:
+    from quintet.serving.browser.song_map import Floats
+
+TEXTS = ("id", "title", "path")
+"""Columns of texts, which come after the map."""
+NAMES = ("genre", "verdict", "key")
 """Columns whose values repeat: the page gets each value once, and a number per song."""
-NUMBERS = {
-    "seconds": 1,
-    "tempo": 1,
-    "tempo_confidence": 2,
-    "key_confidence": 2,
-    "energy": 3,
-    "verdict_probability": 3,
-    "out_of_class": 3,
-    "year": 0,
-}
-"""Columns of numbers, and the digits that the page gets."""
-MISSING = -1
-MAP_STEPS = 65_535
+LONG_NAMES = ("artist", "album")
+"""Columns of the same kind with so many values that they come with the texts."""
+NUMBERS = ("seconds", "tempo", "energy", "verdict_probability", "out_of_class")
+MAP_STEPS = 65_534
+NO_PLACE = 65_535
+"""Place on the map of a song that has none."""
 MOOD = "mood_"
 
 
@@ -45,15 +53,33 @@ class SongView:
         self.library = library
         self.songs = library.present_songs()
         self.ids: list[str] = self.songs.column("id").to_pylist()
-        self.row_of = {id: row for row, id in enumerate(self.ids)}
-        self.sounds: list[str | None] = self.songs.column("audio_digest").to_pylist()
-        self._digests, self.vectors = read_vectors(library.folder)
-        place_of = {digest: place for place, digest in enumerate(self._digests)}
-        self.places = np.array([place_of.get(sound or "", MISSING) for sound in self.sounds], np.int64)
+        self._digests = read_digests(library.folder)
         self._lock = threading.Lock()
-        known = read_map(library.folder, self._digests) if self._digests else None
-        self.is_drawn = known is not None or not self._digests
-        self._points = first_map(self.vectors) if known is None else known
+        known = read_map(library.folder, self._digests.to_pylist()) if len(self._digests) else None
+        self.is_drawn = known is not None or not len(self._digests)
+        self._points = known
+
+    @cached_property
+    def row_of(self) -> dict[str, int]:
+        """Row of each id."""
+        return {id: row for row, id in enumerate(self.ids)}
+
+    @cached_property
+    def vectors(self) -> Floats:
+        """Vectors of the sounds, `(n, k)`."""
+        return read_vectors(self.library.folder)[1]
+
+    @cached_property
+    def _places(self) -> NDArray[np.int32]:
+        """Place of the sound of each song among the vectors; negative if it has none."""
+        return whole_numbers(pc.index_in(self.songs.column("audio_digest"), value_set=self._digests))
+
+    def rows_of(self, sounds: Collection[str]) -> list[int]:
+        """Rows of the songs with these sounds."""
+        if not sounds:
+            return []
+        all_sounds = self.songs.column("audio_digest").to_pylist()
+        return [row for row, sound in enumerate(all_sounds) if sound in sounds]
 
     def song(self, id: str) -> JsonObject | None:
         """A row of `songs`; None if there is no such song."""
@@ -80,62 +106,64 @@ class SongView:
         with self._lock:
             if not self.is_drawn:
                 try:
-                    self._points = make_map(self.library.folder, self._digests, self.vectors)
+                    self._points = make_map(self.library.folder, self._digests.to_pylist(), self.vectors)
                 except QuintetError:  # the first map stays
                     return False
                 self.is_drawn = True
         return True
 
-    def map_json(self) -> JsonObject:
-        """Points of the songs, from 0 to `MAP_STEPS`; -1 for songs without one."""
-        steps = np.rint(self._points * MAP_STEPS).astype(np.int64)
-        found = np.full((len(self.ids), 2), MISSING, np.int64)
-        known = self.places >= 0
-        found[known] = steps[self.places[known]]
-        return {"drawn": self.is_drawn, "x": found[:, 0].tolist(), "y": found[:, 1].tolist()}
+    def map_bytes(self) -> bytes:
+        """Places of the songs, `x` and `y` from 0 to `MAP_STEPS`; `NO_PLACE` for songs without one."""
+        if self._points is None:
+            self._points = first_map(self.vectors)
+        steps = np.rint(self._points * MAP_STEPS).astype(np.uint16)
+        found = np.full((len(self.ids), 2), NO_PLACE, np.uint16)
+        known = self._places >= 0
+        found[known] = steps[self._places[known]]
+        return pack({"drawn": self.is_drawn}, {"x": found[:, 0], "y": found[:, 1]})
 
-    def to_json(self) -> JsonObject:
-        """All songs: `id` and `title`, the values and codes of `NAMES`, the numbers of `NUMBERS`."""
-        columns: JsonObject = {"id": self.ids, "n": len(self.ids), "missing": MISSING}
-        for name in TEXTS:
-            columns[name] = [shown_text(text) for text in self.songs.column(name).to_pylist()]
-        paths = self.songs.column("path").to_pylist()
-        columns["path"] = [shown_text(path) for path in paths]
-        for name in NAMES:
-            columns[name] = _codes(self.songs.column(name))
-        for name, digits in NUMBERS.items():
-            columns[name] = _numbers(self.songs.column(name), digits)
-        columns["mood"] = _codes(self._moods())
-        return columns
+    def columns_bytes(self, corrections: Mapping[str, str]) -> bytes:
+        """What the map and the groups need: `names` and codes of `NAMES`, moods, the numbers of `NUMBERS`.
 
-    def _moods(self) -> pa.ChunkedArray:
-        """The strongest mood of each song."""
+        Args:
+            corrections: digest of a sound → the genre of its owner. `corrected` maps a row to it.
+        """
+        sounds = self.songs.column("audio_digest")
+        corrected = {row: corrections[sounds[row].as_py()] for row in self.rows_of(corrections)}
+        coded = {name: codes(self.songs.column(name)) for name in NAMES} | {"mood": self._moods()}
+        return pack(
+            {
+                "n": len(self.ids),
+                "names": {name: values for name, (values, _) in coded.items()},
+                "corrected": corrected,
+            },
+            {name: found for name, (_, found) in coded.items()}
+            | {name: numbers(self.songs.column(name)).astype(np.float32) for name in NUMBERS},
+        )
+
+    def texts_bytes(self) -> bytes:
+        """What the list and the search need: the texts of `TEXTS`, `names` and codes of `LONG_NAMES`."""
+        coded = {name: codes(self.songs.column(name)) for name in LONG_NAMES}
+        return pack(
+            {"names": {name: values for name, (values, _) in coded.items()}},
+            {name: found for name, (_, found) in coded.items()}
+            | {name: text_array(self.songs.column(name)) for name in TEXTS},
+        )
+
+    def _moods(self) -> tuple[list[str], NDArray[np.int32]]:
+        """The moods, and the strongest of each song; negative if none is known."""
         activations = self.library.table("activations")
         names = [name for name in activations.column_names if name.startswith(MOOD)]
         if not names or not activations.num_rows:
-            return pa.chunked_array([pa.nulls(len(self.ids), pa.string())])
-        matrix = np.column_stack([activations.column(name).to_numpy() for name in names])
-        strongest = np.nan_to_num(matrix, nan=-1.0).argmax(axis=1)
+            return [], np.full(len(self.ids), -1, np.int32)
+        matrix = np.column_stack([numbers(activations.column(name)) for name in names])
+        strongest = matrix.argmax(axis=1).astype(np.int32)
+        known = activations.column("id").combine_chunks()
+        rows = whole_numbers(pc.index_in(self.songs.column("id"), value_set=known))
         words = [name.removeprefix(MOOD).replace("_", " ") for name in names]
-        pairs = zip(activations.column("id").to_pylist(), strongest, strict=True)
-        mood_of = {id: words[place] for id, place in pairs}
-        return pa.chunked_array([pa.array([mood_of.get(id) for id in self.ids], pa.string())])
+        return words, np.where(rows < 0, np.int32(-1), strongest[rows])
 
 
 def shown_text(text: str | None) -> str:
     """A text of a stranger on one line, without control characters; empty if it is missing."""
     return printable(text) if text else ""
-
-
-def _codes(column: pa.ChunkedArray) -> JsonObject:
-    """Each value once, and the number of the value of each song; -1 where it is missing."""
-    encoded = column.combine_chunks().dictionary_encode()
-    codes = encoded.indices.fill_null(MISSING).to_pylist()
-    return {"values": [shown_text(text) for text in encoded.dictionary.to_pylist()], "codes": codes}
-
-
-def _numbers(column: pa.ChunkedArray, digits: int) -> list[float]:
-    """Rounded numbers; -1 where one is missing."""
-    values = np.asarray(column.cast(pa.float64()).to_numpy(), np.float64)
-    rounded = np.round(np.nan_to_num(values, nan=MISSING, posinf=MISSING, neginf=MISSING), digits)
-    return list(rounded.tolist()) if digits else [int(value) for value in rounded]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,9 @@ KEYS = ("A minor", "C major", "F# minor", "G major", "D major")
 RATE = 8000
 
 
-def make_library(folder: Path, n: int, *, with_sound: bool = False, seed: int = 0) -> Library:
+def make_library(
+    folder: Path, n: int, *, with_sound: bool = False, seed: int = 0, dimensions: int = 16
+) -> Library:
     """A library of n songs in ten genres.
 
     Args:
@@ -24,6 +27,7 @@ def make_library(folder: Path, n: int, *, with_sound: bool = False, seed: int = 
         n: songs.
         with_sound: whether each song has a file of one second.
         seed: of all that is random.
+        dimensions: of the space in which near songs sound alike.
     """
     rng = np.random.default_rng(seed)
     genre = rng.integers(0, len(GENRES), n)
@@ -61,16 +65,26 @@ def make_library(folder: Path, n: int, *, with_sound: bool = False, seed: int = 
     library.facts.model = {"path": str(folder / "model"), "classes": list(GENRES), "multilabel": False}
     library.write_facts()
     library.write("songs", pa.table(columns))
-    rows = {"id": columns["id"], "label": names, "probability": probability, "in_set": [True] * n}
+    rest = np.round((1 - probability) / (len(GENRES) - 1), 4)
+    labels = np.tile(GENRES, n)
+    is_top = labels == np.repeat(names, len(GENRES))
+    rows = {
+        "id": np.repeat(columns["id"], len(GENRES)),
+        "label": labels,
+        "probability": np.where(is_top, np.repeat(probability, len(GENRES)), np.repeat(rest, len(GENRES))),
+        "in_set": is_top,
+    }
     library.write("verdicts", pa.table(rows))
     moods = rng.uniform(0, 1, (n, 2)).astype(np.float32)
     library.write(
         "activations", pa.table({"id": columns["id"], "mood_happy": moods[:, 0], "mood_calm": moods[:, 1]})
     )
-    centres = rng.normal(size=(len(GENRES), 16))
-    vectors = (centres[genre] + 0.8 * rng.normal(size=(n, 16))).astype(np.float32)
+    centres = rng.normal(size=(len(GENRES), dimensions))
+    vectors = (centres[genre] + 0.8 * rng.normal(size=(n, dimensions))).astype(np.float32)
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-    table = {"audio_digest": columns["audio_digest"]} | {f"v{k:02d}": vectors[:, k] for k in range(16)}
+    table = {"audio_digest": columns["audio_digest"]} | {
+        f"v{k:02d}": vectors[:, k] for k in range(dimensions)
+    }
     pq.write_table(pa.table(table), library.folder / "vectors.parquet")
     if with_sound:
         for k, path in enumerate(paths):
@@ -80,3 +94,13 @@ def make_library(folder: Path, n: int, *, with_sound: bool = False, seed: int = 
             tone = 0.4 * np.sin(2 * np.pi * (200 + 20 * genre[k]) * times) * np.linspace(1, 0.1, RATE)
             soundfile.write(file, (tone + 0.01 * rng.standard_normal(RATE)).astype(np.float32), RATE)
     return library
+
+
+def unpack(data: bytes) -> dict:
+    """Header and arrays of `quintet.serving.browser.columns.pack`, as the page reads them."""
+    length = int.from_bytes(data[:4], "little")
+    header = json.loads(data[4 : 4 + length])
+    begin = -(-(4 + length) // 8) * 8
+    for name, (kind, offset, count) in header.pop("arrays").items():
+        header[name] = np.frombuffer(data, np.dtype(f"<{kind}"), count, begin + offset)
+    return header

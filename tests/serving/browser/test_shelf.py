@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from quintet.errors import ArtefactError, ConfigError
@@ -20,7 +23,7 @@ from quintet.serving.browser.shelf import Shelf
 from quintet.serving.browser.token_gate import TokenGate
 from quintet.serving.gate import Gate
 
-from .made_library import make_library
+from .made_library import make_library, unpack
 
 TOKEN = "secret"
 HOST = {"host": "127.0.0.1:9"}
@@ -99,22 +102,67 @@ def test_the_page_loads_nothing_from_elsewhere(shelf: Shelf) -> None:
 
 
 def test_songs_and_the_map(shelf: Shelf) -> None:
-    content = json.loads(ask(shelf, "/api/songs")[2])
+    content, texts = (unpack(ask(shelf, path)[2]) for path in ("/api/songs", "/api/texts"))
     assert content["n"] == 24
-    assert content["artist"]["values"][content["artist"]["codes"][5]] == "Artist 2"
-    assert content["genre"]["codes"][1] == -1
-    assert "\x1b" not in content["title"][3]
-    first = json.loads(ask(shelf, "/api/map")[2])
+    assert texts["names"]["artist"][texts["artist"][5]] == "Artist 2"
+    assert content["names"]["genre"][content["genre"][0]] == shelf.view.songs.column("genre")[0].as_py()
+    assert content["genre"][1] == -1
+    titles = texts["title"].tobytes().decode().split("\n")
+    assert len(titles) == 24
+    assert titles[3] == "<img src=x onerror=alert(1)>\\x1b[2J"
+    assert texts["id"].tobytes().decode().split("\n") == shelf.view.ids
+    moods = shelf.view.library.table("activations").select(["mood_happy", "mood_calm"]).to_pandas()
+    named = [content["names"]["mood"][code] for code in content["mood"]]
+    assert named == moods.idxmax(axis=1).str.removeprefix("mood_").tolist()
+    first = unpack(ask(shelf, "/api/map")[2])
     assert not first["drawn"]
     assert len(first["x"]) == 24
-    assert min(first["x"]) == 0
-    assert max(first["x"]) == 65535
+    assert first["x"].min() == 0
+    assert first["x"].max() == 65_534
     rows = json.loads(ask(shelf, "/api/where?condition=tempo%3E120")[2])["rows"]
-    assert rows == [row for row, tempo in enumerate(content["tempo"]) if tempo > 120]
+    tempo = shelf.view.songs.column("tempo").to_pylist()
+    assert rows == [row for row, value in enumerate(tempo) if value > 120]
+    np.testing.assert_allclose(content["tempo"], tempo, rtol=1e-6)
     assert ask(shelf, "/api/where?condition=read_csv('x')")[0] == 400
     details = json.loads(ask(shelf, f"/api/songs/{shelf.view.ids[3]}")[2])
     assert details["path"].endswith("song 3.wav")
     assert ask(shelf, "/api/songs/zzz")[0] == 404
+    assert ask(shelf, f"/api/songs/{shelf.view.ids[3]}/similar?n=0")[0] == 400
+
+
+def test_columns_of_songs_that_lack_everything(tmp_path: Path) -> None:
+    library = make_library(tmp_path, 5)
+    songs = library.table("songs")
+    bare = songs.select(["id", "root", "path", "status"]).slice(0, 4)
+    library.write("songs", pa.concat_tables([bare, songs.slice(4)], promote_options="default"))
+    (library.folder / "activations.parquet").unlink()
+    content, texts, points = map(
+        unpack,
+        (
+            Shelf(library.folder).columns(),
+            Shelf(library.folder).texts(),
+            Shelf(library.folder).view.map_bytes(),
+        ),
+    )
+    assert content["tempo"][:4].tolist() == [-1] * 4
+    assert content["tempo"][4] > 0
+    assert content["genre"][:4].tolist() == content["mood"][:4].tolist() == [-1] * 4
+    assert texts["title"].tobytes() == b"\n\n\n\nSong 4"
+    assert points["x"][:4].tolist() == [65_535] * 4
+    assert points["x"][4] != 65_535
+
+
+@pytest.mark.slow
+def test_a_page_opens_without_the_libraries_that_it_needs_later(tmp_path: Path) -> None:
+    make_library(tmp_path, 5)
+    code = (
+        "import sys\nfrom pathlib import Path\nfrom quintet.serving.browser.page_server import PageServer\n"
+        f"shelf = PageServer(Path({str(tmp_path / 'my.library')!r})).shelf\n"
+        "shelf.state(), shelf.genres(), shelf.columns(), shelf.texts()\n"
+        "print([name for name in ('pandas', 'fastapi', 'sklearn', 'scipy') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
 
 
 def test_similar_songs_are_near_and_of_several_artists(shelf: Shelf) -> None:
@@ -146,7 +194,7 @@ def test_sound_stays_in_the_folders_of_the_library(shelf: Shelf, tmp_path: Path)
 def test_corrections_are_kept_by_sound(shelf: Shelf) -> None:
     id = shelf.view.ids[4]
     assert ask(shelf, "/api/corrections", body={"id": id, "label": " Folk  Metal "})[0] == 200
-    assert Shelf(shelf.folder).songs()["corrected"] == {4: "Folk  Metal"}
+    assert unpack(Shelf(shelf.folder).columns())["corrected"] == {"4": "Folk  Metal"}
     path = shelf.folder / CORRECTIONS_FILE
     path.write_bytes(path.read_bytes() + b'{"sound": "xx')  # killed
     add_correction(shelf.folder, "xxh3:1", "jazz")

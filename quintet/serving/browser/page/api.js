@@ -11,6 +11,21 @@ export async function ask(path, body) {
   return content;
 }
 
+const TYPES = { u1: Uint8Array, u2: Uint16Array, i4: Int32Array, f4: Float32Array };
+
+// Columns of songs: a header of JSON, and typed arrays that share the memory of the response.
+export async function askColumns(path) {
+  const response = await fetch(path);
+  if (!response.ok) throw new Error((await response.json()).detail);
+  const data = await response.arrayBuffer();
+  const length = new DataView(data).getUint32(0, true), begin = Math.ceil((4 + length) / 8) * 8;
+  const { arrays, ...header } = JSON.parse(new TextDecoder().decode(new Uint8Array(data, 4, length)));
+  for (const [name, [kind, offset, count]] of Object.entries(arrays)) header[name] = new TYPES[kind](data, begin + offset, count);
+  return header;
+}
+
+export const lines = (bytes) => new TextDecoder().decode(bytes).split("\n");
+
 export const find = (id) => document.getElementById(id);
 
 // An element whose texts are set as text: names come from strangers.

@@ -1,6 +1,6 @@
 // The list of the shown songs. Only the rows in view are in the document.
 import { find, make } from "./api.js";
-import { artist, songs, title, verdict } from "./songs.js";
+import { artist, name, songs, title, verdict } from "./songs.js";
 
 const HEIGHT = 52, AHEAD = 8;
 const box = find("rows"), filler = make("div", { class: "filler", role: "presentation" });
@@ -48,6 +48,7 @@ export function refresh() {
 }
 
 function render() {
+  if (!songs.hasTexts) return;
   const first = Math.max(0, Math.floor(box.scrollTop / HEIGHT) - AHEAD);
   const last = Math.min(songs.visible.length, Math.ceil((box.scrollTop + box.clientHeight) / HEIGHT) + AHEAD);
   const now = new Map();
@@ -65,7 +66,7 @@ function render() {
 
 function rowOf(row, at) {
   const p = songs.verdict_probability[row], isCorrected = row in songs.corrected;
-  const facts = [songs.tempo[row] > 0 ? `${Math.round(songs.tempo[row])} bpm` : "", songs.key.codes[row] < 0 ? "" : songs.key.values[songs.key.codes[row]]];
+  const facts = [songs.tempo[row] > 0 ? `${Math.round(songs.tempo[row])} bpm` : "", name("key", row)];
   const genre = verdict(row);
   const element = make("div", {
     class: "row", role: "option", id: `row-${row}`, draggable: "true",

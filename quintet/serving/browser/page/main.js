@@ -5,9 +5,10 @@ import * as map from "./map.js";
 import * as player from "./player.js";
 import * as playlists from "./playlists.js";
 import * as song from "./song.js";
-import { colour, groups, load, onChange, set, songs } from "./songs.js";
+import { colour, groups, load, loadTexts, onChange, set, songs, texts } from "./songs.js";
 import * as tags from "./tags.js";
 
+const MOST_GROUPS = 200;
 const HOVER_MS = 160, TYPING_MS = 120, ASKING_MS = 350;
 
 function theme(name) {
@@ -29,10 +30,12 @@ function play(row) {
 
 function showGroups() {
   const { names, counts, order } = groups();
-  find("groups").replaceChildren(...order.map((code) => make("li", {},
+  const items = order.slice(0, MOST_GROUPS).map((code) => make("li", {},
     make("button", { type: "button", "aria-pressed": String(songs.chosen === names[code]), onclick: () => set({ chosen: songs.chosen === names[code] ? null : names[code] }) },
       paint(make("span", { class: "swatch" }), colour(code)),
-      make("span", { class: "name" }, names[code]), make("span", { class: "count" }, counts[code].toLocaleString("en"))))));
+      make("span", { class: "name" }, names[code]), make("span", { class: "count" }, counts[code].toLocaleString("en")))));
+  if (order.length > MOST_GROUPS) items.push(make("li", { class: "hint" }, `and ${(order.length - MOST_GROUPS).toLocaleString("en")} smaller ones: search for them`));
+  find("groups").replaceChildren(...items);
 }
 
 function refresh() {
@@ -84,28 +87,36 @@ function listen() {
   });
 }
 
+const idle = (work) => (window.requestIdleCallback ?? setTimeout)(work);
+
 async function begin() {
+  const columns = load(), state = ask("/api/state");  // on their way while WebGL starts
   let kept = null;
   try { kept = localStorage.getItem("quintet-theme"); } catch { /* private window */ }
   theme(kept ?? (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light"));
-  listen();
+  onChange(refresh);
   const hovered = later(HOVER_MS, (row) => { if (find("hover-play").checked) player.play(row); });
   map.start({ point: hovered, play });
+  const points = map.load();
+  listen();
   list.start({ select, play, drag: playlists.showTargets });
   player.start({ started: list.setPlaying });
   song.start({ select, play, enlist: (row) => playlists.add(row) });
   tags.start();
   playlists.start();
-  songs.state = await ask("/api/state");
+  songs.state = await state;
   document.body.dataset.library = songs.state.name;
   document.title = songs.state.name;
   find("name").textContent = songs.state.name;
-  onChange(refresh);
-  await load();
-  find("summary").textContent = `${songs.n.toLocaleString("en")} songs`
+  find("summary").textContent = `${songs.state.n.toLocaleString("en")} songs`
     + (songs.state.failures ? `, ${songs.state.failures.toLocaleString("en")} files without one` : "");
   tags.showJournals();
-  await Promise.all([map.load(), playlists.load()]);
+  await Promise.all([columns, points]);
+  map.paint();
+  await map.drawn();
+  await loadTexts();
+  await Promise.all([map.wait(), playlists.load()]);
+  idle(texts);
 }
 
 begin().catch((error) => { find("summary").textContent = error.message; find("summary").className = "bad"; });

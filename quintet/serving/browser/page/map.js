@@ -1,8 +1,8 @@
 // The map of all songs: one point each, drawn by WebGL, or on a plain canvas where there is none.
-import { ask, find } from "./api.js";
+import { askColumns, find } from "./api.js";
 import { artist, colour, groups, songs, title } from "./songs.js";
 
-const STEPS = 65535, CELLS = 128, REACH = 14, MARGIN = 0.04;
+const STEPS = 65534, NO_PLACE = 65535, CELLS = 128, REACH = 14, MARGIN = 0.04;
 const VERTEX = `
 attribute vec2 place; attribute vec4 paint; uniform vec2 scale, shift; uniform float size; varying vec4 shade;
 void main() { gl_Position = vec4(place * scale + shift, 0.0, 1.0); gl_PointSize = size * (paint.a > 0.5 ? 1.0 : 0.6); shade = paint; }`;
@@ -13,7 +13,7 @@ void main() { vec2 d = gl_PointCoord - 0.5; float r = length(d); if (r > 0.5) di
 
 const canvas = find("map");
 let gl, program, buffers, plain, waiting = false, onPoint = () => {}, onPlay = () => {};
-let x = new Float32Array(0), y = new Float32Array(0), cells = new Map(), shown = new Uint8Array(0), marked = -1, pointed = -1;
+let x = new Float32Array(0), y = new Float32Array(0), cells = null, shown = new Uint8Array(0), marked = -1, pointed = -1, isPainted = false;
 let zoom = 1, centre = [0.5, 0.5];
 
 export function start({ point, play }) {
@@ -27,37 +27,47 @@ export function start({ point, play }) {
 }
 
 export async function load() {
-  place(await ask("/api/map"));
+  place(await askColumns("/api/map"));
+}
+
+// Where t-SNE puts the songs, if the first map was not that yet.
+export async function wait() {
   if (!songs.map.drawn) {
     find("map-state").textContent = "The map is being drawn: near songs come nearer.";
-    try { place(await ask("/api/map?wait=true")); } catch { /* the first map stays */ }
+    try { place(await askColumns("/api/map?wait=true")); } catch { /* the first map stays */ }
   }
-  const without = songs.map.x.reduce((sum, value) => sum + (value < 0), 0);
+  const without = songs.map.x.reduce((sum, value) => sum + (value === NO_PLACE), 0);
   find("map-state").textContent = without ? `${without.toLocaleString("en")} songs have no features and no place.` : "";
 }
 
 function place(map) {
   songs.map = map;
-  const n = map.x.length;
+  const n = map.x.length, places = new Float32Array(2 * n);
   x = new Float32Array(n);
   y = new Float32Array(n);
-  cells = new Map();
+  cells = null;
   for (let row = 0; row < n; row++) {
-    x[row] = map.x[row] < 0 ? -9 : map.x[row] / STEPS;
-    y[row] = map.y[row] < 0 ? -9 : map.y[row] / STEPS;
-    if (x[row] < 0) continue;
-    const cell = cellOf(x[row], y[row]);
-    const list = cells.get(cell);
-    if (list) list.push(row);
-    else cells.set(cell, [row]);
+    places[2 * row] = x[row] = map.x[row] === NO_PLACE ? -9 : map.x[row] / STEPS;
+    places[2 * row + 1] = y[row] = map.y[row] === NO_PLACE ? -9 : map.y[row] / STEPS;
   }
   if (gl) {
-    const places = new Float32Array(2 * n);
-    for (let row = 0; row < n; row++) { places[2 * row] = x[row]; places[2 * row + 1] = y[row]; }
     gl.bindBuffer(gl.ARRAY_BUFFER, buffers.place);
     gl.bufferData(gl.ARRAY_BUFFER, places, gl.STATIC_DRAW);
   }
   paint();
+}
+
+// Songs by cell of the map, for the pointer; made when it first moves.
+function songsByCell() {
+  if (cells) return cells;
+  cells = new Map();
+  for (let row = 0; row < x.length; row++) {
+    if (x[row] < 0) continue;
+    const cell = cellOf(x[row], y[row]), list = cells.get(cell);
+    if (list) list.push(row);
+    else cells.set(cell, [row]);
+  }
+  return cells;
 }
 
 const cellOf = (px, py) => Math.min(CELLS - 1, Math.floor(px * CELLS)) * CELLS + Math.min(CELLS - 1, Math.floor(py * CELLS));
@@ -65,6 +75,7 @@ const cellOf = (px, py) => Math.min(CELLS - 1, Math.floor(px * CELLS)) * CELLS +
 // Colours of the points anew: after another grouping, a filter or a theme.
 export function paint() {
   const n = x.length;
+  if (n !== songs.n) return;  // the songs or their places are not here yet
   shown = new Uint8Array(n);
   for (const row of songs.visible) shown[row] = 1;
   if (gl && n) {
@@ -76,6 +87,7 @@ export function paint() {
       paints[4 * row] = shade[0]; paints[4 * row + 1] = shade[1]; paints[4 * row + 2] = shade[2];
       paints[4 * row + 3] = shown[row] ? 230 : 22;
     }
+    isPainted = true;
     gl.bindBuffer(gl.ARRAY_BUFFER, buffers.paint);
     gl.bufferData(gl.ARRAY_BUFFER, paints, gl.DYNAMIC_DRAW);
   }
@@ -110,6 +122,9 @@ function view() {
   return { scale, shift: [canvas.width / 2 - centre[0] * scale[0], canvas.height / 2 - centre[1] * scale[1]] };
 }
 
+// A promise of the next drawing.
+export const drawn = () => new Promise((done) => { requestAnimationFrame(() => requestAnimationFrame(done)); });
+
 function draw() {
   if (waiting) return;
   waiting = true;
@@ -119,7 +134,7 @@ function draw() {
     const width = Math.round(canvas.clientWidth * ratio), height = Math.round(canvas.clientHeight * ratio);
     if (canvas.width !== width || canvas.height !== height) { canvas.width = width; canvas.height = height; }
     if (width && height) (gl ? drawGl : drawPlain)(ratio);
-    document.body.dataset.mapDrawn = String(x.length);
+    if (x.length === songs.n && (isPainted || plain || !songs.n)) document.body.dataset.mapDrawn = String(x.length);
   });
 }
 
@@ -130,7 +145,7 @@ function drawGl(ratio) {
   gl.viewport(0, 0, canvas.width, canvas.height);
   gl.clearColor(0, 0, 0, 0);
   gl.clear(gl.COLOR_BUFFER_BIT);
-  if (!x.length) return;
+  if (!x.length || !isPainted) return;
   for (const [name, buffer, size, kind] of [["place", buffers.place, 2, gl.FLOAT], ["paint", buffers.paint, 4, gl.UNSIGNED_BYTE]]) {
     const at = gl.getAttribLocation(program, name);
     gl.bindBuffer(gl.ARRAY_BUFFER, buffer);
@@ -152,6 +167,7 @@ function drawGl(ratio) {
 function drawPlain(ratio) {
   const { scale, shift } = view();
   plain.clearRect(0, 0, canvas.width, canvas.height);
+  if (x.length !== songs.n) return;
   const { codes } = groups();
   const size = pointSize(ratio);
   for (let row = 0; row < x.length; row++) {
@@ -178,7 +194,7 @@ function nearest(px, py) {
   const clip = (value) => Math.max(0, Math.min(CELLS - 1, Math.floor(value * CELLS)));
   for (let cx = clip(mx - rx); cx <= clip(mx + rx); cx++) {
     for (let cy = clip(my - ry); cy <= clip(my + ry); cy++) {
-      for (const row of cells.get(cx * CELLS + cy) || []) {
+      for (const row of songsByCell().get(cx * CELLS + cy) || []) {
         if (!shown[row]) continue;
         const distance = ((x[row] - mx) / rx) ** 2 + ((y[row] - my) / ry) ** 2;
         if (distance < least) { least = distance; best = row; }

@@ -1,0 +1,182 @@
+"""A library of 100,000 songs (rows are made, there is no audio): opening, questions, similar songs, the page.
+
+python -m benchmarks.library_page [--songs 100000] [--rounds 7] [--folder FOLDER] [--json FILE]
+
+Wall times: medians and quartiles of the rounds, beside the load of the machine; where other programs share the
+cores, "CPU" is what the same work takes of a core. The page is drawn in headless Chromium by software WebGL;
+its time begins with the navigation and ends when the map of all songs is on the canvas.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+from urllib.request import Request, urlopen
+
+import numpy as np
+
+from quintet.library.store import Library
+from quintet.serving.browser.shelf import Shelf
+from tests.serving.browser.made_library import make_library
+
+CHROMIUM = Path("/usr/bin/chromium")
+CONDITIONS = (
+    "tempo between 110 and 130",
+    "genre = 'Rock' and energy > 0.5",
+    "mood_happy > .5 and tempo between 110 and 130",
+    "artist like '%12%' or title like '%77%'",
+)
+TARGETS_MS = {
+    "open": 1000,
+    "first answer": 1000,
+    "condition": 100,
+    "similar": 50,
+    "map drawn": 2000,
+    "search": 100,
+}
+"""Name of a measure → the target in milliseconds (issue 16)."""
+WATCH = """
+new MutationObserver(() => {
+  const n = Number(document.body?.dataset.mapDrawn ?? 0);
+  if (n > 0 && !window.drawnAt) requestAnimationFrame(() => { window.drawnAt = performance.now(); });
+}).observe(document, { attributes: true, subtree: true, attributeFilter: ["data-map-drawn"] });
+"""
+
+
+def main() -> None:
+    """Measure, and print a line per measure."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.library_page", description=__doc__)
+    parser.add_argument("--songs", type=int, default=100_000)
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--folder", type=Path, help="where the library is made, and kept")
+    parser.add_argument("--json", type=Path, help="write the result there")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as temporary:
+        place = options.folder or Path(temporary)
+        if not (place / "my.library").exists():
+            make_library(place, options.songs, dimensions=64)
+            Shelf(place / "my.library").view.draw_map()
+        result = measure(place / "my.library", options.rounds)
+    show(result)
+    if options.json:
+        options.json.write_text(json.dumps(result, indent=1) + "\n")
+
+
+def measure(folder: Path, rounds: int) -> dict[str, Any]:
+    """Milliseconds of every measure in every round."""
+    shelf = Shelf(folder)
+    shelf.similar(shelf.view.ids[0], 12, 2)
+    shelf.where("tempo > 0")
+    n, rng = len(shelf.view.ids), np.random.default_rng(0)
+    times = {
+        "open": [milliseconds(lambda: Library.open(folder).present_songs()) for _ in range(rounds)],
+        "open, CPU": [
+            milliseconds(lambda: Library.open(folder).present_songs(), time.process_time)
+            for _ in range(rounds)
+        ],
+        "shelf": [milliseconds(lambda: Shelf(folder)) for _ in range(rounds)],
+        "condition": [milliseconds(partial(shelf.where, text)) for _ in range(rounds) for text in CONDITIONS],
+        "similar": [
+            milliseconds(lambda: shelf.similar(shelf.view.ids[rng.integers(n)], 12, 2))
+            for _ in range(5 * rounds)
+        ],
+        "first answer": [],
+        "first answer, CPU": [],
+    }
+    pages: list[dict[str, float]] = []
+    for _ in range(rounds):
+        with served(folder) as (address, wall, cpu):
+            times["first answer"].append(wall)
+            times["first answer, CPU"].append(cpu)
+            pages.append(page_times(address))
+    times |= {name: [page[name] for page in pages] for name in pages[0]}
+    return {"songs": n, "load": os.getloadavg()[0], "cores": os.cpu_count(), "milliseconds": times}
+
+
+def milliseconds(work: Callable[[], object], clock: Callable[[], float] = time.perf_counter) -> float:
+    """Time of a call."""
+    began = clock()
+    work()
+    return 1000 * (clock() - began)
+
+
+@contextmanager
+def served(folder: Path) -> Iterator[tuple[str, float, float]]:
+    """The address of the page of a library; wall and CPU milliseconds from the command to its first answer."""
+    began = time.perf_counter()
+    words = [sys.executable, "-m", "quintet", "library", "open", str(folder), "--no-browser", "--json", "-q"]
+    process = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout is not None
+        address = json.loads("".join(iter(process.stdout.readline, "}\n")) + "}")["url"]
+        server, _, token = address.partition("/?token=")
+        request = Request(f"{server}/api/state", headers={"Authorization": f"Bearer {token}"})
+        urlopen(request, timeout=60).read()
+        wall = time.perf_counter() - began
+        ticks = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()[11:13]
+        cpu = sum(map(int, ticks)) / os.sysconf("SC_CLK_TCK")
+        yield address, 1000 * wall, 1000 * cpu
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+def page_times(address: str) -> dict[str, float]:
+    """Milliseconds until the map is drawn, and of a search and a choice of a genre on the page."""
+    from playwright.sync_api import sync_playwright
+
+    options = ["--no-sandbox", "--disable-quic", "--disable-background-networking"]
+    with sync_playwright() as play:
+        browser = play.chromium.launch(executable_path=str(CHROMIUM), args=options)
+        page = browser.new_page(viewport={"width": 1280, "height": 800}, bypass_csp=True)
+        page.add_init_script(WATCH)
+        page.goto(address, wait_until="commit")
+        page.wait_for_function("window.drawnAt", timeout=120_000)
+        times = {"map drawn": float(page.evaluate("window.drawnAt"))}
+        page.wait_for_selector(".row")
+        page.wait_for_timeout(3000)  # what the page does when it is idle
+        times["search"] = page.evaluate(SEARCH)
+        browser.close()
+    return times
+
+
+SEARCH = """
+() => new Promise((done) => {
+  const heading = document.getElementById("songs"), box = document.getElementById("search");
+  let began = 0;
+  new MutationObserver((_, watch) => {
+    watch.disconnect();
+    requestAnimationFrame(() => done(performance.now() - began));
+  }).observe(heading, { childList: true, characterData: true, subtree: true });
+  box.value = "artist 77";
+  began = performance.now() + 120;  // the page waits so long for the next letter
+  box.dispatchEvent(new Event("input"));
+})
+"""
+
+
+def show(result: dict[str, Any]) -> None:
+    """Print median, quartiles and target of each measure."""
+    print(f"{result['songs']:,} songs, {result['cores']} cores, load {result['load']:.1f}")
+    for name, values in result["milliseconds"].items():
+        low, middle, high = np.percentile(values, [25, 50, 75])
+        target = TARGETS_MS.get(name)
+        verdict = "" if target is None else f"target {target}: {'met' if middle <= target else 'NOT MET'}"
+        print(
+            f"  {name:18} {middle:8.1f} ms  (quartiles {low:.1f} – {high:.1f}, least {min(values):.1f}, "
+            f"n {len(values)})  {verdict}"
+        )
+
+
+if __name__ == "__main__":
+    main()
