@@ -2,9 +2,9 @@
 
 python -m benchmarks.library_page [--songs 100000] [--rounds 7] [--folder FOLDER] [--json FILE]
 
-Wall times: medians and quartiles of the rounds, beside the load of the machine; where other programs share the
-cores, "CPU" is what the same work takes of a core. The page is drawn in headless Chromium by software WebGL;
-its time begins with the navigation and ends when the map of all songs is on the canvas.
+Wall times: medians and quartiles of the rounds, beside the load of the machine; where other programs share
+the cores, "CPU" is what the same work takes of a core. The page is drawn in headless Chromium by software
+WebGL; its time begins with the navigation and ends when the map of all songs is on the canvas.
 """
 
 from __future__ import annotations
@@ -112,7 +112,7 @@ def milliseconds(work: Callable[[], object], clock: Callable[[], float] = time.p
 
 @contextmanager
 def served(folder: Path) -> Iterator[tuple[str, float, float]]:
-    """The address of the page of a library; wall and CPU milliseconds from the command to its first answer."""
+    """The address of a page, and wall and CPU milliseconds from the command to its first answer."""
     began = time.perf_counter()
     words = [sys.executable, "-m", "quintet", "library", "open", str(folder), "--no-browser", "--json", "-q"]
     process = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
