@@ -113,6 +113,11 @@ class TruncationWarning(UserWarning):
     """Recordings are cut short. They are used as far as they go."""
 
 
+MORE_INSTALLS = {"datasets": " && pip install --no-deps mirdata"}
+"""Extra → what follows its installation. mirdata asks for libraries that it does not import, and that replace
+others by older versions."""
+
+
 def install_command(extra: str) -> str:
     """Command that installs an extra of the distribution.
 
@@ -125,8 +130,10 @@ def install_command(extra: str) -> str:
     Example:
         >>> install_command("codecs")
         "pip install 'quintet-music[codecs]'"
+        >>> install_command("datasets")
+        "pip install 'quintet-music[datasets]' && pip install --no-deps mirdata"
     """
-    return f"pip install '{DISTRIBUTION}[{extra}]'"
+    return f"pip install '{DISTRIBUTION}[{extra}]'{MORE_INSTALLS.get(extra, '')}"
 
 
 class MissingExtraError(QuintetError, ImportError):

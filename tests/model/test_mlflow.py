@@ -1,4 +1,4 @@
-"""Models in MLflow. The round trip needs MLflow, which is not in the lock: it is skipped without it."""
+"""Models in MLflow. The round trip needs MLflow, which is not in the lock: `make test-mlflow` brings it."""
 
 from __future__ import annotations
 
@@ -52,7 +52,8 @@ def test_a_pyfunc_predicts_rows_as_the_ensemble_does(
     np.testing.assert_array_equal(frame["confidence"], expected.max(axis=1))
 
 
-@pytest.mark.skipif(not HAS_MLFLOW, reason="MLflow is not installed")
+@pytest.mark.skipif(not HAS_MLFLOW, reason="MLflow is not installed (make test-mlflow)")
+@pytest.mark.filterwarnings("default")  # MLflow warns about its own types when it is imported
 def test_a_logged_model_comes_back_the_same(
     fitted: quintet.EnsembleClassifier, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
