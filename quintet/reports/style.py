@@ -87,6 +87,18 @@ FAMILIES = {
     "spectrogram": "series-8",
 }
 """Feature family → name of its colour on every page."""
+USUAL_FAMILIES = {
+    "mfcc": "series-1",
+    "mfccs": "series-1",
+    "chroma": "series-3",
+    "tonnetz": "series-12",
+    "tempo": "series-4",
+    "rms": "series-5",
+    "rmse": "series-5",
+    "zcr": "series-9",
+    "signal": "series-10",
+}
+"""Families that tables of other programs often have → colour of our family with the same content, if any."""
 _RAMP_ENDS = {"light": ("#fdfdfb", "#0b4f8a"), "dark": ("#1d222a", "#8cc8ff")}
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 
@@ -181,14 +193,18 @@ def paint(index: int) -> str:
 def family_paint(family: str) -> str:
     """Name of the colour of a feature family, the same on every page.
 
-    A family that Quintet did not make has a colour that follows from its name.
+    A family that Quintet does not know has a colour that follows from its name.
 
     Example:
-        >>> family_paint("tonal"), family_paint("mfccs") == family_paint("mfccs")
-        ('series-3', True)
+        >>> family_paint("tonal"), family_paint("chroma"), family_paint("new") == family_paint("new")
+        ('series-3', 'series-3', True)
     """
     others = SERIES[len(FAMILIES) :]
-    return FAMILIES.get(family) or others[zlib.crc32(family.encode()) % len(others)]
+    return (
+        FAMILIES.get(family)
+        or USUAL_FAMILIES.get(family)
+        or others[zlib.crc32(family.encode()) % len(others)]
+    )
 
 
 def heat(share: float) -> tuple[str, str]:

@@ -19,9 +19,10 @@ import soundfile
 from quintet.audio.decode import load_clip
 from quintet.evaluation.percentile_intervals import share_interval, wilson_interval
 from quintet.evaluation.scores import Estimate
-from quintet.explanation.ensemble import EnsembleExplanation
+from quintet.explanation.ensemble import ColumnExplanation, EnsembleExplanation
 from quintet.explanation.members import RunExplanation
 from quintet.explanation.shapley.family_shapley import SPECTROGRAM, FamilyShapley
+from quintet.explanation.shapley.sampled_shapley import SampledShapley
 from quintet.features.catalogue import feature_set_families
 from quintet.model_folder.folder import relist
 from quintet.model_folder.run import Run, read_run
@@ -30,7 +31,7 @@ from quintet.reports.front.bars import Measure, Scale
 from quintet.reports.front.explanations import explain_commands
 from quintet.reports.front.headline import SHARES, Success, evidence, headline, luck, share_words
 from quintet.reports.front.page import strip_note, worst_class
-from quintet.reports.front.reasons import FAMILY_WORDS, members_note, reasons
+from quintet.reports.front.reasons import FAMILY_WORDS, NO_INTERVAL, _column_reasons, members_note, reasons
 from quintet.reports.front.sounds import make_sounds
 from quintet.reports.front.training_words import training_words
 from quintet.reports.front.trust import next_steps
@@ -278,6 +279,20 @@ def test_a_step_without_an_interval_is_not_certain(run: Run) -> None:
     found = reasons(run, RunExplanation({}, {}, pd.DataFrame(), pd.DataFrame(), game=game))
     assert found is not None
     assert [reason.is_certain for reason in found.families] == [False, True]
+    assert found.lead.endswith(NO_INTERVAL)  # nothing is said to be chance: it is not known
+
+
+def test_columns_without_any_interval_are_listed_and_not_called_chance(run: Run) -> None:
+    nan = np.full(2, np.nan)
+    steps = pd.DataFrame({"player": ["tonal.a", "tonal.b"], "value": [0.2, 0.1], "low": nan, "high": nan})
+    sampled = SampledShapley(("tonal.a", "tonal.b"), np.ones((3, 2)), np.ones((3, 2)), nan, nan, 4, 1)
+    listed, note = _column_reasons(ColumnExplanation(sampled, steps, 1), run)
+    assert [reason.name for reason in listed] == ["tonal.a", "tonal.b"]
+    assert note.endswith(NO_INTERVAL)
+    narrow = steps.assign(low=[0.1, -0.1], high=[0.3, 0.3])
+    assert "Faint" in _column_reasons(ColumnExplanation(sampled, narrow, 1), run)[1]
+    wide = steps.assign(low=-1.0, high=1.0)
+    assert _column_reasons(ColumnExplanation(sampled, wide, 1), run)[0] == ()
 
 
 def test_every_clip_is_unseen_once(run: Run) -> None:

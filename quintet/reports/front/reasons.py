@@ -39,6 +39,8 @@ FAMILY_WORDS: Mapping[str, str] = {
 }
 """Feature family → what it measures, in plain words."""
 
+NO_INTERVAL = " How sure this is cannot be said: the clips come from a single group."
+"""What stands in the place of an interval; intervals resample groups."""
 MAX_COLUMNS = 10
 """Columns on the first screens."""
 
@@ -130,10 +132,14 @@ def lead(game: EnsembleExplanation, run: Run) -> str:
         title = "the spectrogram that the networks see"
     elif words:
         title = f"{words.partition(':')[0]} ({title})"
-    verdict = " This may be chance." if _holds_zero(first) else ""
+    doubt = ""
+    if not _has_interval(first):
+        doubt = NO_INTERVAL
+    elif _holds_zero(first):
+        doubt = " This may be chance."
     return (
         f"{title[0].upper()}{title[1:]}: {first['value']:.2f} of the {gain:.2f} by which all inputs raise "
-        f"the probability of the {truth(run)}.{verdict}"
+        f"the probability of the {truth(run)}.{doubt}"
     )
 
 
@@ -194,7 +200,8 @@ def _column_reasons(columns: ColumnExplanation, run: Run) -> tuple[tuple[Reason,
     if own.empty:
         return (), note
     certain = [not _holds_zero(row) for row in own.to_dict("records")]
-    if not any(certain):
+    has_intervals = any(map(_has_interval, own.to_dict("records")))
+    if has_intervals and not any(certain):
         names = format_list([_words(str(name), run) or str(name) for name in own["player"].head(3)])
         text = (
             f"No single column moves the prediction beyond chance; the largest are {names}. The information "
@@ -220,7 +227,7 @@ def _column_reasons(columns: ColumnExplanation, run: Run) -> tuple[tuple[Reason,
                 by_class={},
             )
         )
-    return tuple(found), note
+    return tuple(found), note + (" Faint: the interval holds zero." if has_intervals else NO_INTERVAL)
 
 
 def _is_rest(player: str) -> bool:
@@ -233,10 +240,13 @@ def _words(player: str, run: Run) -> str:
     return " ".join(column_notes(player.partition(" + ")[0], run))
 
 
+def _has_interval(row: Mapping[Hashable, float] | pd.Series) -> bool:
+    return math.isfinite(float(row["low"])) and math.isfinite(float(row["high"]))
+
+
 def _holds_zero(row: Mapping[Hashable, float] | pd.Series) -> bool:
     """Whether the interval of a step holds zero; without an interval nothing is certain."""
-    low, high = float(row["low"]), float(row["high"])
-    return not (math.isfinite(low) and math.isfinite(high)) or low <= 0 <= high
+    return not _has_interval(row) or float(row["low"]) <= 0 <= float(row["high"])
 
 
 def _families_note(game: EnsembleExplanation, run: Run) -> str:

@@ -140,9 +140,7 @@ def test_errors_name_what_is_missing(mirdata, monkeypatch):
     with pytest.raises(DatasetError, match=r"has nothing\. Name another"):
         load_source("mirdata@nothing:solos")
     monkeypatch.setitem(sys.modules, "mirdata", None)
-    with pytest.raises(
-        MissingExtraError, match=r"quintet-music\[datasets\]' && pip install --no-deps"
-    ):
+    with pytest.raises(MissingExtraError, match=r"quintet-music\[datasets\]' && pip install --no-deps"):
         load_source("mirdata:solos")
 
 
