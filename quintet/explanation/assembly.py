@@ -21,7 +21,7 @@ from quintet.ensemble.model_selection.preparation import prepare_members
 from quintet.ensemble.support import LearningPlan, plan_learning
 from quintet.explanation.contracts import Floats, Fuse
 from quintet.explanation.refits import targets, training_seed
-from quintet.explanation.shapley.forests import walk_trees
+from quintet.explanation.shapley.forests import TreeWalk
 from quintet.frozen.quick_table import QuickTable
 from quintet.frozen.table_member import ArrayMember
 from quintet.model_folder.run import Run
@@ -139,7 +139,7 @@ def assemble(run: Run, part: Part) -> Assembly | None:
 
 
 def _quick(member: TableMember | ArrayMember) -> QuickTable:
-    return QuickTable(member, walk_trees)
+    return QuickTable(member, TreeWalk)
 
 
 def _fusion_without(run: Run, order: Sequence[str], fold: int) -> Fusion:

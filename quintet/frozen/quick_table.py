@@ -31,6 +31,8 @@ Score = Callable[[Floats], Floats]
 class QuickTable:
     """A fitted table member with a quicker `predict_proba`.
 
+    `scores` has the quicker models; None for a tag that every training clip or none has.
+
     Args:
         member: the member, `fitted` here.
         walk: quicker probabilities of frozen trees. Default: their own.
@@ -44,15 +46,15 @@ class QuickTable:
         self.fitted = member
         names = getattr(member, "feature_names_in_", None)
         self._names = None if names is None else list(names)
-        self._scores: list[Score | None] = []
+        self.scores: list[Score | None] = []
         for model in member.models_:
             if isinstance(model, FrozenForest | Boosted) and walk is not None:
-                self._scores.append(walk(model))
+                self.scores.append(walk(model))
             elif isinstance(member, ArrayMember):
-                self._scores.append(None if model is None else cast("Scorer", model).probabilities)
+                self.scores.append(None if model is None else cast("Scorer", model).probabilities)
             else:
                 quick = _QUICK.get(member.member, _as_it_is)
-                self._scores.append(None if model is None else quick(cast("FittedModel", model)))
+                self.scores.append(None if model is None else quick(cast("FittedModel", model)))
 
     def predict_proba(self, X: pd.DataFrame) -> Floats:
         """Probabilities of the rows of a table, as the member gives them (to 1e-12).
@@ -66,15 +68,24 @@ class QuickTable:
 
     def predict_prepared(self, rows: Floats) -> Floats:
         """The same for rows `(n, k)` that `prepare` of the member gave, or mixtures of their columns."""
+        return self.combine(lambda score: score(rows), len(rows))
+
+    def combine(self, answer: Callable[[Score], Floats], n: int) -> Floats:
+        """The probabilities of n rows, from the answer of each model.
+
+        Args:
+            answer: one of `scores` → probabilities of the model's classes, with n rows.
+            n: number of rows.
+        """
         member = self.fitted
         if not member.multilabel_:
-            (score,) = self._scores
+            (score,) = self.scores
             assert score is not None
-            probabilities = score(rows)
+            probabilities = answer(score)
             return np.asarray(probabilities / probabilities.sum(axis=1, keepdims=True))
         columns = [
-            np.full(len(rows), constant) if score is None else score(rows)[:, 1]
-            for score, constant in zip(self._scores, member.constants_, strict=True)
+            np.full(n, constant) if score is None else answer(score)[:, 1]
+            for score, constant in zip(self.scores, member.constants_, strict=True)
         ]
         return np.asarray(np.clip(np.column_stack(columns), 0.0, 1.0))
 

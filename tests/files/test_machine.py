@@ -8,7 +8,6 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -103,14 +102,12 @@ def test_a_healthy_clip_is_not_blamed_if_no_file_can_be_opened(tmp_path: Path) -
 def test_compiled_code_that_cannot_be_kept_is_used_all_the_same(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def save(*arguments: object) -> None:
+    def save(folder: Path) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(kernel_cache, "_UNSAVED", [])
     monkeypatch.setenv(kernel_cache.IN_MEMORY_VARIABLE, "1")
-    compiled = SimpleNamespace(_cache=SimpleNamespace(save_overload=save))
-    kernel_cache._write_privately(compiled)
-    kernel_cache.compile_once(compiled._cache.save_overload, tmp_path)
+    kernel_cache.compile_once(lambda: kernel_cache.save_privately(save, tmp_path), tmp_path)
     assert not kernel_cache.is_compiled(tmp_path)
     monkeypatch.setattr(kernel_cache, "_UNSAVED", [])
     kernel_cache.compile_once(lambda: None, tmp_path)

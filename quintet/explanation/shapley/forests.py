@@ -10,13 +10,14 @@ cost one walk. This is the idea of interventional TreeSHAP (Lundberg et al. 2020
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, TypedDict
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
 
-from quintet.explanation.shapley.arrays import Floats, Forest
+from quintet.explanation.shapley import compiled
+from quintet.explanation.shapley.arrays import Floats, Forest, waiting_nodes
 from quintet.frozen import scorers
 
 if TYPE_CHECKING:
@@ -88,27 +89,74 @@ def forest_from_arrays(model: scorers.Forest | scorers.Boosted) -> Forest:
     )
 
 
-def walk_trees(model: scorers.Forest | scorers.Boosted) -> Callable[[Floats], Floats]:
-    """Prepared rows → probabilities of the classes, from compiled walks through frozen trees.
+class TreeWalk:
+    """Probabilities of the classes from compiled walks through frozen trees.
 
     Args:
         model: its trees must have a `cover`.
     """
-    forest = forest_from_arrays(model)
 
-    def probabilities(rows: Floats) -> Floats:
-        from quintet.explanation.shapley.kernels import add_leaf_values
+    def __init__(self, model: scorers.Forest | scorers.Boosted) -> None:
+        self.model = model
+        self.forest = forest_from_arrays(model)
 
-        outputs = np.tile(forest.offset, (len(rows), 1))
-        with np.errstate(over="ignore"):
-            add_leaf_values(forest, rows.astype(np.float32), outputs)
-        if isinstance(model, scorers.Forest):
+    def __call__(self, rows: Floats) -> Floats:
+        """Probabilities `(n, classes)` of prepared rows `(n, d)`."""
+        outputs = np.tile(self.forest.offset, (len(rows), 1))
+        compiled.add_leaf_values(self.forest, _single(rows), outputs)
+        return self._probabilities(outputs)
+
+    def hybrids(self, mixture: Mixture) -> Floats:
+        """The same of hybrids, without their rows: a tree is walked once for those of the same two clips."""
+        outputs = np.tile(self.forest.offset, (len(mixture.clips), 1))
+        compiled.add_hybrid_values(
+            self.forest,
+            _single(mixture.rows),
+            _single(mixture.background),
+            mixture.clips,
+            mixture.backgrounds,
+            mixture.present @ (1 << np.arange(mixture.present.shape[1])),
+            mixture.player,
+            waiting_nodes(),
+            outputs,
+        )
+        return self._probabilities(outputs)
+
+    def _probabilities(self, outputs: Floats) -> Floats:
+        if isinstance(self.model, scorers.Forest):
             return outputs
         if outputs.shape[1] == 1:
             return scorers.two_columns(scorers.logistic(outputs[:, 0]))
         return scorers.softmax(outputs)
 
-    return probabilities
+
+class Mixture(NamedTuple):
+    """Hybrids of clips and background clips, by prepared rows.
+
+    Args:
+        rows: (n, d) clips.
+        background: (m, d) background clips.
+        clips: (h,) the clip of each hybrid.
+        backgrounds: (h,) its background clip.
+        present: (h, k) its present players, at most `MAX_PLAYERS`.
+        player: (d,) the player of each column.
+    """
+
+    rows: Floats
+    background: Floats
+    clips: NDArray[np.int64]
+    backgrounds: NDArray[np.int64]
+    present: NDArray[np.bool_]
+    player: NDArray[np.int64]
+
+
+MAX_PLAYERS = 62
+"""Players of a `Mixture`: bits of a number."""
+
+
+def _single(rows: Floats) -> NDArray[np.float32]:
+    with np.errstate(over="ignore"):
+        return np.ascontiguousarray(rows, np.float32)
 
 
 def _next_float32(threshold: NDArray[np.floating]) -> NDArray[np.float32]:
@@ -203,12 +251,10 @@ def coalition_outputs(
         (2^k, n·m, outputs). Bit i of the first index says whether player i is present. Pairs are ordered by
         row, then by background clip.
     """
-    from quintet.explanation.shapley.kernels import add_coalition_outputs
-
     n_pairs = len(rows) * len(background)
     outputs = np.zeros((n_pairs, 1 << n_players, forest.value.shape[1]))
-    single_rows = rows.astype(np.float32)
-    single_background = background.astype(np.float32)
-    add_coalition_outputs(forest, single_rows, single_background, player, n_players, outputs)
+    compiled.add_coalition_outputs(
+        forest, _single(rows), _single(background), player, n_players, waiting_nodes(), outputs
+    )
     by_coalition = outputs.transpose(1, 0, 2)
     return by_coalition + forest.offset

@@ -1,23 +1,20 @@
-"""Compiled loops of the Shapley values of trees and of support vector machines, and of the widths of t-SNE.
+"""Loops of the Shapley values of trees and of support vector machines, and of the widths of t-SNE.
 
-Importing this module imports numba. `forests`, `tree_shap` and `svm_shap` therefore import it on first use,
-so that importing them costs nothing. The cache of the kernels keeps the compiled code of all loops.
+They are called through `compiled`, which imports this module, and with it numba, only to compile them. They
+allocate nothing: what they need, they get.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple, Protocol, TypeVar, cast
+from typing import Protocol, TypeVar
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
-from quintet.explanation.shapley.arrays import Forest, Quadrature
-from quintet.features.engine.kernel_cache import cached
+from quintet.explanation.shapley.arrays import Floats, Forest, Integers, Path, Quadrature
+from quintet.features.engine.kernel_cache import compiled
 
-Floats = NDArray[np.float64]
-Integers = NDArray[np.int64]
 Loop = TypeVar("Loop", bound=Callable[..., object])
 
 
@@ -30,28 +27,22 @@ class Compiler(Protocol):
 
 
 _TREE_ARITHMETIC = {"contract", "reassoc", "nsz", "arcp"}
-_compile_coalitions: Compiler = cached()
-_compile_products: Compiler = cached(fastmath=True)
-_compile_neighbours: Compiler = cached()
-_compile_walks: Compiler = cached()
-_compile_trees: Compiler = cached(nogil=True, error_model="numpy", fastmath=_TREE_ARITHMETIC)
-_compile_tree_step = cast(
-    Compiler, njit(forceinline=True, nogil=True, error_model="numpy", fastmath=_TREE_ARITHMETIC)
-)
+_compile_exactly: Compiler = compiled(fastmath=False)
+_compile_products: Compiler = compiled(fastmath=True)
+_compile_trees: Compiler = compiled(fastmath=_TREE_ARITHMETIC)
+_compile_tree_step: Compiler = compiled(forceinline=True, fastmath=_TREE_ARITHMETIC)
 """For the steps of the walk through a tree: they become part of the compiled walk, as fast as one long
 function."""
 
-MAX_WAITING = 256
-"""Size of the stack of nodes that wait while a tree is walked: more than the depth of any tree."""
 
-
-@_compile_coalitions
+@_compile_exactly
 def add_coalition_outputs(
     forest: Forest,
     rows: NDArray[np.float32],
     background: NDArray[np.float32],
     player: Integers,
     n_players: int,
+    waiting: Integers,
     outputs: Floats,
 ) -> None:
     """Add the outputs of all trees on every hybrid of a clip and a background clip; see
@@ -63,15 +54,14 @@ def add_coalition_outputs(
         background: (m, d) background clips.
         player: (d,) player of each column.
         n_players: k.
+        waiting: `waiting_nodes()`.
         outputs: (n·m, 2^k, outputs); the sums are added to it.
     """
     left, right, threshold = forest.left, forest.right, forest.threshold
     all_players = (1 << n_players) - 1
     n_background = len(background)
     n_outputs = forest.value.shape[1]
-    nodes = np.empty(MAX_WAITING, np.int64)
-    present = np.empty(MAX_WAITING, np.int64)
-    absent = np.empty(MAX_WAITING, np.int64)
+    nodes, present, absent = waiting[0], waiting[1], waiting[2]
     for i in range(len(rows)):
         for b in range(n_background):
             pair = i * n_background + b
@@ -112,51 +102,71 @@ def add_coalition_outputs(
                         chosen = (chosen - 1) & free
 
 
-class Path(NamedTuple):
-    """State of a walk through a tree. Entry 0 is the root; entry `at` is the node `at` edges below it.
+@_compile_exactly
+def add_hybrid_values(
+    forest: Forest,
+    rows: NDArray[np.float32],
+    background: NDArray[np.float32],
+    clips: Integers,
+    backgrounds: Integers,
+    present: Integers,
+    player: Integers,
+    waiting: Integers,
+    outputs: Floats,
+) -> None:
+    """Add the outputs of all trees on some hybrids; see `forests.TreeWalk.hybrids`.
 
-    The *edge* of an entry leads from its parent to it, and the *column* of the edge is the one that the
-    parent compares. `k` is the number of quadrature nodes.
+    A tree is walked once for hybrids of the same clip and background clip that follow each other.
 
     Args:
-        node: (levels,) the node.
-        stage: (levels,) number of its children that were entered: 0, 1 or 2.
-        before: (levels,) entry of the edge above that has the same column; -1 if there is none.
-        present: (levels,) factor `p` of the column after this edge.
-        absent: (levels,) factor `q` of the column after this edge.
-        inverse: (levels, k) `1 / (t p + (1 - t) q)`.
-        product: (levels, k) product of the factors `t p + (1 - t) q` of all columns of the path.
-        pull: (levels, k) change of `w (p - q) / (t p + (1 - t) q)` at this edge.
-        gathered: (levels, outputs, k) sum of `product · value` over the leaves below.
-        last: (d,) entry of the lowest edge of each column; -1 if the path does not have the column.
+        forest: the trees.
+        rows: (n, d) clips.
+        background: (m, d) background clips.
+        clips: (h,) the clip of each hybrid.
+        backgrounds: (h,) its background clip.
+        present: (h,) a bit for each player: 1 if it is present.
+        player: (d,) player of each column.
+        waiting: `waiting_nodes()`.
+        outputs: (h, outputs); the sums are added to it.
     """
-
-    node: Integers
-    stage: Integers
-    before: Integers
-    present: Floats
-    absent: Floats
-    inverse: Floats
-    product: Floats
-    pull: Floats
-    gathered: Floats
-    last: Integers
-
-
-@_compile_tree_step
-def _new_path(levels: int, n_columns: int, n_outputs: int, n_nodes: int) -> Path:
-    return Path(
-        np.zeros(levels, np.int64),
-        np.zeros(levels, np.int64),
-        np.zeros(levels, np.int64),
-        np.ones(levels),
-        np.ones(levels),
-        np.ones((levels, n_nodes)),
-        np.ones((levels, n_nodes)),
-        np.zeros((levels, n_nodes)),
-        np.zeros((levels, n_outputs, n_nodes)),
-        np.full(n_columns, -1),
-    )
+    left, right, threshold = forest.left, forest.right, forest.threshold
+    nodes, needed, excluded = waiting[0], waiting[1], waiting[2]
+    first, last = 0, 0
+    while first < len(clips):
+        i, b = clips[first], backgrounds[first]
+        while last < len(clips) and clips[last] == i and backgrounds[last] == b:
+            last += 1
+        for t in range(len(forest.start)):
+            nodes[0] = forest.start[t]
+            needed[0] = 0
+            excluded[0] = 0
+            depth = 1
+            while depth > 0:
+                depth -= 1
+                node = nodes[depth]
+                yes = needed[depth]
+                no = excluded[depth]
+                while left[node] >= 0:
+                    j = forest.feature[node]
+                    with_x = left[node] if rows[i, j] < threshold[node] else right[node]
+                    with_b = left[node] if background[b, j] < threshold[node] else right[node]
+                    bit = 1 << player[j]
+                    if with_x == with_b or yes & bit:
+                        node = with_x
+                    elif no & bit:
+                        node = with_b
+                    else:
+                        nodes[depth] = with_b
+                        needed[depth] = yes
+                        excluded[depth] = no | bit
+                        depth += 1
+                        node = with_x
+                        yes |= bit
+                for s in range(first, last):
+                    if present[s] & yes == yes and present[s] & no == 0:
+                        for o in range(outputs.shape[1]):
+                            outputs[s, o] += forest.value[node, o]
+        first = last
 
 
 @_compile_tree_step
@@ -235,7 +245,12 @@ def _enter_child(
 
 @_compile_trees
 def add_tree_values(
-    forest: Forest, depths: Integers, quadratures: Quadrature, rows: NDArray[np.float32], values: Floats
+    forest: Forest,
+    depths: Integers,
+    quadratures: Quadrature,
+    rows: NDArray[np.float32],
+    path: Path,
+    values: Floats,
 ) -> None:
     """Add the path-dependent Shapley values of all trees; see `tree_shap.tree_shapley`.
 
@@ -244,10 +259,9 @@ def add_tree_values(
         depths: (trees,) number of decisions on the longest path of each tree.
         quadratures: row `s` holds the quadrature of `s` nodes.
         rows: (n, d) clips.
+        path: `new_path` of the deepest tree.
         values: (n, d, outputs); the Shapley values are added to it.
     """
-    widest = quadratures.nodes.shape[1]
-    path = _new_path(depths.max() + 1, rows.shape[1], forest.value.shape[1], widest)
     for i in range(len(rows)):
         row = rows[i]
         for tree in range(len(forest.start)):
@@ -280,10 +294,17 @@ def add_tree_values(
 
 
 @_compile_products
-def product_values(
-    rows: Floats, background: Floats, vectors: Floats, alphas: Floats, gamma: float, quadrature: Quadrature
-) -> Floats:
-    """Shapley values of sums of RBF kernels, averaged over a background; see `svm_shap.kernel_shapley`.
+def add_product_values(
+    rows: Floats,
+    background: Floats,
+    vectors: Floats,
+    alphas: Floats,
+    gamma: float,
+    quadrature: Quadrature,
+    factors: Floats,
+    values: Floats,
+) -> None:
+    """Add Shapley values of sums of RBF kernels, summed over a background; see `svm_shap.kernel_shapley`.
 
     Args:
         rows: (n, d) clips.
@@ -292,19 +313,14 @@ def product_values(
         alphas: (vectors, machines) weight of each support vector in each machine.
         gamma: of the kernel.
         quadrature: nodes and weights, both (k,).
-
-    Returns:
-        Values (n, d, machines).
+        factors: (m + 3, d) room for the factors of one support vector.
+        values: (n, d, machines), changed.
     """
     nodes = quadrature.nodes
     n, d = rows.shape
     m = len(background)
     n_machines = alphas.shape[1]
-    values = np.zeros((n, d, n_machines))
-    present = np.empty(d)
-    absent = np.empty((m, d))
-    share = np.empty(d)
-    total = np.empty(d)
+    present, share, total, absent = factors[0], factors[1], factors[2], factors[3:]
     for v in range(len(vectors)):
         for b in range(m):
             for j in range(d):
@@ -333,10 +349,9 @@ def product_values(
             for j in range(d):
                 for k in range(n_machines):
                     values[i, j, k] += alphas[v, k] * total[j]
-    return values / len(background)
 
 
-@_compile_walks
+@_compile_exactly
 def add_leaf_values(forest: Forest, rows: NDArray[np.float32], outputs: Floats) -> None:
     """Add the outputs of the leaves that each row reaches.
 
@@ -357,20 +372,17 @@ def add_leaf_values(forest: Forest, rows: NDArray[np.float32], outputs: Floats) 
                 outputs[row, k] += forest.value[node, k]
 
 
-@_compile_neighbours
-def neighbour_shares(distances: NDArray[np.float32], perplexity: float) -> Floats:
+@_compile_exactly
+def fill_neighbour_shares(distances: NDArray[np.float32], perplexity: float, shares: Floats) -> None:
     """Shares of the neighbours of each clip, from Gaussians that have the perplexity; see `projections`.
 
     Args:
         distances: (n, n) squared.
         perplexity: number of neighbours.
-
-    Returns:
-        (n, n), every row sums to 1.
+        shares: (n, n) zeros; then every row sums to 1.
     """
     n = len(distances)
     wanted = np.log(perplexity)
-    shares = np.zeros((n, n))
     for i in range(n):
         low, high, beta = -np.inf, np.inf, 1.0
         for _ in range(100):
@@ -394,4 +406,3 @@ def neighbour_shares(distances: NDArray[np.float32], perplexity: float) -> Float
             else:
                 high = beta
                 beta = beta / 2.0 if low == -np.inf else (beta + low) / 2.0
-    return shares

@@ -20,12 +20,13 @@ from numpy.typing import NDArray
 from quintet.errors import ConfigError
 from quintet.explanation.contracts import Classifier, Floats, Fuse, NetworkPredictions, Positions
 from quintet.explanation.shapley.family_shapley import SPECTROGRAM
+from quintet.explanation.shapley.forests import MAX_PLAYERS, Mixture, TreeWalk
 from quintet.frozen.quick_table import QuickTable
 
 Game = Callable[[Positions, Positions, NDArray[np.bool_]], Floats]
 """`(clips, backgrounds, present) -> (b, …)`: the values of b hybrids; see `sampled_shapley`."""
-BATCH = 4096
-"""Hybrids that a member predicts at once."""
+BATCH = 512
+"""Hybrids that a member predicts at once: their rows stay in the processor's cache."""
 
 
 @dataclass(frozen=True)
@@ -235,10 +236,9 @@ def ensemble_game(
                 of_clips, of_background = predictions[name]
                 stack.append(np.where(has_spectrogram, of_clips[clips], of_background[backgrounds]))
             elif isinstance(member, QuickTable):  # columns are prepared one by one, so these may be mixed
-                of_rows, of_others = prepared[name]
-                is_present = present[:, player[member.fitted.preparation_.kept]]
-                mixed = np.where(is_present, of_rows[clips], of_others[backgrounds])
-                stack.append(member.predict_prepared(mixed))
+                kept = player[member.fitted.preparation_.kept]
+                mixture = Mixture(*prepared[name], clips, backgrounds, present, kept)
+                stack.append(_predict_mixture(member, mixture))
             else:
                 mixed = np.where(present[:, player], own[clips], other[backgrounds])
                 hybrids = pd.DataFrame(mixed, columns=rows.columns)
@@ -250,6 +250,16 @@ def ensemble_game(
         return np.asarray(weighted.sum(axis=1))
 
     return game
+
+
+def _predict_mixture(member: QuickTable, mixture: Mixture) -> Floats:
+    """(h, classes) the probabilities of some hybrids."""
+    present = mixture.present
+    walks = all(score is None or isinstance(score, TreeWalk) for score in member.scores)
+    if walks and present.shape[1] <= MAX_PLAYERS:
+        return member.combine(lambda score: cast(TreeWalk, score).hybrids(mixture), len(present))
+    own, other = mixture.rows[mixture.clips], mixture.background[mixture.backgrounds]
+    return member.predict_prepared(np.where(present[:, mixture.player], own, other))
 
 
 def _player_of_columns(columns: pd.Index, players: Mapping[str, Sequence[str]]) -> Positions:

@@ -46,7 +46,7 @@ def kernel_shapley(
     Source:
         The values of the product game follow from Owen's multilinear extension of games (Owen 1972).
     """
-    from quintet.explanation.shapley.kernels import product_values
+    from quintet.explanation.shapley.compiled import add_product_values
 
     n_exact = (rows.shape[1] + 1) // 2 + 1
     quadrature = gauss_legendre(min(n_nodes, n_exact))
@@ -58,8 +58,13 @@ def kernel_shapley(
         places = [k for k, machine in fitted.items() if machine.gamma == gamma]
         same = [fitted[k] for k in places]
         vectors, alphas = _merge_vectors(same)
-        integrals = product_values(rows, background, vectors, alphas, gamma, quadrature)
-        values[:, :, places] = integrals
+        integrals, factors = (
+            np.zeros((*rows.shape, len(same))),
+            np.empty((len(background) + 3, rows.shape[1])),
+        )
+        given = [np.ascontiguousarray(array, np.float64) for array in (rows, background, vectors, alphas)]
+        add_product_values(*given, float(gamma), quadrature, factors, integrals)
+        values[:, :, places] = integrals / len(background)
         means = [machine.decision_function(background).mean() for machine in same]
         bases[places] = means
     return values, bases

@@ -21,7 +21,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 from numpy.typing import NDArray
 
-from quintet.explanation.shapley.arrays import Floats, Forest, Quadrature, gauss_legendre
+from quintet.explanation.shapley.arrays import Floats, Forest, Quadrature, gauss_legendre, new_path
 
 
 def tree_shapley(forest: Forest, rows: Floats, *, n_jobs: int | None = None) -> tuple[Floats, Floats]:
@@ -54,18 +54,19 @@ def tree_shapley(forest: Forest, rows: Floats, *, n_jobs: int | None = None) -> 
         >>> values[:, :, 0].round(9).tolist(), base.tolist()
         ([[0.0, 1.0], [0.0, -3.0]], [3.0])
     """
-    from quintet.explanation.shapley.kernels import add_tree_values
+    from quintet.explanation.shapley.compiled import add_tree_values
 
     depths = _tree_depths(forest)
     quadratures = _quadratures(int(depths.max()))
     values = np.zeros((*rows.shape, forest.value.shape[1]))
-    single = rows.astype(np.float32)
+    single = rows.astype(np.float32, order="C")
     n_threads = min(n_jobs or _count_cores(), len(rows))
     n_threads = max(1, n_threads)
     ends = np.linspace(0, len(rows), n_threads + 1).astype(int)
 
     def add_values(first: int, last: int) -> None:
-        add_tree_values(forest, depths, quadratures, single[first:last], values[first:last])
+        path = new_path(int(depths.max()) + 1, rows.shape[1], values.shape[2], quadratures.nodes.shape[1])
+        add_tree_values(forest, depths, quadratures, single[first:last], path, values[first:last])
 
     with ThreadPoolExecutor(n_threads) as pool:
         list(pool.map(add_values, ends[:-1], ends[1:]))

@@ -2,22 +2,21 @@
 
 A *kernel* is a function that computes features and that numba compiles to machine code. It is written in
 Python. The first process on a machine compiles all kernels, which takes some seconds (one line on stderr says
-so), and numba keeps the machine code in a *cache folder*. Every later process loads it from there in
+so), and their machine code is kept in a *cache folder*. Every later process loads it from there in
 milliseconds:
 
     <user's cache directory>/quintet/kernels-<digest>/
 
-(`native.py` loads that of the kernels of the features, so that such a process imports no numba; numba itself
-loads that of other compiled code, `cached`.)
+(`native.py` loads it, so that such a process imports no numba.)
 
 The digest covers the source files of the engine and their location, Python, numba, llvmlite and the
 processor. Whatever could make the machine code wrong leads to another folder, so stale code is never loaded.
 `QUINTET_CACHE_DIR` names another directory.
 
-Who can write the cache files decides what runs here (numba's are pickles). So the folder is made with mode
+Who can write the cache files decides what runs here. So the folder is made with mode
 0700, and it is used only if the user owns it and everything in it, and no other user else can write there.
 Otherwise, and if no directory is writable, every process compiles the kernels in memory, and one line says
-so. All compiled code of quintet is kept in this folder (`cached`).
+so. All compiled code of quintet is kept in this folder.
 
 If several processes start on an empty cache, the first one that gets the file lock compiles, and the others
 wait for it. If that process is killed, the system releases the lock, and another process compiles.
@@ -98,7 +97,7 @@ def digest() -> str:
         llvmlite_version,
         binding.get_host_cpu_name(),
         binding.get_host_cpu_features().flatten(),
-        # numba stores machine code under the path of its source: two installations cannot share a folder
+        # two installations with other libraries do not share a folder
         str(here),
         *(os.environ.get(name, "") for name in COMPILER_VARIABLES),
     )
@@ -165,58 +164,15 @@ def inline(function: Function) -> Function:
 
 def kernel(function: Function) -> Function:
     """Decorator for a compiled function that `native.py` calls. Python cannot call it directly."""
+    return compiled()(function)
+
+
+def compiled(**options: object) -> Callable[[Function], Function]:
+    """Decorator as `kernel`, with options of `numba.njit` in the place of those of the features' kernels."""
     numba: Any = import_module("numba")
-    compiler = numba.njit(no_cpython_wrapper=True, no_cfunc_wrapper=True, **_OPTIONS)
-    compiled: Function = compiler(function)
-    return compiled
-
-
-def cached(**options: object) -> Callable[[Function], Function]:
-    """Decorator for a compiled function whose machine code is kept in `FOLDER`, or in memory without one.
-
-    numba reads the place of its cache from its configuration when it decorates a function. So the place is
-    set during that moment only, and the caches of other libraries stay where they are.
-
-    Args:
-        options: options of `numba.njit`.
-    """
-
-    numba: Any = import_module("numba")
-    njit, config = numba.njit, numba.config
-
-    def compile_(function: Function) -> Function:
-        if FOLDER is None:
-            in_memory: Function = njit(**options)(function)
-            return in_memory
-        before = config.CACHE_DIR
-        config.CACHE_DIR = str(FOLDER)
-        try:
-            with private_files():
-                compiled: Any = njit(cache=True, **options)(function)
-        finally:
-            config.CACHE_DIR = before
-        _write_privately(compiled)
-        result: Function = compiled
-        return result
-
-    return compile_
-
-
-def _write_privately(compiled: Any) -> None:
-    """Let numba write the cache files of a function so that only this user can read and write them."""
-    cache = getattr(compiled, "_cache", None)
-    save = getattr(cache, "save_overload", None)
-    if cache is None or save is None:
-        return
-
-    def save_privately(*arguments: object) -> None:
-        try:
-            with private_files():
-                save(*arguments)
-        except OSError as error:  # a full disk: the function is in memory and can be called
-            _UNSAVED.append(error)
-
-    cache.save_overload = save_privately
+    made = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True, **_OPTIONS, **options}
+    compiler: Callable[[Function], Function] = numba.njit(**made)
+    return compiler
 
 
 _UNSAVED: list[OSError] = []

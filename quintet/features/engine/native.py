@@ -1,6 +1,6 @@
 """The compiled kernels, called as machine code: a process that finds them in the cache imports no numba.
 
-numba compiles a kernel once on a machine (`kernels/`). Its machine code is then written to one JSON file of
+numba compiles a kernel once on a machine (`kernels/`). Its machine code is then written to a JSON file of
 the cache folder, and every later process lets LLVM (llvmlite) load it from there, which takes a tenth of the
 time that numba's import takes. A kernel is called in the way of numba's own code: the numbers of an array
 (size, address, shape, strides) one by one, tuples of arrays one array after the other.
@@ -15,18 +15,20 @@ import json
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from quintet.features.engine.kernel_cache import FOLDER, JIT_ENABLED, save_privately
 from quintet.files.atomic import write_bytes
 
 FILE = "kernels.json"
 """File of the cache folder: a digest, and in the next line the machine code of all kernels as JSON."""
 
-_PACKAGE = "quintet.features.engine.kernels"
 _RESULT_BYTES = 64
 """Room for the results of a kernel: at most eight numbers."""
 _ABSENT = 0
@@ -55,7 +57,7 @@ class Kernel:
     """A compiled function. Its first call compiles it, if its machine code is not loaded.
 
     Args:
-        module: module of `kernels` that defines it.
+        module: full name of the module that defines it.
         name: its name there.
     """
 
@@ -74,8 +76,7 @@ class Kernel:
             RuntimeError: the kernel reports an error.
         """
         if self.code is None or self._function is None:
-            code = _compile(self, arguments)
-            self.bind(code, _load([code])[0])
+            self._prepare(arguments)
             return self(*arguments)
         numbers: list[float] = []
         kinds: list[object] = []
@@ -88,6 +89,11 @@ class Kernel:
             raise RuntimeError(f"The kernel {self.name} reports an error.")
         return tuple(results[: self.code.n_results])
 
+    def _prepare(self, arguments: tuple[object, ...]) -> None:
+        """Compile it for the types of its arguments."""
+        code = _compile(self, arguments)
+        self.bind(code, _load([code])[0])
+
     def bind(self, code: MachineCode, address: int) -> None:
         """Call this machine code from now on, which is in memory at an address."""
         self._kinds = [_KINDS.get(part, part) for part in code.layout]
@@ -95,13 +101,48 @@ class Kernel:
         self.code = code  # last: another thread calls the function from here on
 
 
-measure, chroma = Kernel("frames", "measure"), Kernel("frames", "chroma")
-decibels, decibels_single = Kernel("series", "decibels"), Kernel("series", "decibels_single")
-weighted_sums, row_moments = Kernel("series", "weighted_sums"), Kernel("series", "row_moments")
-mean_normalised_power = Kernel("series", "mean_normalised_power")
-waveform_frames, sums = Kernel("waveform", "waveform_frames"), Kernel("waveform", "sums")
-power_sums = Kernel("waveform", "power_sums")
-count_beginnings, count_endings = Kernel("waveform", "count_beginnings"), Kernel("waveform", "count_endings")
+class StoredKernel(Kernel):
+    """A kernel with a file of its own in the cache folder. Its first call reads the file, or compiles it.
+
+    Where numba's compiler is switched off, Python runs the function.
+    """
+
+    def __call__(self, *arguments: object) -> tuple[float, ...]:
+        """Call it: with C-contiguous arrays of the types that it was compiled for."""
+        if not JIT_ENABLED:
+            return getattr(import_module(self.module), self.name)(*arguments) or ()
+        return super().__call__(*arguments)
+
+    def _prepare(self, arguments: tuple[object, ...]) -> None:
+        """Read its machine code from its file; if there is none for these arguments, compile and write it."""
+        kinds: list[object] = []
+        _lay_out(arguments, [], kinds)
+        file = None if FOLDER is None else FOLDER / f"{self.name}-{_source_digest(self.module)}.json"
+        if file is not None and read_code([self], file) and kinds == self._kinds:
+            return
+        super()._prepare(arguments)
+        if file is not None:
+            save_privately(partial(write_code, [self]), file)
+
+
+def _source_digest(module: str) -> str:
+    """Sixteen hex digits of the text of a module, which is not imported."""
+    spec = find_spec(module)
+    assert spec is not None
+    assert spec.origin is not None
+    return hashlib.sha256(Path(spec.origin).read_bytes()).hexdigest()[:16]
+
+
+_FRAMES, _SERIES, _WAVEFORM = (
+    f"quintet.features.engine.kernels.{k}" for k in ("frames", "series", "waveform")
+)
+measure, chroma = Kernel(_FRAMES, "measure"), Kernel(_FRAMES, "chroma")
+decibels, decibels_single = Kernel(_SERIES, "decibels"), Kernel(_SERIES, "decibels_single")
+weighted_sums, row_moments = Kernel(_SERIES, "weighted_sums"), Kernel(_SERIES, "row_moments")
+mean_normalised_power = Kernel(_SERIES, "mean_normalised_power")
+waveform_frames, sums = Kernel(_WAVEFORM, "waveform_frames"), Kernel(_WAVEFORM, "sums")
+power_sums = Kernel(_WAVEFORM, "power_sums")
+count_beginnings, count_endings = Kernel(_WAVEFORM, "count_beginnings"), Kernel(_WAVEFORM, "count_endings")
 
 KERNELS = (
     measure,
@@ -126,8 +167,22 @@ def save_kernels(folder: Path) -> None:
     Raises:
         OSError: the folder cannot be written.
     """
+    write_code(KERNELS, folder / FILE)
+
+
+def load_kernels(folder: Path) -> bool:
+    """Load the machine code of all kernels from a folder. False if it is not what `save_kernels` wrote."""
+    return read_code(KERNELS, folder / FILE)
+
+
+def write_code(kernels: Sequence[Kernel], file: Path) -> None:
+    """Write the machine code of some kernels, those that are compiled.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
     content = {}
-    for kernel in KERNELS:
+    for kernel in kernels:
         if kernel.code is not None:
             content[f"{kernel.module}.{kernel.name}"] = {
                 "symbol": kernel.code.symbol,
@@ -137,21 +192,21 @@ def save_kernels(folder: Path) -> None:
             }
     text = json.dumps(content)
     whole = f"{hashlib.sha256(text.encode()).hexdigest()}\n{text}"
-    write_bytes(folder / FILE, whole.encode("ascii"))
+    write_bytes(file, whole.encode("ascii"))
 
 
-def load_kernels(folder: Path) -> bool:
-    """Load the machine code of all kernels from a folder. False if it is not what `save_kernels` wrote.
+def read_code(kernels: Sequence[Kernel], file: Path) -> bool:
+    """Load the machine code of some kernels. False if the file is not what `write_code` wrote of them.
 
     LLVM crashes over damaged machine code, so its digest is compared before.
     """
     try:
-        digest, _, text = (folder / FILE).read_text(encoding="ascii").partition("\n")
+        digest, _, text = file.read_text(encoding="ascii").partition("\n")
         if digest != hashlib.sha256(text.encode()).hexdigest():
             return False
         content = json.loads(text)
         codes = []
-        for kernel in KERNELS:
+        for kernel in kernels:
             stored = content[f"{kernel.module}.{kernel.name}"]
             codes.append(
                 MachineCode(
@@ -162,7 +217,7 @@ def load_kernels(folder: Path) -> bool:
                 )
             )
         addresses = _load(codes)
-        for kernel, code, address in zip(KERNELS, codes, addresses, strict=True):
+        for kernel, code, address in zip(kernels, codes, addresses, strict=True):
             kernel.bind(code, address)
     except (OSError, ValueError, TypeError, LookupError, AttributeError, RuntimeError, ImportError):
         return False
@@ -215,16 +270,16 @@ def _compile(kernel: Kernel, arguments: tuple[object, ...]) -> MachineCode:
     from llvmlite import binding
 
     numba: Any = import_module("numba")
-    dispatcher: Any = getattr(import_module(f"{_PACKAGE}.{kernel.module}"), kernel.name)
+    dispatcher: Any = getattr(import_module(kernel.module), kernel.name)
     signature = tuple(numba.typeof(argument) for argument in arguments)
     dispatcher.compile(signature)
     compiled = dispatcher.overloads[signature]
     _, _, (content, _) = compiled.library.serialize_using_object_code()
     symbol = compiled.fndesc.llvm_func_name
     module = binding.parse_assembly(compiled.library.get_llvm_str())
-    needed = [f.name for f in module.functions if f.is_declaration and not f.name.startswith("llvm.")]
+    needed = {f.name for f in module.functions if f.is_declaration and not f.name.startswith("llvm.")}
     if needed:
-        raise RuntimeError(f"The kernel {kernel.name} must stand alone. It needs {needed}.")
+        raise RuntimeError(f"The kernel {kernel.name} must stand alone. It needs {sorted(needed)}.")
     kinds: list[object] = []
     _lay_out(arguments, [], kinds)
     expected = [_LLVM_TYPES[kind] for kind in _c_types(kinds)]

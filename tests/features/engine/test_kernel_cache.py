@@ -185,51 +185,94 @@ def test_a_cache_that_another_user_can_write_is_not_used(tmp_path, monkeypatch, 
     assert str(tmp_path) in reason
 
 
-@posix
-def test_a_cache_is_private_whatever_the_umask(tmp_path, monkeypatch):
-    (tmp_path / "program.py").write_text(
-        "from quintet.features.engine.kernel_cache import cached\n@cached()\ndef successor(x): return x + 1\n"
-    )
-    monkeypatch.setenv("QUINTET_CACHE_DIR", str(tmp_path / "a" / "b"))
+PROGRAM = """
+from quintet.features.engine.kernel_cache import compiled
+
+@compiled(fastmath=False)
+def double(numbers):
+    for k in range(len(numbers)):
+        numbers[k] *= 2
+"""
+
+
+@pytest.fixture
+def program(tmp_path, monkeypatch):
+    """Makes a kernel that no other test has compiled, which keeps its machine code in a new cache folder."""
+    (tmp_path / "program.py").write_text(PROGRAM)
     monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setenv("QUINTET_CACHE_DIR", str(tmp_path / "a" / "b"))
+    monkeypatch.setattr(native, "FOLDER", find_cache_folder()[0])
+    yield lambda: native.StoredKernel("program", "double")
+    sys.modules.pop("program", None)
+
+
+def doubled(kernel: native.Kernel, numbers: np.ndarray) -> list[float]:
+    kernel(numbers)
+    return numbers.tolist()
+
+
+@posix
+def test_a_cache_is_private_whatever_the_umask(tmp_path, monkeypatch, program):
     before = os.umask(0)
     try:
-        monkeypatch.setattr(compilation, "FOLDER", find_cache_folder()[0])
-        n_hits = []
-        for _ in range(2):
-            successor = importlib.import_module("program").successor
-            assert successor(1) == 2
-            n_hits.append(sum(successor.stats.cache_hits.values()))
-            del sys.modules["program"]
-        compile_once(lambda: None, compilation.FOLDER)
+        assert doubled(program(), np.array([1.0, 2.0])) == [2.0, 4.0]
+        compile_once(lambda: None, native.FOLDER)
         assert os.umask(0) == 0
     finally:
         os.umask(before)
-    assert n_hits == [0, 1]
+    monkeypatch.setattr(native, "_compile", None)  # the next process finds the machine code
+    assert doubled(program(), np.array([3.0])) == [6.0]
     made = list((tmp_path / "a").rglob("*"))
-    assert {".nbi", ".nbc"} <= {path.suffix for path in made}
     assert {"complete", "lock"} <= {path.name for path in made}
+    assert len([path for path in made if path.name.startswith("double-")]) == 1
     assert {oct(path.stat().st_mode & 0o077) for path in (tmp_path / "a", *made)} == {"0o0"}
-    assert find_cache_folder()[0] == compilation.FOLDER
+    assert find_cache_folder()[0] == native.FOLDER
+
+
+def test_a_stored_kernel_is_compiled_again_if_its_file_does_not_fit(tmp_path, monkeypatch, program):
+    assert doubled(program(), np.array([1.0])) == [2.0]
+    (file,) = native.FOLDER.glob("double-*")
+    written = file.read_bytes()
+    assert doubled(program(), np.array([1], np.int64)) == [2]  # another type of its numbers
+    file.write_bytes(written[:-9])
+    assert doubled(program(), np.array([1.0])) == [2.0]
+    assert file.read_bytes() == written
+    (tmp_path / "program.py").write_text(PROGRAM.replace("*= 2", "*= 30"))
+    del sys.modules["program"]
+    importlib.invalidate_caches()
+    assert doubled(program(), np.array([1.0])) == [30.0]
+    monkeypatch.setattr(native, "FOLDER", None)
+    assert doubled(program(), np.array([1.0])) == [30.0]
+
+
+def test_a_stored_kernel_runs_as_python_if_the_compiler_is_switched_off(tmp_path):
+    (tmp_path / "program.py").write_text(PROGRAM)
+    code = (
+        "import numpy; from quintet.features.engine.native import StoredKernel; x = numpy.ones(2); "
+        "StoredKernel('program', 'double')(x); print(x.tolist())"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", code],
+        env={
+            **os.environ,
+            "NUMBA_DISABLE_JIT": "1",
+            "PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path]),
+        },
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert result.stdout == "[2.0, 2.0]\n"
 
 
 def test_all_compiled_code_of_the_package_is_in_the_one_cache():
-    from quintet.explanation.shapley import kernels
+    from quintet.explanation.shapley import compiled, kernels
 
-    loops = [
-        value
-        for value in vars(kernels).values()
-        if hasattr(value, "_cache") and not hasattr(value, "_dispatcher")
-    ]
-    cached = [loop for loop in loops if type(loop._cache).__name__ != "NullCache"]
-    assert len(cached) >= 3
-    assert {Path(loop._cache.cache_path).parent for loop in cached} == {compilation.FOLDER}
+    loops = {name for name, value in vars(kernels).items() if hasattr(value, "py_func") and name[0] != "_"}
+    stored = {name for name, value in vars(compiled).items() if isinstance(value, native.StoredKernel)}
+    assert stored == loops
     package = Path(compilation.__file__).parents[2]
-    assert [
-        path.relative_to(package).as_posix()
-        for path in package.rglob("*.py")
-        if "cache=True" in path.read_text()
-    ] == ["features/engine/kernel_cache.py"]
+    assert not [path for path in package.rglob("*.py") if "cache=True" in path.read_text()]
 
 
 def test_changed_sources_have_another_digest(tmp_path, monkeypatch):
@@ -248,7 +291,7 @@ def test_another_installation_has_another_digest(tmp_path, monkeypatch):
     (tmp_path / "audio").mkdir()
     shutil.copy(here.parents[1] / "audio" / "mel.py", tmp_path / "audio")
     monkeypatch.setattr(compilation, "__file__", str(tmp_path / "features" / "engine" / "kernel_cache.py"))
-    assert digest() != before  # numba would find no code of the other, and every process would compile
+    assert digest() != before
 
 
 def test_the_digest_covers_every_module_that_kernels_are_made_of():
@@ -407,9 +450,7 @@ def made(tmp_path, monkeypatch):
     """Compiles kernels that no other test has compiled."""
     (tmp_path / "made_kernels.py").write_text(MADE)
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setattr(native, "_PACKAGE", "made")
-    monkeypatch.setattr(native, "import_module", lambda name: importlib.import_module(name.replace(".", "_")))
-    yield lambda name: native.Kernel("kernels", name)
+    yield lambda name: native.Kernel("made_kernels", name)
     sys.modules.pop("made_kernels", None)
 
 
