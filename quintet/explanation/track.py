@@ -212,9 +212,7 @@ def explain_track(
     reasons = dict.fromkeys(networks, "reads the spectrogram, not columns: see the maps")
     for name in ensemble.members_:
         if name not in heavy:
-            reasons[name] = (
-                f"has the weight {run.member_shares.get(name, 0.0):.2f} and is not explained by itself"
-            )
+            reasons[name] = "hardly moves the ensemble and is not explained by itself"
     contributions: dict[str, ColumnContributions] = {}
     game = None
     if len(background):

@@ -49,7 +49,7 @@ from quintet.reports.sections.maps import MIN_CLIPS, point_classes
 from quintet.reports.style import to_svg
 from quintet.reports.text import display_name
 from quintet.reports.track_layers import MIN_PROBABILITY, signed_cell
-from quintet.reports.track_text import own_clips, seconds
+from quintet.reports.track_text import own_clips, seconds, why_not_explained
 
 MAX_CLASSES = 4
 """Classes in the tables of probabilities."""
@@ -77,7 +77,7 @@ def contributions_section(
     """
     families = family_drawings(track, explanation)
     columns = column_drawings(track, explanation, run)
-    reasons = [f"{display_name(name, run)} {reason}." for name, reason in explanation.reasons.items()]
+    reasons = why_not_explained(explanation, run)
     if not families and not columns and not reasons:
         return None
     blocks = grid(*families)
@@ -130,7 +130,7 @@ def _family_drawing(track: TrackPrediction, explanation: TrackExplanation, place
         f"Exact Shapley values of the feature families{and_spectrogram} for the ensemble's probability of "
         f"{name}. Missing values are replaced by those of "
         f"{count(explanation.n_background, 'training clip')}. Thin lines: 95 % intervals, because these "
-        f"clips are few. The contributions add up to the prediction within {format_tiny(game.residual)}."
+        f"clips are few. Pale: against. They add up to the prediction within {format_tiny(game.residual)}."
     )
     id_ = f"families-{place}"
     return Drawing(id_, to_svg(figure, id_, alt), caption, steps, f"Contributions for and against {name}")

@@ -19,7 +19,7 @@ from quintet.model_folder.run import Run
 from quintet.reports.figures.timeline import band_hz
 from quintet.reports.formats import MINUS, count, format_list
 from quintet.reports.section import Note
-from quintet.reports.text import inline_name
+from quintet.reports.text import display_name, inline_name
 
 RIVAL_PROBABILITY = 0.1
 """Probability from which on another class is named."""
@@ -277,3 +277,20 @@ def _distance_sentence(neighbours: Neighbours | None) -> str:
         f"It is farther from its nearest training clip than {neighbours.distance_percentile:.0%} of the "
         "training clips are from theirs (of another group)."
     )
+
+
+def why_not_explained(explanation: TrackExplanation, run: Run) -> list[str]:
+    """One sentence per reason for which members are not explained, with all members that it holds for.
+
+    Args:
+        explanation: why the members predict what they predict.
+        run: the model folder.
+    """
+    members: dict[str, list[str]] = {}
+    for name, reason in explanation.reasons.items():
+        members.setdefault(reason, []).append(display_name(name, run))
+    sentences = []
+    for reason, names in members.items():
+        each = ": each" if len(names) > 1 else ""
+        sentences.append(f"{format_list(names)}{each} {reason}.")
+    return sentences

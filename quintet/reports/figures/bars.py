@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
+PALE = 0.45
+"""Opacity of a bar that stands for a step downwards."""
+
+
 def column_bars(
     values: pd.Series,
     *,
@@ -79,8 +83,11 @@ def waterfall(
 ) -> Figure:
     """Waterfall chart from a base to a total: every step starts at the end of the step before.
 
+    A bar has the colour of its family; a step downwards is pale.
+
     Args:
-        steps: columns `player, value, low, high`, in order; the values sum to `total - base`.
+        steps: columns `player, value, low, high`, in order; the values sum to `total - base`. A player is a
+            feature family or the spectrogram.
         base: value at the start.
         total: value at the end.
         base_name: label of the start.
@@ -96,9 +103,12 @@ def waterfall(
     axes.barh(rows[0], base, height=0.6, color=colour("faint"))
     axes.barh(rows[-1], total, height=0.6, color=colour("ink"))
     intervals = (steps["low"], steps["high"])
-    for row, start, end, low, high in zip(rows[1:-1], ends, ends[1:], *intervals, strict=False):
-        paint = colour("series-1" if end >= start else "series-2")
-        axes.barh(row, end - start, left=start, height=0.6, color=paint)
+    paints = [colour(family_paint(str(name))) for name in steps["player"]]
+    for row, paint, start, end, low, high in zip(
+        rows[1:-1], paints, ends, ends[1:], *intervals, strict=False
+    ):
+        (bar,) = axes.barh(row, end - start, left=start, height=0.6, color=paint)
+        bar.set_alpha(1 if end >= start else PALE)
         axes.hlines(row - 0.36, start + low, start + high, color=colour("muted"), linewidth=1.1)
     for row, end in zip(rows, ends, strict=False):
         axes.vlines(end, row - 0.7, row - 0.3, color=colour("muted"), linewidth=0.7)

@@ -93,8 +93,9 @@ def family_drawing(game: EnsembleExplanation, run: Run) -> Drawing:
         "Exact Shapley values of the feature families (and of the spectrogram) for the probability that "
         f"{inline_name(run.prediction_name, run)} gives to the {truth(run)}, mean over {len(game.clips)} "
         f"{evaluation_part(run)} clips. The values of a missing family are replaced by those of "
-        f"{game.n_background} training clips. {intervals} The contributions add up to the prediction within "
-        f"{format_tiny(game.shapley.residual)}. The choice of the training clips changes a contribution by "
+        f"{game.n_background} training clips. {intervals} Pale: against. "
+        f"The contributions add up to the prediction within {format_tiny(game.shapley.residual)}. "
+        "The choice of the training clips changes a contribution by "
         f"at most {number(game.background_error)} (standard error)."
     )
     return Drawing(
