@@ -6,6 +6,7 @@ import json
 import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
@@ -16,6 +17,9 @@ from quintet.files.atomic import replace_output
 from quintet.files.display.notebook import notebook_html
 from quintet.files.display.spreadsheets import exact_csv
 from quintet.files.json_types import JsonObject
+
+if TYPE_CHECKING:
+    from quintet.auditing.labels.suspects import Suspects
 
 SHOWN = 12  # rows of a long list that the text shows
 JSON_TABLES = ("problems", "pairs", "balance", "oddities", "shortcuts", "telling_columns")
@@ -46,6 +50,7 @@ class AuditReport:
             written order, as for a folder.
         warnings: findings that need a decision, as sentences.
         notes: how the source was read: columns that were ignored, spellings that were joined.
+        suspects: labels that a trained model takes for wrong; None if no model was given.
     """
 
     name: str
@@ -61,6 +66,7 @@ class AuditReport:
     row_order: RowOrder | None
     warnings: tuple[str, ...]
     notes: tuple[str, ...] = ()
+    suspects: Suspects | None = None
 
     @property
     def pairs_across_classes(self) -> pd.DataFrame:
@@ -88,6 +94,7 @@ class AuditReport:
             **tables,
             "row_order": None if self.row_order is None else asdict(self.row_order),
             "groups": self._groups_of_several(),
+            **({} if self.suspects is None else {"suspects": self.suspects.to_json()}),
         }
 
     def lines(self) -> list[str]:
@@ -104,6 +111,9 @@ class AuditReport:
         lines = [self._headline()]
         for title, rows in sections.items():
             lines += _section(title, rows)
+        if self.suspects is not None:
+            lines += ["", "Labels that are probably wrong", f"  {self.suspects.headline}"]
+            lines += _section("The most doubtful labels", self.suspects.lines())[1:]
         lines += _section("Warnings", list(self.warnings), shown=len(self.warnings))
         if self.notes:
             lines += _section("Notes", list(self.notes), shown=len(self.notes))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -30,6 +31,9 @@ from quintet.features.extraction.chunks import Progress
 from quintet.features.storage.column_roles import quote_names
 from quintet.features.storage.table import FeatureTable
 
+if TYPE_CHECKING:
+    from quintet.auditing.labels.suspects import Suspects
+
 
 def audit(
     source_or_table: str | Path | Manifest | FeatureTable,
@@ -38,6 +42,7 @@ def audit(
     progress: Callable[[Progress], object] | None = None,
     fingerprints: bool = True,
     seed: int = 0,
+    model: str | Path | None = None,
 ) -> AuditReport:
     """Find duplicates, imbalance, odd clips and shortcuts of a corpus, before training.
 
@@ -51,9 +56,12 @@ def audit(
         progress: called with a `Progress` after each clip; for a table without audio, after each fact.
         fingerprints: whether to find copies that are re-encoded, trimmed, or of another level.
         seed: seed of the shortcut audit.
+        model: a model folder that was trained on these clips. Its predictions of clips that its members were
+            not fitted on tell which labels are probably wrong.
 
     Raises:
-        DatasetError: if the source cannot be listed.
+        ArtefactError: if the model is no finished model folder.
+        DatasetError: if the source cannot be listed, or the model knows none of its clips.
 
     Example:
         >>> from quintet.features.storage.external_table import Roles, foreign_table
@@ -65,6 +73,7 @@ def audit(
         >>> report.pairs_across_classes[["first", "second", "kind"]].values.tolist()
         [['a.0', 'b.1', 'same row']]
     """
+    judge = None if model is None else _open_judge(model)  # a fault of it is said before the long work
     corpus = read_corpus(source_or_table)
     if corpus.clips.empty and not corpus.problems:
         raise DatasetError(
@@ -87,6 +96,7 @@ def audit(
     cut = {clip.id: clip.truncation for clip in measurements if clip.truncation}
     odd = oddities(facts, {**corpus.truncated, **cut})
     telling = _find_telling(corpus, labels, groups_of_labels, seed=seed)
+    suspects = None if judge is None else judge(labels)
     order = None
     if corpus.is_in_order:
         labelled = corpus.clips[corpus.clips["label"].notna()]
@@ -104,7 +114,23 @@ def audit(
         telling_columns=telling,
         row_order=order,
         warnings=tuple(warnings(problems, pairs, source_groups, balance, odd, shortcuts, telling, order)),
-        notes=(*corpus.notes, *_limits(corpus, clips, labels, groups_of_labels, fingerprints=fingerprints)),
+        suspects=suspects,
+        notes=(
+            *corpus.notes,
+            *(suspects.notes if suspects else ()),
+            *_limits(corpus, clips, labels, groups_of_labels, fingerprints=fingerprints),
+        ),
+    )
+
+
+def _open_judge(model: str | Path) -> Callable[[pd.Series], Suspects]:
+    """A function from the labels of clips to those that a trained model takes for wrong."""
+    from quintet.auditing.labels.suspects import find_suspects
+    from quintet.model_folder.run import read_run
+
+    run = read_run(model)
+    return lambda labels: find_suspects(
+        run, labels=dict(zip(labels.index.astype(str), labels.astype(str), strict=True))
     )
 
 

@@ -33,7 +33,9 @@ if TYPE_CHECKING:
 
 EXAMPLE = (
     "Example: quintet audit music/ --groups-to groups.csv && "
-    "quintet train features.parquet -o model/ --groups groups.csv"
+    "quintet train features.parquet -o model/ --groups groups.csv; "
+    "quintet audit features.parquet --model model/ --labels-to suspects.csv, fill in `corrected`, "
+    "quintet train features.parquet -o better/ --labels suspects.csv"
 )
 
 
@@ -47,6 +49,16 @@ def audit(
     groups_to: Annotated[
         Path | None,
         typer.Option(help="Write the groups (duplicates share one group) as CSV for `train --groups`."),
+    ] = None,
+    model: Annotated[
+        Path | None,
+        typer.Option(help="Model folder trained on these clips: which labels does it take for wrong?"),
+    ] = None,
+    labels_to: Annotated[
+        Path | None,
+        typer.Option(
+            help="Write the doubtful labels as CSV: fill in its column `corrected` for `train --labels`."
+        ),
     ] = None,
     id_column: IdColumn = None,
     label_column: LabelColumn = None,
@@ -64,6 +76,7 @@ def audit(
     from quintet.audio.isolation.calls import start_worker
     from quintet.auditing import write_groups
     from quintet.auditing.corpus import is_table
+    from quintet.auditing.labels.suspects import write_suspects
     from quintet.auditing.run import audit as audit_corpus
     from quintet.commands.terminal.console import out, print_plain
     from quintet.commands.terminal.output import print_json
@@ -71,8 +84,11 @@ def audit(
     from quintet.datasets.source import load_source
     from quintet.files.atomic import write_or_keep
 
-    prepare_file(groups_to, "--groups-to")
-    hold_file(groups_to)
+    if labels_to is not None and model is None:
+        raise typer.BadParameter("needs a --model, whose predictions doubt labels", param_hint="--labels-to")
+    for file, option in ((groups_to, "--groups-to"), (labels_to, "--labels-to")):
+        prepare_file(file, option)
+        hold_file(file)
     subject: str | FeatureTable | Manifest = source
     columns = TableColumns(id_column, label_column, group_column, label_from)
     is_manifest = bool(column or root)
@@ -92,7 +108,12 @@ def audit(
     start_worker()  # before the progress bar, which is a thread
     with progress_counter("Auditing", quiet=quiet) as progress:
         result = audit_corpus(
-            subject, n_jobs=resolve_cores(jobs), progress=progress, fingerprints=fingerprints, seed=seed
+            subject,
+            n_jobs=resolve_cores(jobs),
+            progress=progress,
+            fingerprints=fingerprints,
+            seed=seed,
+            model=model,
         )
     if json_:
         print_json(result.to_json())
@@ -102,6 +123,8 @@ def audit(
             print_plain(out, line, style="bold" if is_heading else None)
     if groups_to is not None:
         write_or_keep(groups_to, partial(write_groups, result), "--groups-to")
+    if labels_to is not None and result.suspects is not None:
+        write_or_keep(labels_to, partial(write_suspects, result.suspects), "--labels-to")
     if not len(result.clips):
         raise DatasetError(
             "An audit must have at least one clip that can be used. "

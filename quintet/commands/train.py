@@ -19,6 +19,7 @@ from quintet.commands.terminal.options import (
     Json,
     LabelColumn,
     LabelFrom,
+    LabelsFile,
     ProtocolName,
     Quiet,
     Scheduler,
@@ -90,6 +91,7 @@ def train(
     join: JoinedFiles = None,
     ignore_column: IgnoreColumn = None,
     groups: GroupsFile = None,
+    labels: LabelsFile = None,
     label_from: LabelFrom = None,
     split_file: SplitFiles = None,
     split_value: SplitValues = None,
@@ -113,7 +115,7 @@ def train(
     ignored = tuple(ignore_column or ())
     columns = TableColumns(id_column, label_column, group_column, label_from, join, ignored)
     split = SplitOptions(protocol, test_size, folds, seed, split_value)
-    table = columns.read(features, groups=groups, split_files=split_file)
+    table = columns.read(features, groups=groups, split_files=split_file, labels=labels)
     chosen = parse_names(members) or _default_members(table, quiet=quiet)
     content: TomlTable = {
         **split.as_settings(),

@@ -78,7 +78,7 @@ def nearest_tracks(
         )
     clips = standardise(train, train)
     segments = standardise(rows[list(train.columns)], train)
-    distances = _distances(segments, clips).mean(axis=0)
+    distances = distances_between(segments, clips).mean(axis=0)
     order = np.argsort(distances, kind="stable")[:k]
     ids = train.index[order]
     groups = about.loc[train.index, "group"].astype(str).to_numpy()
@@ -126,8 +126,17 @@ def standardise(values: pd.DataFrame, reference: pd.DataFrame) -> Floats:
     return np.where(np.isfinite(z), clipped, 0.0)
 
 
-def _distances(a: Floats, b: Floats) -> Floats:
-    """(len(a), len(b)) root of the mean squared difference over columns."""
+def distances_between(a: Floats, b: Floats) -> Floats:
+    """Root of the mean over columns of the squared difference, `(n, m)`.
+
+    Args:
+        a: rows of `standardise`, `(n, d)`.
+        b: likewise, `(m, d)`.
+
+    Example:
+        >>> distances_between(np.array([[0.0, 0.0]]), np.array([[1.0, 1.0], [2.0, 0.0]])).round(3).tolist()
+        [[1.0, 1.414]]
+    """
     n_columns = max(a.shape[1], 1)
     b_squares = (b**2).sum(axis=1)[None]
     parts = []
@@ -148,7 +157,7 @@ def _nearest_of_other_groups(values: Floats, groups: NDArray[np.str_], rng: np.r
     positions = np.arange(len(values))
     if len(values) > N_REFERENCE:
         positions = np.sort(rng.choice(len(values), N_REFERENCE, replace=False))
-    distances = _distances(values[positions], values)
+    distances = distances_between(values[positions], values)
     own_groups = groups[positions]
     is_same_group = own_groups[:, None] == groups[None]
     distances[is_same_group] = np.inf

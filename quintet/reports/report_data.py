@@ -5,16 +5,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from quintet.errors import DatasetError
 from quintet.evaluation.metrics import calibration_error, confusion_matrix, top_label
 from quintet.explanation.members import RunExplanation, explain_run
 from quintet.model_folder.run import Run
 from quintet.predictions.predictions import Predictions
 from quintet.reports.formats import SCORE_NAMES
+
+if TYPE_CHECKING:
+    from quintet.auditing.labels.suspects import Suspects
 
 Confusion = tuple[str, str, int]
 """True class, predicted class, number of clips."""
@@ -38,6 +43,16 @@ class ReportData:
     def explanation(self) -> RunExplanation:
         """SHAP values of the members and Shapley values of the ensemble."""
         return explain_run(self.run, full=self.full)
+
+    @cached_property
+    def suspects(self) -> Suspects | None:
+        """Labels that are probably wrong; None if no clip has a label."""
+        from quintet.auditing.labels.suspects import find_suspects  # it needs scikit-learn
+
+        try:
+            return find_suspects(self.run)
+        except DatasetError:
+            return None
 
     @cached_property
     def score_names(self) -> list[str]:

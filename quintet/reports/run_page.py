@@ -20,6 +20,7 @@ from quintet.reports.report_data import ReportData
 from quintet.reports.section import Section
 from quintet.reports.sections.classes import classes_section
 from quintet.reports.sections.data import data_section
+from quintet.reports.sections.doubtful_labels import doubtful_labels_section
 from quintet.reports.sections.leak_gate import leak_gate_section
 from quintet.reports.sections.learning_curve import learning_curve_section
 from quintet.reports.sections.maps import maps_section
@@ -54,6 +55,7 @@ SECTIONS: tuple[Callable[[ReportData], Section | None], ...] = (
     learning_curve_section,
     maps_section,
     mistakes_section,
+    doubtful_labels_section,
     data_section,
     model_card_section,
     reproduction_section,

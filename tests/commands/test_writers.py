@@ -37,6 +37,7 @@ COMMANDS: dict[str, list[str]] = {
     "extract": ["extract", "music", "-o", "OUT.parquet", "--families", "temporal"],
     "published": ["extract", "music", "-f", "bahuleyan2018", "-o", "own.parquet", *NAMED],
     "audit": ["audit", "table.csv", "--groups-to", "OUT.csv", "-q"],
+    "labels": ["audit", "table.csv", "--model", "model", "--labels-to", "OUT.csv", "-q"],
     "fuse": ["fuse", "one.csv", "two.csv", "-o", "OUT.csv"],
     "predict": ["predict", "model", "--table", "table.csv", "-o", "OUT.csv", "-q"],
     "train": ["train", "table.csv", "-o", "OUT", "--resamples", "20", "-q", *QUICK],
@@ -68,7 +69,8 @@ LAST = ("bundle.json", "export.json", "index.html", DATABASE_FILE)
 UNEQUAL = ("explain", "run")
 """Commands whose files name times in places that `timeless` does not know."""
 
-FILES, FOLDERS = ("audit", "fuse", "predict", "tag", "plan"), ("train", "tune", "report", "export", "scan")
+FILES = ("audit", "labels", "fuse", "predict", "tag", "plan")
+FOLDERS = ("train", "tune", "report", "export", "scan")
 LIBRARIES = ("scan", "judge")
 PLAYLISTS = ("songs", "similar", "playlist")
 KINDS = (FILES, FOLDERS, LIBRARIES, PLAYLISTS, ("extract", "genres"), ("map",))

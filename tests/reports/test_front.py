@@ -26,6 +26,7 @@ from quintet.explanation.shapley.sampled_shapley import SampledShapley
 from quintet.features.catalogue import feature_set_families
 from quintet.model_folder.folder import relist
 from quintet.model_folder.run import Run, read_run
+from quintet.model_folder.unseen import Unseen, unseen_clips
 from quintet.predictions.predictions import Predictions
 from quintet.reports.front.bars import Measure, Scale
 from quintet.reports.front.explanations import explain_commands
@@ -35,7 +36,7 @@ from quintet.reports.front.reasons import FAMILY_WORDS, NO_INTERVAL, _column_rea
 from quintet.reports.front.sounds import make_sounds
 from quintet.reports.front.training_words import training_words
 from quintet.reports.front.trust import next_steps
-from quintet.reports.front.unseen import Unseen, all_mistakes, class_strip, unseen_clips, unseen_confusions
+from quintet.reports.front.unseen import all_mistakes, class_strip, unseen_confusions
 from quintet.reports.sections.model_card import model_card_section
 from quintet.reports.text import split_note
 

@@ -95,6 +95,14 @@ GroupsFile = Annotated[
     Path | None,
     typer.Option(help="CSV with the columns id and group, for example from `audit --groups-to`."),
 ]
+LabelsFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--labels",
+        help="CSV with the columns id and corrected, for example from `audit --labels-to`: a label that is "
+        "filled in replaces that of the table.",
+    ),
+]
 SplitFiles = Annotated[
     list[str] | None,
     typer.Option(
@@ -156,7 +164,12 @@ class TableColumns:
     ignored: tuple[str, ...] = ()
 
     def read(
-        self, path: str | Path, *, groups: Path | None = None, split_files: list[str] | None = None
+        self,
+        path: str | Path,
+        *,
+        groups: Path | None = None,
+        split_files: list[str] | None = None,
+        labels: Path | None = None,
     ) -> FeatureTable:
         """Read a feature table.
 
@@ -164,6 +177,7 @@ class TableColumns:
             path: the table.
             groups: CSV with other groups.
             split_files: `part=file` texts with the clip ids of each part, or one file with ids and parts.
+            labels: CSV with corrected labels.
 
         Raises:
             QuintetError: if the table or one of the files cannot be read or does not fit.
@@ -188,6 +202,10 @@ class TableColumns:
             from quintet.features.storage.join import join_tables
 
             table = join_tables(table, parse_joins(self.join))
+        if labels is not None:
+            from quintet.training.corrections import relabel
+
+            table = relabel(table, labels)
         if groups is None:
             return table
         from quintet.training.data import regroup

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from quintet.model_folder.run import Run
+from quintet.model_folder.unseen import Unseen, unseen_clips
 from quintet.reports.figures.confusion import DENSE_NOTE, MAX_NUMBERED, NUMBERED_NOTE, confusion_html
 from quintet.reports.formats import count, format_list, short_name
 from quintet.reports.front.bars import Measure, Scale, Span
@@ -19,17 +21,13 @@ from quintet.reports.front.reasons import Reasons, reasons
 from quintet.reports.front.sounds import Sounds, make_sounds
 from quintet.reports.front.subject import class_noun
 from quintet.reports.front.trust import Check, checks, next_steps, summary
-from quintet.reports.front.unseen import (
-    Unseen,
-    all_mistakes,
-    class_strip,
-    unseen_clips,
-    unseen_confusions,
-    worst_row,
-)
+from quintet.reports.front.unseen import all_mistakes, class_strip, unseen_confusions, worst_row
 from quintet.reports.report_data import ReportData, main_confusions
 from quintet.reports.section import Download, name_rows
 from quintet.reports.text import FEW_CLIPS, kind, oof_noun, split_note
+
+if TYPE_CHECKING:
+    from quintet.auditing.labels.suspects import Suspects
 
 SHOWN_CLASSES = 12
 """Classes of the strip; the others are folded."""
@@ -37,6 +35,8 @@ SHOWN_MISTAKES = 6
 """Mistakes that are shown before a class is chosen."""
 SHOWN_BESIDE_DENSE = 14
 """The same beside the high matrix of many classes."""
+SHOWN_DOUBTS = 4
+"""Doubtful labels whose sound comes before that of further mistakes."""
 MAX_SOUNDS = 800
 """Clips that can be played."""
 MAX_EXPLAINED = 100
@@ -164,7 +164,7 @@ def front_page(data: ReportData, title: str, folder: Path | None) -> Front:
     why = reasons(run, data.explanation)
     sentence = headline(result, noun) if result else "The scores of this model are below"
     stamp = split_note(run)
-    sounds = make_sounds(run, _clips_to_hear(mistakes, unseen), folder)
+    sounds = make_sounds(run, _clips_to_hear(mistakes, data.suspects, unseen), folder)
     pictures = {}
     if result:
         pictures["card.png"] = card_png(title, sentence, result, strip, stamp.short)
@@ -197,9 +197,11 @@ def front_page(data: ReportData, title: str, folder: Path | None) -> Front:
     )
 
 
-def _clips_to_hear(mistakes: pd.DataFrame, unseen: Unseen) -> list[str]:
-    """Clips whose sound the page wants: mistakes of the list, then the other clips of the maps."""
-    clips = [*mistakes["clip_id"].head(MAX_MISTAKES), *unseen.predictions.clip_ids]
+def _clips_to_hear(mistakes: pd.DataFrame, suspects: Suspects | None, unseen: Unseen) -> list[str]:
+    """Clips whose sound the page wants: mistakes of the list, doubtful labels, then the clips of the maps."""
+    doubted = [] if suspects is None else suspects.clips_to_compare(SHOWN_DOUBTS)
+    shown, others = mistakes["clip_id"].head(SHOWN_MISTAKES), mistakes["clip_id"].head(MAX_MISTAKES)
+    clips = [*shown, *doubted, *others, *unseen.predictions.clip_ids]
     return list(dict.fromkeys(map(str, clips)))[:MAX_SOUNDS]
 
 

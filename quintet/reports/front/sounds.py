@@ -125,10 +125,19 @@ def play_button(clip: str, sounds: Sounds) -> Markup:
     """
     from markupsafe import Markup
 
-    if clip not in sounds.inside and clip not in sounds.linked:
-        return Markup("")
-    button = Markup('<button type="button" class="play" data-clip="{0}" aria-label="Play {0}">▶</button> ')
-    return button.format(clip)
+    return button(clip) if clip in sounds.inside or clip in sounds.linked else Markup("")
+
+
+def button(clip: str) -> Markup:
+    """Button that plays a clip. A page removes it if it has no sound of the clip.
+
+    Args:
+        clip: id of the clip.
+    """
+    from markupsafe import Markup
+
+    text = Markup('<button type="button" class="play" data-clip="{0}" aria-label="Play {0}">▶</button> ')
+    return text.format(clip)
 
 
 def sounds_json(sounds: Sounds) -> str:

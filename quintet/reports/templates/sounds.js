@@ -2,6 +2,7 @@
   "use strict";
   const every = (selector) => [...document.querySelectorAll(selector)];
   const sounds = JSON.parse(document.getElementById("sounds").textContent);
+  every(".play").forEach((button) => { if (!sounds[button.dataset.clip]) button.remove(); });
   const player = document.querySelector(".clip-player");
   const audio = player.querySelector("audio");
   const label = player.querySelector("output");
