@@ -249,6 +249,7 @@ def predict(
     *,
     segment_s: float | None = None,
     confidence: float | None = None,
+    promise: str = "recall",
     strict: bool = False,
     n_jobs: int = 1,
     progress: ProgressCallback | None = None,
@@ -260,7 +261,9 @@ def predict(
         files: one audio file, folder, glob or `Clip`, or several.
         segment_s: length of the segments into which long files are cut, seconds. Default: the typical length
             of the training clips. 0 cuts no file.
-        confidence: probability with which the prediction set must contain the true class. Default: no sets.
+        confidence: probability with which the prediction set must contain the true class; for label sets,
+            the promised recall or precision. Default: no sets.
+        promise: for label sets: `recall` or `precision`.
         strict: whether a file that is cut short counts as failed. Default: it is predicted and marked.
         n_jobs: worker processes.
         progress: called with the progress of the extraction.
@@ -277,6 +280,7 @@ def predict(
         files,
         segment_s=segment_s,
         confidence=confidence,
+        promise=promise,
         strict=strict,
         n_jobs=n_jobs,
         progress=progress,

@@ -56,9 +56,16 @@ def predict(
         float | None,
         typer.Option(
             help="Also predict the set of classes that contains the true class with this probability, for "
-            "example 0.9. The set may be empty."
+            "example 0.9. The set may be empty. For label sets: the promised recall or precision."
         ),
     ] = None,
+    promise: Annotated[
+        str,
+        typer.Option(
+            help="For label sets, what --confidence is about: recall (share of the true tags in the set) or "
+            "precision (share of the set that is true)."
+        ),
+    ] = "recall",
     segment: Segment = None,
     strict: Strict = False,
     json_: Json = False,
@@ -95,7 +102,12 @@ def predict(
     hold_file(output)
     if table is not None:
         result = predict_table_file(
-            model, table, id_column=id_column, join=parse_joins(join), confidence=confidence
+            model,
+            table,
+            id_column=id_column,
+            join=parse_joins(join),
+            confidence=confidence,
+            promise=promise,
         )
     else:
         start_worker(kernels_available)  # before the progress bar, which is a thread
@@ -105,6 +117,7 @@ def predict(
                 files or [],
                 segment_s=segment,
                 confidence=confidence,
+                promise=promise,
                 strict=strict,
                 n_jobs=resolve_cores(jobs),
                 progress=progress,

@@ -31,6 +31,7 @@ from quintet.ensemble.crossfit import (
     member_probabilities,
 )
 from quintet.ensemble.fusion import RULES, Fusion, LabelledPredictions, fit_fusion
+from quintet.ensemble.label_sets.risk_control import TagSets, fit_tag_sets
 from quintet.ensemble.model_selection.penalties import PenaltyChoice, cross_fit
 from quintet.ensemble.model_selection.preparation import prepare_members
 from quintet.ensemble.novelty import Distance, held_out_distances
@@ -95,6 +96,7 @@ class EnsembleClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         oof_distances_: out-of-fold distance of each of the m rows, `(m,)`. None if `distance_` is None.
         conformal_: `ConformalPredictor` of prediction sets. None for label sets. Without distances, it uses
             the probabilities only.
+        tag_sets_: `TagSets`, sets of tags with a promised recall or precision. None for classes.
         oof_verdict_: out-of-fold ensemble predictions, `(m, K)`. For each fold, rule, weights and calibration
             are chosen and learnt without it. A small optimism remains (on random labels an AUC slightly above
             0.5, if a rule learns weights): the members that predicted the other folds were fitted on this
@@ -330,18 +332,22 @@ class EnsembleClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     def _fit_prediction_sets(
         self, table: pd.DataFrame | None, y: Labels, groups: Groups, folds: Folds
     ) -> None:
-        """Fit distances and prediction sets on out-of-fold predictions. Label sets have neither."""
+        """Fit prediction sets on out-of-fold predictions: of classes, with distances, or of tags."""
         self.distance_: Distance | None = None
         self.oof_distances_: Floats | None = None
         self.conformal_: ConformalPredictor | None = None
+        self.tag_sets_: TagSets | None = None
+        taught = self.plan_.taught if len(self.plan_.taught) else np.arange(len(self.plan_.rows))
+        rows = self.plan_.rows[taught]
         if y.ndim == 2:
+            self.tag_sets_ = fit_tag_sets(
+                self.oof_verdict_[taught], y[rows], groups[rows], classes=self.class_names_
+            )
             return
         if table is not None:
             values = table.to_numpy(np.float64)
             self.distance_ = Distance.fit(values, y)
             self.oof_distances_ = held_out_distances(values, y, folds)[self.plan_.rows]
-        taught = self.plan_.taught if len(self.plan_.taught) else np.arange(len(self.plan_.rows))
-        rows = self.plan_.rows[taught]
         self.conformal_ = fit_conformal(
             self.oof_verdict_[taught],
             y[rows],

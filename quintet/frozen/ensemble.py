@@ -13,6 +13,7 @@ from quintet.classifiers.spectrogram.sequences import SpectrogramInput
 from quintet.ensemble.calibration import Calibration
 from quintet.ensemble.conformal import ConformalPredictor
 from quintet.ensemble.fusion import Fusion
+from quintet.ensemble.label_sets.risk_control import TagSets
 from quintet.ensemble.novelty import Distance
 from quintet.files.json_types import JsonObject
 from quintet.files.untrusted.listed_files import ListedFiles
@@ -40,6 +41,7 @@ class FrozenEnsemble:
         conformal_: prediction sets; None for label sets.
         distance_: distance of features from all classes; None if the sets do not use it.
         files_: the listed files of the folder.
+        tag_sets_: sets of tags; None for classes, and in folders of early versions.
     """
 
     bundle_: JsonObject
@@ -49,6 +51,7 @@ class FrozenEnsemble:
     conformal_: ConformalPredictor | None
     distance_: Distance | None
     files_: ListedFiles
+    tag_sets_: TagSets | None = None
 
     @property
     def class_names_(self) -> tuple[str, ...]:
@@ -129,6 +132,11 @@ class ExplainedEnsemble:
     def multilabel_(self) -> bool:
         """Whether clips carry label sets."""
         return self.frozen.multilabel_
+
+    @property
+    def tag_sets_(self) -> TagSets | None:
+        """Sets of tags; None for classes."""
+        return self.frozen.tag_sets_
 
     @property
     def conformal_(self) -> ConformalPredictor | None:

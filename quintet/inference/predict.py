@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from quintet.audio.isolation.calls import start_worker
 from quintet.datasets.labels import join_labels
 from quintet.ensemble.conformal import ConformalPredictor, require_confidence
-from quintet.errors import AlignmentError, ConfigError
+from quintet.ensemble.label_sets.risk_control import PROMISES
+from quintet.errors import AlignmentError, ConfigError, unknown_name
 from quintet.features.catalogue import feature_family
 from quintet.features.engine.warm_up import kernels_available
 from quintet.features.extraction.chunks import ProgressCallback
@@ -64,6 +65,7 @@ def predict_files(
     *,
     segment_s: float | None = None,
     confidence: float | None = None,
+    promise: str = "recall",
     strict: bool = False,
     n_jobs: int = 1,
     progress: ProgressCallback | None = None,
@@ -78,7 +80,9 @@ def predict_files(
             cut.
         confidence: also give the set of classes that contains the true class with this probability, in (0,
             1). It holds for clips drawn like those of the training and no longer than a segment. An empty set
-            means none of the known classes.
+            means none of the known classes. For label sets: the tags of which this share of the true ones is
+            found, or is true.
+        promise: for label sets, what the confidence is about: `recall` or `precision`.
         strict: count a file that is cut short as failed. By default it is predicted from the sound that is
             there.
         n_jobs: number of worker processes; -1 is one per processor.
@@ -94,7 +98,7 @@ def predict_files(
     with as_files(files) as recordings:
         start_worker(kernels_available)  # before the model is loaded: networks bring threads
         predictor = find_predictor(model)
-        require_sets(predictor, confidence)
+        require_sets(predictor, confidence, promise)
         feature_parameters(predictor.model)
         found = expand_files(recordings.paths)
         predictions = predict_recordings(
@@ -106,7 +110,9 @@ def predict_files(
             progress=progress,
         )
         keys = [row.digest for row in usable_rows(predictions.rows)]
-        result = average_rows(predictor, predictions, keys, confidence, notes_after=found.notes)
+        result = average_rows(
+            predictor, predictions, keys, confidence, promise=promise, notes_after=found.notes
+        )
     return rename(result, recordings.names)
 
 
@@ -117,6 +123,7 @@ def predict_table_file(
     id_column: str | None = None,
     join: Joined = (),
     confidence: float | None = None,
+    promise: str = "recall",
 ) -> PredictionResult:
     """Class probabilities for the rows of a file with a feature table.
 
@@ -129,6 +136,7 @@ def predict_table_file(
         id_column: column with the ids. Default: the column of the training, or "id".
         join: the tables that were joined in the training, for these rows: files, or name → file.
         confidence: also give prediction sets, as in `predict_files`.
+        promise: for label sets, as there.
 
     Raises:
         AlignmentError: if columns are missing, or the parameter hashes differ.
@@ -152,15 +160,16 @@ def predict_table_file(
             roles = replace(roles, id=id_column, id_required=True)
         table = read_model_rows(path, roles)
     table = join_tables(table, join) if join else table
-    return _predict_table(predictor, table, None, confidence)
+    return _predict_table(predictor, table, None, confidence, promise)
 
 
 def predict_table(
-    model: str | Path | EnsembleClassifier,
+    model: str | Path | EnsembleClassifier | Predictor,
     table: FeatureTable,
     *,
     spectrograms: SpectrogramStore | None = None,
     confidence: float | None = None,
+    promise: str = "recall",
 ) -> PredictionResult:
     """Class probabilities for the rows of a feature table.
 
@@ -169,12 +178,13 @@ def predict_table(
         table: a table with the columns that the model was trained on. Every row is predicted for itself.
         spectrograms: the spectrograms of the rows, if the model has networks.
         confidence: also give prediction sets, as in `predict_files`.
+        promise: for label sets, as there.
 
     Raises:
         AlignmentError: if columns are missing, or the parameter hashes differ.
         ConfigError: if a confidence is asked for and the model has no prediction sets.
     """
-    return _predict_table(find_predictor(model), table, spectrograms, confidence)
+    return _predict_table(find_predictor(model), table, spectrograms, confidence, promise)
 
 
 def _predict_table(
@@ -182,11 +192,12 @@ def _predict_table(
     table: FeatureTable,
     spectrograms: SpectrogramStore | None,
     confidence: float | None,
+    promise: str,
 ) -> PredictionResult:
     from quintet.features.storage.join import require_same_joins
 
     model = predictor.model
-    require_sets(predictor, confidence)
+    require_sets(predictor, confidence, promise)
     expected, given = model.bundle_["feature_hash"], model.bundle_["feature_parameters"]
     by_name = given is None and table.parameters is None
     is_covered = table.parameter_hash == expected
@@ -215,7 +226,7 @@ def _predict_table(
         else row_keys(table.features[model.bundle_["feature_names"]])
     )
     notes = _table_notes(predictor, table)
-    return average_rows(predictor, predictions, keys, confidence, notes_before=notes)
+    return average_rows(predictor, predictions, keys, confidence, promise=promise, notes_before=notes)
 
 
 def _table_notes(predictor: Predictor, table: FeatureTable) -> list[str]:
@@ -236,6 +247,7 @@ def average_rows(
     keys: Sequence[str | None],
     confidence: float | None,
     *,
+    promise: str = "recall",
     notes_before: Sequence[str] = (),
     notes_after: Sequence[str] = (),
 ) -> PredictionResult:
@@ -246,6 +258,7 @@ def average_rows(
         predictions: of the rows.
         keys: what each usable row is recognised by among the clips of the training.
         confidence: of the prediction sets, or None.
+        promise: for label sets, what the confidence is about.
         notes_before: sentences before those about the predictions.
         notes_after: sentences after them.
     """
@@ -272,6 +285,9 @@ def average_rows(
                 model.conformal_, probabilities, confidence, means, model.class_names_
             )
         columns["out_of_class"] = model.conformal_.out_of_class(probabilities, means).tolist()
+    elif model.tag_sets_ is not None and confidence is not None:
+        inside = model.tag_sets_.sets(probabilities, confidence, promise=promise)
+        columns["set"] = _set_names(inside, model.class_names_)
     known = find_known(predictor.known_clips if rows else None, rows, keys)
     columns["known_id"] = [known[file].id if file in known else None for file in files]
     columns["known_part"] = [known[file].part if file in known else None for file in files]
@@ -290,7 +306,7 @@ def average_rows(
         multilabel=model.multilabel_,
         notes=(
             *notes_before,
-            *_notes(predictor, confidence),
+            *_notes(predictor, confidence, promise),
             *known_note(known, len(files)),
             *notes_after,
         ),
@@ -335,7 +351,11 @@ def _prediction_sets(
     classes: tuple[str, ...],
 ) -> list[str]:
     """The prediction set of each file, its classes joined by `;`."""
-    memberships = conformal.sets(probabilities, confidence, distances=distances)
+    return _set_names(conformal.sets(probabilities, confidence, distances=distances), classes)
+
+
+def _set_names(memberships: NDArray[np.bool_], classes: tuple[str, ...]) -> list[str]:
+    """The names in each set, joined by `;`."""
     names = np.asarray(classes, dtype=object)
     return [join_labels(names[is_inside]) for is_inside in memberships]
 
@@ -349,25 +369,36 @@ def _label_files(model: FrozenEnsemble | EnsembleClassifier, probabilities: Floa
     return [join_labels(names[row >= TAG_THRESHOLD]) for row in probabilities]
 
 
-def _notes(predictor: Predictor, confidence: float | None) -> tuple[str, ...]:
-    """Limits of the predictions: sets without distances, and scores of an ungrouped split."""
+def _notes(predictor: Predictor, confidence: float | None, promise: str) -> tuple[str, ...]:
+    """Limits of the predictions: what sets cannot promise, and scores of an ungrouped split."""
     split = predictor.model.bundle_.get("split", {"protocol": "group", "grouped": True})
     notes = []
-    if confidence is not None and predictor.model.distance_ is None:
+    sets = predictor.model.tag_sets_
+    if confidence is not None and sets is not None:
+        notes += sets.limits(confidence, promise)
+    elif confidence is not None and predictor.model.distance_ is None:
         notes.append(WITHOUT_DISTANCE)
     if split.get("protocol") == "random" or (confidence is not None and not split.get("grouped")):
         notes.append(UNGROUPED)
     return (*predictor.notes, *notes)
 
 
-def require_sets(predictor: Predictor, confidence: float | None) -> None:
-    """Refuse, before any audio is read, a confidence that cannot be served."""
+def require_sets(predictor: Predictor, confidence: float | None, promise: str = "recall") -> None:
+    """Refuse, before any audio is read, a confidence or a promise that cannot be served."""
+    tag_sets, is_of_tags = predictor.model.tag_sets_, predictor.model.multilabel_
+    if promise not in PROMISES:
+        raise unknown_name("promise", promise, PROMISES)
+    if promise != PROMISES[0] and not is_of_tags:
+        raise ConfigError(
+            f"A promise of {promise} is for label sets. This model predicts one class per clip, whose set "
+            "contains the true class with the confidence: leave the promise out."
+        )
     if confidence is None:
         return
-    if predictor.model.conformal_ is None:
+    if is_of_tags and tag_sets is None:
         raise ConfigError(
-            "Prediction sets are calibrated for models with one label per clip. "
-            "This model predicts label sets: leave --confidence out."
+            "Tag sets need a calibration, which training writes. "
+            "This model of label sets is of an earlier version: train it again, or leave the confidence out."
         )
     require_confidence(confidence)
 

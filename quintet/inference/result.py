@@ -78,7 +78,8 @@ class PredictionResult:
             tags with a probability of 0.5 or more), `confidence` (the highest probability), `segments` (their
             number), `duration_s` (seconds that were used), `missing_s` (seconds that a truncated file states
             and does not hold), `set` if a confidence was asked for (the classes that cannot be excluded,
-            joined by `;`; empty for none of the known classes), `out_of_class` in [0, 1), near 1 if no known
+            joined by `;`; empty for none of the known classes; for label sets the tags with the promised
+            recall or precision), `out_of_class` in [0, 1), near 1 if no known
             class fits (not for label sets), `known_id` and `known_part` (the same recording in the data of
             the training, and its part of the split: `train`, `test` or `unused`; missing if there is none),
             and `probability.<class>`.

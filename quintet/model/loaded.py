@@ -33,7 +33,7 @@ from quintet.model_folder.replacement import read_unchanged
 
 OWN = ("classes_", "bundle_", "files_", "folder_")
 """Attributes of a loaded model that it does not take from the fitted ensemble."""
-FITTED = ("members_", "fusions_", "rule_", "calibration_", "conformal_", "distance_")
+FITTED = ("members_", "fusions_", "rule_", "calibration_", "conformal_", "tag_sets_", "distance_")
 """Attributes that are read from the folder when something asks for them."""
 
 

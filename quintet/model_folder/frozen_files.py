@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from quintet.ensemble.calibration import Calibration
 from quintet.ensemble.conformal import ConformalPredictor
 from quintet.ensemble.fusion import Fusion
+from quintet.ensemble.label_sets.risk_control import TagSets
 from quintet.ensemble.novelty import Distance
 from quintet.errors import ArtefactError, QuintetError
 from quintet.files.json_types import JsonObject
@@ -195,9 +196,10 @@ def _read_ensemble(folder: OpenFolder, head: JsonObject) -> FrozenEnsemble:
     calibration = Calibration.from_json(trust["calibration"])
     if calibration.method == "isotonic" and len(calibration.steps) != len(classes):
         raise ValueError("the calibration has other classes than the bundle")
-    conformal = read_conformal(trust)
-    if conformal is not None and list(conformal.classes) != classes:
-        raise ValueError("the prediction sets have other classes than the bundle")
+    conformal, tag_sets = read_conformal(trust), read_tag_sets(trust)
+    for sets in (conformal, tag_sets):
+        if sets is not None and list(sets.classes) != classes:
+            raise ValueError("the prediction sets have other classes than the bundle")
     return FrozenEnsemble(
         bundle,
         _read_members(folder, heads),
@@ -206,6 +208,7 @@ def _read_ensemble(folder: OpenFolder, head: JsonObject) -> FrozenEnsemble:
         conformal,
         read_distance(folder, conformal),
         folder.files,
+        tag_sets,
     )
 
 
@@ -307,6 +310,12 @@ def read_conformal(trust: JsonObject) -> ConformalPredictor | None:
     """The prediction sets from the content of `trust.json`; None for label sets."""
     content = trust["conformal"]
     return None if content is None else ConformalPredictor.from_json(content)
+
+
+def read_tag_sets(trust: JsonObject) -> TagSets | None:
+    """The tag sets from the content of `trust.json`; None for classes, and in folders of early versions."""
+    content = trust.get("tag_sets")
+    return None if content is None else TagSets.from_json(content)
 
 
 def read_distance(folder: OpenFolder, conformal: ConformalPredictor | None) -> Distance | None:

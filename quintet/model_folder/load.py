@@ -23,6 +23,7 @@ from quintet.model_folder.frozen_files import (
     read_conformal,
     read_distance,
     read_network_members,
+    read_tag_sets,
 )
 from quintet.model_folder.replacement import read_unchanged
 
@@ -110,6 +111,7 @@ def _read_ensemble(folder: OpenFolder, frozen: Mapping[str, NetworkMember]) -> E
     ensemble.rule_ = bundle["rule"]
     ensemble.calibration_ = Calibration.from_json(trust["calibration"])
     ensemble.conformal_ = read_conformal(trust)
+    ensemble.tag_sets_ = read_tag_sets(trust)
     ensemble.distance_ = read_distance(folder, ensemble.conformal_)
     ensemble.bundle_ = bundle
     ensemble.files_ = folder.files
@@ -171,5 +173,6 @@ def _require_consistent(ensemble: EnsembleClassifier) -> None:
     calibration, conformal = ensemble.calibration_, ensemble.conformal_
     if calibration.method == "isotonic" and len(calibration.steps) != len(classes):
         raise ValueError("the calibration has other classes than the bundle")
-    if conformal is not None and list(conformal.classes) != classes:
-        raise ValueError("the prediction sets have other classes than the bundle")
+    for sets in (conformal, ensemble.tag_sets_):
+        if sets is not None and list(sets.classes) != classes:
+            raise ValueError("the prediction sets have other classes than the bundle")

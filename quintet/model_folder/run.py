@@ -15,6 +15,7 @@ from quintet.classifiers.member import Member
 from quintet.classifiers.storage import load_member
 from quintet.ensemble.calibration import Calibration
 from quintet.ensemble.conformal import ConformalPredictor
+from quintet.ensemble.label_sets.risk_control import TagSets
 from quintet.errors import ArtefactError, QuintetError
 from quintet.evaluation.scores import Scores
 from quintet.features.storage.table import META_COLUMNS
@@ -179,6 +180,12 @@ class Run:
         """Calibrated prediction sets; None for label sets and in folders of early versions."""
         content = self.trust.get("conformal")
         return ConformalPredictor.from_json(content) if content else None
+
+    @cached_property
+    def tag_sets(self) -> TagSets | None:
+        """Calibrated sets of tags; None for classes and in folders of early versions."""
+        content = self.trust.get("tag_sets")
+        return TagSets.from_json(content) if content else None
 
     def out_of_class_of(self, ids: Iterable[str]) -> pd.DataFrame:
         """`out_of_class` and `distance` of these clips of the report's part, in their order."""

@@ -106,10 +106,11 @@ def _fusion_content(ensemble: EnsembleClassifier) -> JsonObject:
 
 
 def _trust_content(ensemble: EnsembleClassifier) -> JsonObject:
-    conformal = ensemble.conformal_
+    conformal, tag_sets = ensemble.conformal_, ensemble.tag_sets_
     return {
         "calibration": ensemble.calibration_.to_json(),
         "conformal": None if conformal is None else conformal.to_json(),
+        **({} if tag_sets is None else {"tag_sets": tag_sets.to_json()}),
     }
 
 

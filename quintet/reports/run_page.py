@@ -34,6 +34,7 @@ from quintet.reports.sections.model_card import model_card_section
 from quintet.reports.sections.probabilities.calibration import calibration_section
 from quintet.reports.sections.probabilities.out_of_class import out_of_class_section
 from quintet.reports.sections.probabilities.prediction_sets import prediction_sets_section
+from quintet.reports.sections.probabilities.tag_sets import tag_sets_section
 from quintet.reports.sections.published import published_section
 from quintet.reports.sections.reproduction import reproduction_section
 from quintet.reports.sections.scores import scores_section
@@ -45,6 +46,7 @@ SECTIONS: tuple[Callable[[ReportData], Section | None], ...] = (
     classes_section,
     calibration_section,
     prediction_sets_section,
+    tag_sets_section,
     out_of_class_section,
     ensemble_importance_section,
     member_importance_section,

@@ -1,0 +1,1 @@
+"""Sets of tags with a promised recall or precision."""
