@@ -41,6 +41,7 @@ COMMANDS = {
     "report": "report",
     "predict": "predict",
     "explain": "explain",
+    "suggest": "models.suggest",
     "serve": "deployment.serve",
     "export": "deployment.export",
     "run": "run",

@@ -40,6 +40,7 @@ LAYERS = (  # a part may import the parts of earlier lines, and itself
     ("training",),
     ("tuning",),
     ("inference",),
+    ("labelling",),
     ("library", "reports", "export"),
     ("pipeline",),
     ("model",),

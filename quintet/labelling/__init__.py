@@ -1,0 +1,1 @@
+"""Which unlabelled clips would teach a model most."""

@@ -1,0 +1,223 @@
+"""Suggestions: of unlabelled recordings or rows, those whose labels would teach a model most."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from quintet.audio.isolation.calls import start_worker
+from quintet.errors import ConfigError, DatasetError
+from quintet.explanation.neighbours import standardise
+from quintet.features.engine.warm_up import kernels_available
+from quintet.features.extraction.chunks import Progress, ProgressCallback
+from quintet.features.storage.table import FeatureTable, is_usable
+from quintet.files.atomic import replace_output
+from quintet.files.display.file_names import name_text
+from quintet.files.display.notebook import notebook_html
+from quintet.files.display.spreadsheets import columns_csv
+from quintet.files.json_types import JsonObject
+from quintet.inference.inputs import expand_files
+from quintet.inference.means import MeansOfFiles
+from quintet.inference.predict import predict_table
+from quintet.inference.predictor import Predictor, find_predictor
+from quintet.labelling.choice import choose, doubts
+from quintet.model_folder.folder import OpenFolder
+
+Floats = NDArray[np.float64]
+
+COLUMNS = ["id", "path", "guess", "p_guess", "doubt"]
+MARK = "\ufeff"
+"""Byte order mark at the start of the CSV file, by which spreadsheets know UTF-8."""
+
+
+@dataclass(frozen=True, eq=False)
+class Suggestions:
+    """Clips to label next, the one that teaches most first.
+
+    Args:
+        frame: columns `id`, `path` (empty for rows of a table without files), `guess` (the most probable
+            class; for label sets the most probable tag), `p_guess` (its probability), `doubt` in [0, 1].
+        n_candidates: number of clips among which was chosen.
+        notes: what was left out, one sentence each.
+    """
+
+    frame: pd.DataFrame
+    n_candidates: int
+    notes: tuple[str, ...] = ()
+
+    def _repr_html_(self) -> str:
+        return notebook_html(f"{len(self.frame)} of {self.n_candidates} clips", self.frame, notes=self.notes)
+
+    def to_json(self) -> JsonObject:
+        """Counts, and the clips as objects."""
+        rows = self.frame.to_dict("records")
+        return {"n_candidates": self.n_candidates, "clips": rows, "notes": list(self.notes)}
+
+
+@dataclass(frozen=True)
+class _Candidates:
+    """Unlabelled clips.
+
+    Args:
+        ids: their ids, m.
+        paths: their files; empty where there is none.
+        probabilities: of the ensemble, `(m, K)`.
+        features: columns of the model, `(m, d)`.
+        notes: what was left out.
+    """
+
+    ids: list[str]
+    paths: list[str]
+    probabilities: Floats
+    features: Floats
+    notes: tuple[str, ...]
+
+
+def suggest(
+    model: str | Path,
+    files: Sequence[str | Path] = (),
+    *,
+    table: FeatureTable | None = None,
+    n: int = 20,
+    n_jobs: int = 1,
+    progress: ProgressCallback | None = None,
+) -> Suggestions:
+    """The clips whose labels would teach a model most.
+
+    Args:
+        model: a model folder.
+        files: unlabelled audio files, folders and globs. Clips of the training are left out.
+        table: a feature table in place of files; its rows without a label are the candidates.
+        n: number of clips to choose.
+        n_jobs: number of worker processes that read files.
+        progress: called after each file.
+
+    Raises:
+        AlignmentError: the table lacks columns of the model, or was made with other parameters.
+        ConfigError: not one of files and table is given.
+        DatasetError: there is no candidate.
+    """
+    if bool(files) == (table is not None):
+        raise ConfigError(
+            "Suggestions need audio files or a feature table. Received both, or none: give one."
+        )
+    start_worker(kernels_available)  # before the model is loaded: networks bring threads
+    predictor = find_predictor(model)
+    found = (
+        _from_files(predictor, files, n_jobs=n_jobs, progress=progress)
+        if table is None
+        else _from_table(predictor, table)
+    )
+    if not found.ids:
+        raise DatasetError(" ".join(["There must be an unlabelled clip to suggest.", *found.notes]))
+    labelled = _training_rows(predictor)
+    names = list(predictor.model.bundle_["feature_names"])
+    candidates = pd.DataFrame(found.features, columns=names)
+    reference = labelled if len(labelled) else candidates
+    doubt = doubts(found.probabilities, multilabel=predictor.model.multilabel_)
+    known = standardise(labelled, reference) if len(labelled) else np.empty((0, 0))
+    positions = choose(standardise(candidates, reference), doubt, known, n)
+    best = found.probabilities.argmax(axis=1)
+    rows = [
+        (
+            found.ids[k],
+            found.paths[k],
+            predictor.model.class_names_[best[k]],
+            round(float(found.probabilities[k, best[k]]), 4),
+            round(float(doubt[k]), 4),
+        )
+        for k in positions
+    ]
+    return Suggestions(pd.DataFrame(rows, columns=COLUMNS), len(found.ids), found.notes)
+
+
+def write_suggestions(suggestions: Suggestions, path: str | os.PathLike[str]) -> None:
+    """Write the clips as a CSV file with an empty column `corrected`, for `train --labels`.
+
+    No cell of it is a formula.
+
+    Args:
+        suggestions: what was chosen.
+        path: the CSV file. Its folder is made if it is missing.
+    """
+    frame = suggestions.frame
+    columns = {name: frame[name].tolist() for name in COLUMNS}
+    cells = {"id": columns["id"], "corrected": [""] * len(frame), **columns}
+    text = MARK + columns_csv(cells, for_spreadsheets=True)
+    with replace_output(Path(path)) as file:
+        file.write_text(text, encoding="utf-8", newline="")
+
+
+def _from_files(
+    predictor: Predictor,
+    files: Sequence[str | Path],
+    *,
+    n_jobs: int,
+    progress: ProgressCallback | None,
+) -> _Candidates:
+    """Files that can be described and are no clips of the training."""
+    means_of = MeansOfFiles(predictor, n_jobs=n_jobs)
+    listing = expand_files(files)
+    paths = [str(file.absolute()) for file in listing.files]
+    known = predictor.known_clips
+    trained = set() if known is None else set(known.clips)
+    kept: dict[int, tuple[Floats, Floats]] = {}
+    state, n_known, n_failed = Progress(total=len(paths)), 0, 0
+    for done, (position, means) in enumerate(means_of(paths), start=1):
+        if means is None:
+            n_failed += 1
+        elif trained & set(means.digests):
+            n_known += 1
+        else:
+            kept[position] = (means.probabilities, means.features)
+        state = Progress(state.total, done=done, failed=n_failed)
+        if progress is not None:
+            progress(state)
+    order = sorted(kept)
+    notes = list(listing.notes)
+    if n_known:
+        notes.append(f"{n_known} files are clips of the training, and are left out.")
+    if n_failed:
+        notes.append(f"{n_failed} files could not be read: `quintet predict` says why.")
+    names = [name_text(paths[k]) for k in order]
+    n_classes, n_columns = len(predictor.model.class_names_), len(predictor.model.bundle_["feature_names"])
+    return _Candidates(
+        ids=names,
+        paths=names,
+        probabilities=np.array([kept[k][0] for k in order]).reshape(-1, n_classes),
+        features=np.array([kept[k][1] for k in order]).reshape(-1, n_columns),
+        notes=tuple(notes),
+    )
+
+
+def _from_table(predictor: Predictor, table: FeatureTable) -> _Candidates:
+    """Rows without a label."""
+    model = predictor.model
+    unlabelled = table.frame["label"].isna() & is_usable(table.frame)
+    n_columns = len(model.bundle_["feature_names"])
+    if not unlabelled.any():
+        note = f"Every one of the {len(table.meta)} usable rows of the table has a label."
+        return _Candidates([], [], np.empty((0, len(model.class_names_))), np.empty((0, n_columns)), (note,))
+    rows = FeatureTable(table.frame[unlabelled], table.metadata)
+    predicted = predict_table(predictor, rows)
+    names = [f"probability.{name}" for name in predicted.classes]
+    frame = predicted.frame.set_index("file").loc[rows.meta.index.astype(str)]
+    paths = [str(path) if isinstance(path, str) else "" for path in rows.meta["path"]]
+    features = rows.features[list(model.bundle_["feature_names"])].to_numpy(np.float64)
+    ids = rows.meta.index.astype(str).tolist()
+    return _Candidates(ids, paths, frame[names].to_numpy(np.float64), features, predicted.notes)
+
+
+def _training_rows(predictor: Predictor) -> pd.DataFrame:
+    """Features of the labelled clips of the run; no rows if the model has no folder."""
+    model = predictor.model
+    names = list(model.bundle_["feature_names"])
+    if model.files_ is None:
+        return pd.DataFrame(columns=names)
+    return OpenFolder(model.bundle_, model.files_).read_frame("features.parquet", names)
