@@ -42,6 +42,7 @@ COMMANDS = {
     "predict": "predict",
     "explain": "explain",
     "suggest": "models.suggest",
+    "stress": "models.stress",
     "serve": "deployment.serve",
     "export": "deployment.export",
     "run": "run",

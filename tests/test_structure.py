@@ -40,7 +40,7 @@ LAYERS = (  # a part may import the parts of earlier lines, and itself
     ("training",),
     ("tuning",),
     ("inference",),
-    ("labelling",),
+    ("labelling", "robustness"),
     ("library", "reports", "export"),
     ("pipeline",),
     ("model",),

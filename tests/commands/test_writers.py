@@ -40,6 +40,7 @@ COMMANDS: dict[str, list[str]] = {
     "labels": ["audit", "table.csv", "--model", "model", "--labels-to", "OUT.csv", "-q"],
     "fuse": ["fuse", "one.csv", "two.csv", "-o", "OUT.csv"],
     "predict": ["predict", "model", "--table", "table.csv", "-o", "OUT.csv", "-q"],
+    "stress": ["stress", "heard", "music", "--disturbances", "noise", "-o", "OUT.csv", "-q"],
     "suggest": ["suggest", "heard", "music", "-o", "OUT.csv", "-q"],
     "train": ["train", "table.csv", "-o", "OUT", "--resamples", "20", "-q", *QUICK],
     "tune": ["tune", "table.csv", "-o", "OUT", "--trials", "2", "-q", *QUICK],
@@ -70,7 +71,7 @@ LAST = ("bundle.json", "export.json", "index.html", DATABASE_FILE)
 UNEQUAL = ("explain", "run")
 """Commands whose files name times in places that `timeless` does not know."""
 
-FILES = ("audit", "labels", "suggest", "fuse", "predict", "tag", "plan")
+FILES = ("audit", "labels", "stress", "suggest", "fuse", "predict", "tag", "plan")
 FOLDERS = ("train", "tune", "report", "export", "scan")
 LIBRARIES = ("scan", "judge")
 PLAYLISTS = ("songs", "similar", "playlist")
@@ -251,7 +252,7 @@ def prepare(
         make_library(inside, monkeypatch)
     if command == "tag":
         request.getfixturevalue("networks")
-    if command in ("explain", "judge", "suggest"):
+    if command in ("explain", "judge", "stress", "suggest"):
         make_heard_model(inside, monkeypatch)
 
 

@@ -1,0 +1,1 @@
+"""How the predictions of a model change if recordings do."""

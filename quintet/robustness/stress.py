@@ -1,0 +1,128 @@
+"""Predictions of a model for disturbed copies of recordings."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+from numpy.typing import NDArray
+
+from quintet.audio.isolation.calls import map_isolated, start_worker
+from quintet.errors import DatasetError, MissingExtraError, unknown_name
+from quintet.features.engine.warm_up import kernels_available
+from quintet.features.extraction.chunks import Progress, ProgressCallback
+from quintet.inference.means import MeansOfFiles
+from quintet.inference.predictor import Predictor, find_predictor
+from quintet.robustness.disturbances import DISTURBANCES, UNCHANGED, disturbed_file, write_disturbed
+from quintet.robustness.recordings import Labelled, find_recordings
+from quintet.robustness.report import StressReport, make_report
+
+Floats = NDArray[np.float64]
+
+SECONDS = 30.0
+"""Longest part of a recording that is used: its middle."""
+FILES_AT_A_TIME = 8
+"""Recordings whose disturbed copies are on the disk at the same time."""
+
+
+@dataclass(frozen=True)
+class Copies:
+    """Predictions and features of the disturbed copies of n recordings.
+
+    Args:
+        probabilities: disturbance → `(n, K)`, NaN where a copy could not be described.
+        features: disturbance → `(n, d)`, means over segments, NaN likewise.
+    """
+
+    probabilities: dict[str, Floats]
+    features: dict[str, Floats]
+
+
+def stress(
+    model: str | Path,
+    files: Sequence[str | Path] = (),
+    *,
+    names: Sequence[str] = (),
+    seconds: float = SECONDS,
+    n_jobs: int = 1,
+    progress: ProgressCallback | None = None,
+) -> StressReport:
+    """How the predictions of a model change if recordings are disturbed.
+
+    Args:
+        model: a model folder that predicts audio.
+        files: audio files, folders and globs. The folder of a file is its label if the model has a class of
+            this name. Default: the held-out clips of the training, with their labels and groups.
+        names: names of `DISTURBANCES`. Default: all.
+        seconds: longest part of a recording that is used, in seconds: its middle.
+        n_jobs: number of worker processes.
+        progress: called after each copy.
+
+    Raises:
+        ArtefactError: the model is damaged, or predicts no audio.
+        ConfigError: a disturbance is unknown.
+        DatasetError: there is no recording, or none can be read.
+    """
+    unknown = [name for name in names if name not in DISTURBANCES]
+    if unknown:
+        raise unknown_name("disturbance", unknown[0], DISTURBANCES)
+    chosen = tuple(dict.fromkeys((UNCHANGED, *(names or DISTURBANCES))))
+    start_worker(kernels_available)  # before the model is loaded: networks bring threads
+    predictor = find_predictor(model)
+    recordings = find_recordings(predictor.model, files)
+    copies = _predict_copies(predictor, recordings, chosen, seconds, n_jobs=n_jobs, progress=progress)
+    is_read = np.isfinite(copies.probabilities[UNCHANGED]).all(axis=1)
+    if not is_read.any():
+        raise DatasetError(
+            f"A stress test must have a recording that can be read. None of {len(recordings.sources)} can: "
+            "`quintet predict` says why."
+        )
+    return make_report(predictor.model, recordings, copies.probabilities, copies.features)
+
+
+def _predict_copies(
+    predictor: Predictor,
+    recordings: Labelled,
+    names: tuple[str, ...],
+    seconds: float,
+    *,
+    n_jobs: int,
+    progress: ProgressCallback | None,
+) -> Copies:
+    """Write the copies of some recordings at a time, describe and predict them."""
+    describe = MeansOfFiles(predictor, n_jobs=n_jobs)
+    n, n_classes = len(recordings.sources), len(predictor.model.class_names_)
+    shape = (n, len(predictor.model.bundle_["feature_names"]))
+    copies = Copies(
+        {name: np.full((n, n_classes), np.nan) for name in names},
+        {name: np.full(shape, np.nan) for name in names},
+    )
+    state = Progress(total=n * len(names))
+    for begin in range(0, n, FILES_AT_A_TIME):
+        some = recordings.sources[begin : begin + FILES_AT_A_TIME]
+        with TemporaryDirectory(prefix="quintet-stress-") as folder:
+            stems = [str(Path(folder, str(k))) for k in range(len(some))]
+            calls = [(source, names, stem, seconds) for source, stem in zip(some, stems, strict=True)]
+            written = list(map_isolated(write_disturbed, calls, n_workers=n_jobs))
+            for done in written:
+                if isinstance(done, MissingExtraError):
+                    raise done
+            keys = [
+                (name, k)
+                for k, done in enumerate(written)
+                if not isinstance(done, Exception)
+                for name in names
+            ]
+            files = [str(disturbed_file(stems[k], name)) for name, k in keys]
+            for position, found in describe(files):
+                name, k = keys[position]
+                if found is not None:
+                    copies.probabilities[name][begin + k] = found.probabilities
+                    copies.features[name][begin + k] = found.features
+        state = Progress(state.total, done=min(begin + len(some), n) * len(names))
+        if progress is not None:
+            progress(state)
+    return copies
