@@ -105,6 +105,7 @@ def predictions_json(result: PredictionResult) -> JsonObject:
         "n_failed": sum(row["status"] == "failed" for row in files),
         "files": files,
         "notes": list(result.notes),
+        **({} if result.drift is None else {"drift": result.drift}),
     }
 
 

@@ -28,6 +28,7 @@ from quintet.inference.rows import PredictedRow, file_row
 if TYPE_CHECKING:
     from quintet.ensemble.classifier import EnsembleClassifier
     from quintet.frozen.ensemble import ExplainedEnsemble, FrozenEnsemble
+    from quintet.inference.drift.new_files import FileFeatures
 
     AnyEnsemble = FrozenEnsemble | ExplainedEnsemble | EnsembleClassifier
 
@@ -61,6 +62,7 @@ def predict_recordings(
     strict: bool = False,
     n_jobs: int = 1,
     progress: ProgressCallback | None = None,
+    features: FileFeatures | None = None,
 ) -> Predictions:
     """Describe the segments of files and predict them, some files at a time.
 
@@ -74,6 +76,7 @@ def predict_recordings(
         strict: whether a recording that is cut short counts as failed.
         n_jobs: number of worker processes; -1 is one per processor.
         progress: called as files are described.
+        features: collects the mean features of each file.
 
     Raises:
         ArtefactError: if the model was trained on other features than this version of quintet makes.
@@ -101,6 +104,8 @@ def predict_recordings(
             n_taken += 1
             if is_full(block) or n_taken == len(files):
                 parts.append(predict_block(predictor, block, columns))
+                if features is not None:
+                    features.add(block)
                 block = []
     return join_predictions(predictor, parts)
 

@@ -16,6 +16,7 @@ from quintet.ensemble.conformal import ConformalPredictor, require_confidence
 from quintet.ensemble.label_sets.risk_control import PROMISES
 from quintet.errors import AlignmentError, ConfigError, unknown_name
 from quintet.features.catalogue import feature_family
+from quintet.features.columns import feature_names
 from quintet.features.engine.warm_up import kernels_available
 from quintet.features.extraction.chunks import ProgressCallback
 from quintet.features.parameters import FeatureParameters
@@ -29,6 +30,7 @@ from quintet.inference.describe import (
     predict_recordings,
     segment_length_s,
 )
+from quintet.inference.drift.new_files import FileFeatures, drift_json, drift_of, drift_sentence
 from quintet.inference.inputs import expand_files
 from quintet.inference.known_clips import find_known, known_note, row_keys
 from quintet.inference.predictor import Predictor, find_predictor
@@ -99,8 +101,10 @@ def predict_files(
         start_worker(kernels_available)  # before the model is loaded: networks bring threads
         predictor = find_predictor(model)
         require_sets(predictor, confidence, promise)
-        feature_parameters(predictor.model)
+        parameters = feature_parameters(predictor.model)
         found = expand_files(recordings.paths)
+        columns = column_positions(predictor.model.bundle_["feature_names"], feature_names(parameters))
+        features = FileFeatures(columns)
         predictions = predict_recordings(
             predictor,
             found.files,
@@ -108,12 +112,28 @@ def predict_files(
             strict=strict,
             n_jobs=n_jobs,
             progress=progress,
+            features=features,
         )
         keys = [row.digest for row in usable_rows(predictions.rows)]
         result = average_rows(
             predictor, predictions, keys, confidence, promise=promise, notes_after=found.notes
         )
+        result = _with_drift(result, predictor, features.by_file)
     return rename(result, recordings.names)
+
+
+def _with_drift(
+    result: PredictionResult, predictor: Predictor, features: Mapping[str, Floats]
+) -> PredictionResult:
+    """The result with the comparison of the new files with the training clips, if there are enough."""
+    frame = result.columns("frame")
+    known = dict(zip(frame["file"], frame["known_id"], strict=True))
+    drift = drift_of(predictor, [values for file, values in features.items() if known.get(file) is None])
+    if drift is None:
+        return result
+    sentence = drift_sentence(drift)
+    notes = result.notes if sentence is None else (*result.notes, sentence)
+    return result.with_drift(drift_json(drift), notes)
 
 
 def predict_table_file(

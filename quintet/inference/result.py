@@ -13,6 +13,8 @@ from quintet.files.json_text import is_missing
 if TYPE_CHECKING:
     import pandas as pd
 
+    from quintet.files.json_types import JsonObject
+
 TEXT_COLUMNS = frozenset({"file", "verdict", "set", "known_id", "known_part", "stage", "reason", "status"})
 
 
@@ -91,6 +93,8 @@ class PredictionResult:
         classes: class names.
         notes: limits of these predictions, and what was left out of folders, one sentence each.
         multilabel: whether labels are sets, so that `verdict` may be the empty set.
+        drift: comparison of ten new files or more with the training clips: `n`, `n_groups`, `unlike`, and per
+            family (first all columns) the `ratio` of the distances and the corrected `p`. None for fewer.
     """
 
     frame: TableField = TableField()
@@ -100,6 +104,7 @@ class PredictionResult:
     classes: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     multilabel: bool = False
+    drift: JsonObject | None = None
 
     def _repr_html_(self) -> str:
         from quintet.files.display.notebook import notebook_html
@@ -107,6 +112,18 @@ class PredictionResult:
         n_failed = self.failures["file"].nunique()
         facts = f"Predictions of {len(self.frame)} files; {n_failed} could not be read"
         return notebook_html(facts, self.frame, notes=self.notes)
+
+    def with_drift(self, drift: JsonObject, notes: tuple[str, ...]) -> PredictionResult:
+        """The same tables with a comparison of the new files, and other notes.
+
+        Args:
+            drift: the comparison.
+            notes: all notes.
+        """
+        tables = {name: self.columns(name) for name in ("frame", "segments", "failures", "truncated")}
+        return PredictionResult(
+            **tables, classes=self.classes, notes=notes, multilabel=self.multilabel, drift=drift
+        )
 
     def columns(self, name: str) -> Columns:
         """A table as plain columns, for which pandas is not imported.

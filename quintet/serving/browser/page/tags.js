@@ -1,5 +1,5 @@
 // The plan of tags: proposals, which are accepted one by one or together, written, and taken back.
-import { ask, becomes, find, make } from "./api.js";
+import { ask, find, make } from "./api.js";
 import { artist, songs } from "./songs.js";
 
 const MOST_SHOWN = 500;
@@ -27,7 +27,7 @@ async function propose(event) {
       fields: [find("plan-field").value], mode: find("plan-mode").value, confidence: Number(find("plan-confidence").value),
     });
     accepted = new Set();
-    const reasons = Object.values(plan.left_out).flatMap((counts) => Object.entries(counts)).map(([reason, count]) => `${reason} (${count.toLocaleString("en")})`);
+    const reasons = Object.values(plan.left_out).flatMap((counts) => Object.entries(counts)).map(([reason, count]) => `${count} ${reason}`);
     say(`${plan.proposals} proposals for ${plan.files} of ${plan.songs} songs.`
       + (reasons.length ? ` Without one: ${reasons.join(", ")}.` : "") + (plan.refused.length ? ` ${plan.refused.length} files cannot be written: ${plan.refused[0].reason}` : ""));
     render();
@@ -52,7 +52,7 @@ function render() {
         onchange: (event) => { if (event.target.checked) accepted.add(at); else accepted.delete(at); count(); } })),
       make("td", {}, row.file.split("/").slice(-2).join(" / ")),
       make("td", {}, row.field),
-      make("td", {}, row.now ? make("del", {}, row.now) : make("span", { class: "hint" }, "empty"), ...becomes(), make("ins", {}, row.proposed)),
+      make("td", {}, row.now ? make("del", {}, row.now) : make("span", { class: "hint" }, "empty"), make("span", { class: "arrow", "aria-label": "becomes" }, "→"), make("ins", {}, row.proposed)),
       make("td", { class: "num" }, row.confidence === null ? "" : `${Math.round(100 * row.confidence)} %`));
   });
   const head = make("tr", {}, ...["Accept", "File", "Field", "Now → proposed", "Confidence"].map((text) => make("th", { scope: "col", class: text === "Confidence" ? "num" : "" }, text)));

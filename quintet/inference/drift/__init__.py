@@ -1,0 +1,1 @@
+"""Whether new files as a whole are unlike the training clips."""
