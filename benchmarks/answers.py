@@ -21,6 +21,7 @@ from quintet.features.describe import describe
 from quintet.features.parameters import FeatureParameters
 from quintet.library.sound.answers import sound_answers
 from quintet.library.sound.key import PITCH_CLASSES
+from quintet.library.sound.pitch_classes import PitchClasses
 
 SEMITONES = 2
 WITHIN = 0.04
@@ -33,7 +34,11 @@ def answers(clip: Clip) -> dict[str, float | str | None]:
     found = describe(clip, parameters, log_mel=True)
     assert found.log_mel is not None
     log_mel = parameters.log_mel
-    return sound_answers(found.features, found.log_mel.T, log_mel.sample_rate / log_mel.hop_length)
+    listener = PitchClasses()
+    listener.begin(clip.sample_rate)
+    listener.add(np.asarray(clip.samples, np.float32))
+    frames_per_s = log_mel.sample_rate / log_mel.hop_length
+    return sound_answers(found.features, found.log_mel.T, frames_per_s, listener.values())
 
 
 def main() -> None:

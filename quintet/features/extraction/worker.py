@@ -67,10 +67,10 @@ class ClipTask:
 
 
 class ClipListener(MonoListener, Protocol):
-    """Reads a recording in two sweeps, and then has the values of the columns of networks."""
+    """Reads a recording, a long one in two sweeps, and then has values: those of networks, for example."""
 
     def values(self) -> NDArray[np.float32]:
-        """Values of the columns, `(columns,)`."""
+        """The values, `(n,)`."""
 
 
 class ClipEmbedder(Protocol):
@@ -101,6 +101,7 @@ class Job:
         strict: whether a recording that is cut short counts as failed. If not, it is described and marked.
         describe: function from samples to features.
         embedder: the networks of `parameters.embeddings`; None if there are none.
+        listen: makes what listens to a clip beside the features, for `Row.heard`; None if nothing does.
     """
 
     parameters: FeatureParameters
@@ -109,6 +110,7 @@ class Job:
     describe: Callable[..., Description] = describe
     strict: bool = False
     embedder: ClipEmbedder | None = None
+    listen: Callable[[], ClipListener] | None = None
 
     def __post_init__(self) -> None:
         if (self.embedder is None) == bool(self.parameters.embeddings):
@@ -127,12 +129,14 @@ class Row:
         values: features, float32 `(features,)`, in the order of their names; None if the clip failed.
         log_mel: float16 `(frames, n_mels)`; None if the clip failed or no spectrogram was asked for.
         facts: the columns `checkpoints.FACTS`, except those that the manifest has.
+        heard: values of `Job.listen`; None if the clip failed or nothing listened.
     """
 
     position: int
     values: NDArray[np.float32] | None = None
     log_mel: NDArray[np.float16] | None = None
     facts: ClipFacts = field(default_factory=dict)
+    heard: NDArray[np.float32] | None = None
 
     @property
     def failed(self) -> bool:
@@ -152,18 +156,25 @@ def describe_clip(task: ClipTask, job: Job) -> Row:
         ImportError: the installation is broken. (A missing optional decoder is a failure of the clip.)
         MachineError: the machine cannot do the work. No clip caused it.
     """
+    listener = None if job.listen is None else job.listen()
     return complete_row(
-        Row(task.position, facts=file_facts(task.source.path)), lambda: _decode(task.source, job), job
+        Row(task.position, facts=file_facts(task.source.path)),
+        lambda: _decode(task.source, job, listener),
+        job,
+        listener,
     )
 
 
-def complete_row(row: Row, decode: Callable[[], Decoded], job: Job) -> Row:
+def complete_row(
+    row: Row, decode: Callable[[], Decoded], job: Job, listener: ClipListener | None = None
+) -> Row:
     """A row with the features of its clip, or with the stage and reason of its failure.
 
     Args:
         row: the row, with the facts of its file.
         decode: gives the samples of the clip, or the description of a long recording.
         job: what to do with the clip.
+        listener: what listens beside; a long recording has told it its samples.
 
     Raises:
         ImportError, MachineError: as `describe_clip`.
@@ -186,6 +197,11 @@ def complete_row(row: Row, decode: Callable[[], Decoded], job: Job) -> Row:
         values = _feature_vector(description, job.parameters)
         if job.log_mel and description.log_mel is not None:
             row.log_mel = np.ascontiguousarray(description.log_mel.T, dtype=np.float16)
+        if listener is not None:
+            if isinstance(decoded, DecodedClip):
+                listener.begin(decoded.clip.sample_rate)
+                listener.add(np.asarray(decoded.clip.samples, np.float32))
+            row.heard = listener.values()
         row.values = values
     except CLIP_ERRORS as error:
         fault = machine_fault(error)
@@ -216,7 +232,7 @@ def file_facts(path: str) -> ClipFacts:
     return {"status": "ok", "source_size": result.st_size, "source_mtime_ns": result.st_mtime_ns}
 
 
-def _decode(source: ClipSource, job: Job) -> Decoded:
+def _decode(source: ClipSource, job: Job, listener: ClipListener | None) -> Decoded:
     """The samples of a clip, or the description of a long recording, which is never held as a whole."""
     is_usual_job = job.load is load_clip and job.describe is describe
     rate = job.parameters.sample_rate
@@ -228,27 +244,29 @@ def _decode(source: ClipSource, job: Job) -> Decoded:
             and can_stream
             and should_stream(path, job.parameters, log_mel=job.log_mel, start_s=start_s, end_s=end_s)
         ):
-            return _describe_recording(path, source, job)
+            return _describe_recording(path, source, job, listener)
         load = job.load
         if load is load_clip:
             load = partial(load_clip, strict=job.strict, keep_native=job.embedder is not None)
         return load(path, sample_rate=rate, start_s=start_s, end_s=end_s, id=source.id), None
 
 
-def _describe_recording(path: str, source: ClipSource, job: Job) -> tuple[Facts, Description]:
-    """The description of a long recording. Networks read it in the same two sweeps."""
-    listener = None if job.embedder is None else job.embedder.stream()
+def _describe_recording(
+    path: str, source: ClipSource, job: Job, listener: ClipListener | None
+) -> tuple[Facts, Description]:
+    """The description of a long recording. Networks and the listener read it in the same two sweeps."""
+    networks = None if job.embedder is None else job.embedder.stream()
     recording = Recording(
         path,
         sample_rate=job.parameters.sample_rate,
         start_s=source.start_s,
         end_s=source.end_s,
         strict=job.strict,
-        listeners=() if listener is None else (listener,),
+        listeners=[reader for reader in (networks, listener) if reader is not None],
     )
     description = describe_recording(recording, job.parameters, log_mel=job.log_mel, name=source.key)
-    if listener is not None:
-        description = _add_columns(description, job.parameters, listener.values())
+    if networks is not None:
+        description = _add_columns(description, job.parameters, networks.values())
     return recording.facts, description
 
 

@@ -72,7 +72,8 @@ def examine(task: FileTask, job: Job) -> Examined:
 
     Args:
         task: the file.
-        job: how to describe it, with the log-mel spectrogram, which the tempo needs.
+        job: how to describe it, with the log-mel spectrogram, which the tempo needs, and the listener
+            `PitchClasses`, which the key needs.
     """
     try:
         if not stat.S_ISREG(os.stat(task.place).st_mode):
@@ -85,14 +86,14 @@ def examine(task: FileTask, job: Job) -> Examined:
         return Examined(digest, tags)
     row = describe_clip(ClipTask(0, ClipSource(task.place, id=task.name)), job)
     answers = {} if row.values is None else _answers(row, job.parameters)
-    return Examined(digest, tags, replace(row, log_mel=None), answers)
+    return Examined(digest, tags, replace(row, log_mel=None, heard=None), answers)
 
 
 def _answers(row: Row, parameters: FeatureParameters) -> dict[str, float | str | None]:
     assert row.values is not None
     features = dict(zip(feature_names(parameters), row.values.tolist(), strict=True))
     log_mel = parameters.log_mel
-    return sound_answers(features, row.log_mel, log_mel.sample_rate / log_mel.hop_length)
+    return sound_answers(features, row.log_mel, log_mel.sample_rate / log_mel.hop_length, row.heard)
 
 
 def _failed(reason: str) -> Examined:

@@ -27,6 +27,7 @@ from quintet.library.scanning.changes import Changes
 from quintet.library.scanning.examine import Examined, FileTask, examine
 from quintet.library.scanning.listing import FoundFile, absolute, find_folder
 from quintet.library.scanning.summary import ScanSummary
+from quintet.library.sound.pitch_classes import PitchClasses
 from quintet.library.store import Library
 
 FLUSH_S, WRITING_SHARE = 5.0, 0.1
@@ -103,7 +104,8 @@ def _prepare_job(library: Library, options: ScanOptions) -> tuple[Job, list[str]
     facts.parameters = parameters.model_dump(mode="json")
     facts.parameter_hash = parameters.hash
     facts.feature_names = list(feature_names(parameters))
-    return Job(parameters, log_mel=True, embedder=find_embedder(parameters)), notes
+    embedder = find_embedder(parameters)
+    return Job(parameters, log_mel=True, embedder=embedder, listen=PitchClasses), notes
 
 
 def _examine_all(library: Library, changes: Changes, job: Job, options: ScanOptions) -> None:

@@ -11,8 +11,6 @@ from quintet.library.sound.energy import find_energy
 from quintet.library.sound.key import find_key
 from quintet.library.sound.tempo import find_tempo
 
-CHROMA = tuple(f"tonal.chroma_{k:02d}.mean" for k in range(1, 13))
-
 ANSWERS = (
     "tempo",
     "tempo_other",
@@ -35,7 +33,10 @@ BPM_IN_TAGS = (20.0, 400.0)
 
 
 def sound_answers(
-    features: Mapping[str, float], log_mel: NDArray[np.floating] | None, frames_per_s: float
+    features: Mapping[str, float],
+    log_mel: NDArray[np.floating] | None,
+    frames_per_s: float,
+    pitch_classes: NDArray[np.floating] | None = None,
 ) -> dict[str, float | str | None]:
     """Tempo, key and energy of a song; None where nothing can be said.
 
@@ -43,6 +44,7 @@ def sound_answers(
         features: feature name → value.
         log_mel: log-mel spectrogram `(frames, n_mels)` in dB; None leaves out the tempo.
         frames_per_s: frames per second of it.
+        pitch_classes: of `pitch_classes.PitchClasses`, `(12,)`; None leaves out the key.
     """
     answers: dict[str, float | str | None] = dict.fromkeys(ANSWERS)
     tempo = None if log_mel is None else find_tempo(log_mel, frames_per_s)
@@ -53,8 +55,8 @@ def sound_answers(
             "tempo_confidence": tempo.confidence,
             "tempo_source": SOUND,
         }
-    if all(name in features for name in CHROMA):
-        key = find_key([features[name] for name in CHROMA])
+    if pitch_classes is not None and np.any(pitch_classes):
+        key = find_key(pitch_classes)
         answers |= {"key": key.name, "key_runner_up": key.runner_up, "key_confidence": key.confidence}
         answers["key_source"] = SOUND
     energy = find_energy(features)

@@ -12,9 +12,10 @@ import pytest
 from quintet.audio.clip import Clip
 from quintet.features.describe import describe
 from quintet.features.parameters import FeatureParameters
-from quintet.library.sound.answers import CHROMA, sound_answers
+from quintet.library.sound.answers import sound_answers
 from quintet.library.sound.energy import PARTS, find_energy
 from quintet.library.sound.key import MAJOR, MINOR, PITCH_CLASSES, find_key, key_correlations
+from quintet.library.sound.pitch_classes import PitchClasses
 from quintet.library.sound.tempo import BPM_RANGE, Tempo, find_tempo
 
 PARAMETERS = FeatureParameters()
@@ -123,13 +124,14 @@ def test_tempo_and_key_of_the_demo_corpus() -> None:
         samples = resample(samples, orig_sr=RATE, target_sr=PARAMETERS.sample_rate)
         found = describe(Clip(samples, PARAMETERS.sample_rate, "x"), PARAMETERS, log_mel=True)
         assert found.log_mel is not None
-        answers = sound_answers(found.features, found.log_mel.T, FRAMES_PER_S)
+        heard = classes_of(samples, PARAMETERS.sample_rate)
+        answers = sound_answers(found.features, found.log_mel.T, FRAMES_PER_S, heard)
         right.append(abs(float(answers["tempo"] or 0) / choice.tempo - 1) < 0.04)
         if choice.scale in ("major", "minor"):
             keys.append(answers["key"] == f"{PITCH_CLASSES[choice.tonic % 12]} {choice.scale}")
             confident.append(float(answers["key_confidence"] or 0))
     assert np.mean(right) >= 0.8
-    assert np.mean(keys) >= 0.45
+    assert np.mean(keys) >= 0.65
     order = np.argsort(confident)
     half = len(keys) // 2
     assert np.mean(np.array(keys)[order[half:]]) > np.mean(np.array(keys)[order[:half]])
@@ -149,7 +151,87 @@ def test_key_turns_with_the_pitch_classes(tonic: int) -> None:
 
 def test_key_of_nothing_is_uncertain() -> None:
     assert find_key(np.ones(12)).confidence == pytest.approx(1 / 24, abs=1e-4)
-    assert find_key(MINOR).confidence > 0.5
+    assert find_key(MINOR).confidence > 0.3
+
+
+def classes_of(samples: np.ndarray, rate: int, block: int | None = None) -> np.ndarray:
+    listener = PitchClasses()
+    listener.begin(rate)
+    for begin in range(0, len(samples), block or len(samples)):
+        listener.add(samples[begin : begin + (block or len(samples))])
+    return listener.values()
+
+
+def chords(names: list[tuple[int, ...]], *, tuning: float = 0.0, rate: int = 22050) -> np.ndarray:
+    """A second of each chord of MIDI notes, each note with six partials, as float32."""
+    times = np.arange(rate) / rate
+    seconds = []
+    for notes in names:
+        tones = [440.0 * 2 ** ((note + tuning - 69) / 12) for note in notes]
+        partials = [np.sin(2 * np.pi * k * tone * times) / k for tone in tones for k in range(1, 7)]
+        seconds.append(np.sum(partials, axis=0))
+    return (0.1 * np.concatenate(seconds)).astype(np.float32)
+
+
+CADENCES = {  # tonic triad, subdominant, dominant, tonic, above a bass
+    "C major": [(36, 60, 64, 67), (41, 60, 65, 69), (43, 59, 62, 67), (36, 60, 64, 67)],
+    "A minor": [(33, 57, 60, 64), (38, 57, 62, 65), (40, 56, 59, 64), (33, 57, 60, 64)],
+}
+
+
+@pytest.mark.parametrize("key", list(CADENCES))
+@pytest.mark.parametrize("tuning", [0.0, 0.4, -0.35])
+def test_cadences_have_their_key_in_any_tuning(key: str, tuning: float) -> None:
+    found = find_key(classes_of(chords(CADENCES[key], tuning=tuning), 22050))
+    assert found.name == key
+    moved = [tuple(note + 5 for note in notes) for notes in CADENCES[key]]
+    tonic, mode = key.split()
+    fourth = PITCH_CLASSES[(PITCH_CLASSES.index(tonic) + 5) % 12]
+    assert find_key(classes_of(chords(moved, tuning=tuning), 22050)).name == f"{fourth} {mode}"
+
+
+def test_pitch_classes_of_a_bass_note_are_its_own() -> None:
+    """A semitone above the lowest C of a bass: the frames of the features cannot tell the two apart."""
+    heard = classes_of(np.sin(2 * np.pi * 69.3 * np.arange(44100) / 22050).astype(np.float32), 22050)
+    assert heard[1] == pytest.approx(1.0, abs=1e-3)
+    assert heard[6] == pytest.approx(0.6**2 / (1 + 0.6 + 0.6**3), abs=0.03)  # whose partial 3 it may be
+    assert np.delete(heard, [1, 6]).max() < 0.1
+
+
+def test_pitch_classes_do_not_depend_on_blocks_rate_or_level() -> None:
+    one = chords(CADENCES["C major"])
+    samples = np.tile(one, 13)
+    whole = classes_of(samples, 22050)
+    assert classes_of(samples, 22050, block=40_000) == pytest.approx(whole, abs=1e-6)
+    short = classes_of(one, 22050)
+    assert classes_of(one * np.float32(0.1), 22050) == pytest.approx(short, abs=1e-4)
+    assert classes_of(chords(CADENCES["C major"], rate=44100), 44100) == pytest.approx(short, abs=0.05)
+
+
+def test_silence_has_no_pitch_and_no_key() -> None:
+    heard = classes_of(np.zeros(30000, np.float32), 22050)
+    assert not heard.any()
+    assert sound_answers({}, None, FRAMES_PER_S, heard)["key"] is None
+    assert len(classes_of(np.ones(10, np.float32), 22050)) == 12
+
+
+def test_a_long_recording_that_is_never_in_memory_has_the_same_pitch_classes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import soundfile
+
+    from quintet.audio.decode import ClipSource
+    from quintet.features.extraction import worker
+
+    soundfile.write(tmp_path / "song.wav", chords(CADENCES["A minor"], rate=44100), 44100)
+    job = worker.Job(PARAMETERS, log_mel=True, listen=PitchClasses)
+    task = worker.ClipTask(0, ClipSource(str(tmp_path / "song.wav"), id="song"))
+    whole = worker.describe_clip(task, job)
+    monkeypatch.setattr(worker, "should_stream", lambda *_, **__: True)
+    streamed = worker.describe_clip(task, job)
+    assert whole.heard is not None
+    assert streamed.heard == pytest.approx(whole.heard, abs=0.05)
+    assert find_key(streamed.heard).name == find_key(whole.heard).name == "A minor"
 
 
 def test_energy_is_the_stated_sum() -> None:
@@ -167,8 +249,8 @@ def test_energy_is_the_stated_sum() -> None:
     assert find_energy({}) is None
 
 
-def test_answers_without_a_spectrogram_or_chroma() -> None:
-    answers = sound_answers(dict.fromkeys(CHROMA, 0.5), None, FRAMES_PER_S)
+def test_answers_without_a_spectrogram_or_pitch_classes() -> None:
+    answers = sound_answers({}, None, FRAMES_PER_S, np.full(12, 0.5))
     assert answers["tempo"] is None
     assert answers["key"] is not None
     assert answers["energy"] is None
