@@ -34,6 +34,10 @@ INNER_LOCK = ".quintet.lock"
 """Name of the lock of a folder whose own folder cannot be written, for example the root of a disk."""
 
 
+class HeldOutputError(ArtefactError):
+    """Another command is writing an output."""
+
+
 @contextmanager
 def output_lock(output: str | os.PathLike[str]) -> Iterator[None]:
     """Sole right to write an output, for as long as the block lasts.
@@ -45,7 +49,7 @@ def output_lock(output: str | os.PathLike[str]) -> Iterator[None]:
         output: the file or folder that is to be written. It need not exist.
 
     Raises:
-        ArtefactError: another command writes the output.
+        HeldOutputError: another command writes the output.
 
     Example:
         >>> import tempfile
@@ -114,7 +118,7 @@ def _acquire(lock: Path, output: str | os.PathLike[str]) -> int | None:
         if not is_ours:
             holder = _read_holder(descriptor)
             os.close(descriptor)
-            raise ArtefactError(
+            raise HeldOutputError(
                 f"An output must be written by one command at a time. '{output}' is being written"
                 f"{holder}: wait until that command ends, or name another output."
             )

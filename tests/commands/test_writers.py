@@ -59,6 +59,7 @@ COMMANDS: dict[str, list[str]] = {
     "playlist": ["library", "playlist", "own.library", "-o", "OUT.m3u8", "-q"],
     "retrain": ["library", "retrain", "own.library", "--map", "genres.toml", "-o", "OUT", "-q", *QUICK[:2]],
     "plan": ["library", "tags", "own.library", "--plan", "OUT.csv", "--fields", "key", "-q"],
+    "watch": ["library", "watch", "own.library", "--once", "--plan", "OUT.csv", "--fields", "key", "-q"],
 }
 """Command → its words. OUT stands for the output."""
 
@@ -77,7 +78,7 @@ LIBRARIES = ("scan", "judge")
 PLAYLISTS = ("songs", "similar", "playlist")
 KINDS = (FILES, FOLDERS, LIBRARIES, PLAYLISTS, ("extract", "genres"), ("map",))
 """Commands whose outputs may have one name, for each kind of output."""
-OF_A_LIBRARY = ("genres", "map", "plan", "retrain", *PLAYLISTS)
+OF_A_LIBRARY = ("genres", "map", "plan", "retrain", "watch", *PLAYLISTS)
 
 
 @pytest.fixture(scope="module")
@@ -140,7 +141,7 @@ def words_of(command: str, output: str) -> list[str]:
 
 def output_of(command: str, output: Path) -> Path:
     """The file or folder that a command writes."""
-    suffixes = dict.fromkeys(("extract", "genres"), ".parquet") | {"map": ".toml"}
+    suffixes = dict.fromkeys(("extract", "genres"), ".parquet") | {"map": ".toml", "watch": ".csv"}
     suffixes |= dict.fromkeys(("published", *FILES), ".csv") | dict.fromkeys(PLAYLISTS, ".m3u8")
     return output.with_name(output.name + suffixes.get(command, ""))
 

@@ -4,7 +4,17 @@ from __future__ import annotations
 
 import typer
 
-from quintet.commands.library import genres, open_page, playlist, retrain, scan, similar, songs, tag_plan
+from quintet.commands.library import (
+    genres,
+    open_page,
+    playlist,
+    retrain,
+    scan,
+    similar,
+    songs,
+    tag_plan,
+    watch,
+)
 
 app = typer.Typer(
     help="The music that you own: a scan, similar songs, playlists, and genres for its tags, with a plan "
@@ -19,4 +29,5 @@ app.command("songs", epilog=songs.EXAMPLE)(songs.songs)
 app.command("similar", epilog=similar.EXAMPLE)(similar.similar)
 app.command("playlist", epilog=playlist.EXAMPLE)(playlist.playlist)
 app.command("retrain", epilog=retrain.EXAMPLE)(retrain.retrain)
+app.command("watch", epilog=watch.EXAMPLE)(watch.watch)
 app.command("open", epilog=open_page.EXAMPLE)(open_page.open_)

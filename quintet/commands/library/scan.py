@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from quintet.library.scanning.summary import ScanSummary
     from quintet.library.store import Library
 
-KINDS = ("new", "changed", "moved", "back", "unchanged", "gone", "failed")
-"""What became of the files of a folder: fields of `ScanSummary`."""
 SAME = ("unchanged", "failed")
 """Kinds of files that change no song."""
 MOST_FAILURES = 10
@@ -69,6 +67,7 @@ def scan(
     from quintet.library.scanning.finish import finish_scan
     from quintet.library.scanning.predict_songs import open_model, predict_songs
     from quintet.library.scanning.scan import ScanOptions
+    from quintet.library.scanning.summary import KINDS
     from quintet.library.store import Library
     from quintet.reports.front.training_words import model_score
 
@@ -121,9 +120,7 @@ def _print_summary(folder: Path, summary: ScanSummary, output: Path) -> None:
 
     for note in summary.notes:
         print_plain(err, note, style="dim")
-    counts = {name: getattr(summary, name) for name in KINDS}
-    found = ", ".join(f"{count} {name}" for name, count in counts.items() if count)
-    print_plain(err, f"{folder}: {found or 'no files'}   ({summary.seconds:.1f} s)")
+    print_plain(err, f"{folder}: {summary.sentence()}   ({summary.seconds:.1f} s)")
     for failure in summary.failures[:MOST_FAILURES]:
         print_failure(failure["path"], failure["reason"], indent="  ")
     if len(summary.failures) > MOST_FAILURES:

@@ -88,6 +88,10 @@ class Changes:
         at_new_paths: list[FoundFile] = []
         for file in self.folder.files:
             listed.add(file.path)
+            if file.path in self.folder.waiting:
+                if file.path in failed:
+                    self._settled_failures.add(file.path)
+                continue
             song = here.get(file.path)
             is_same = song is not None and (song.size, song.mtime_ns) == (file.size, file.mtime_ns)
             if song is not None and is_same and song.audio_digest in self._described:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from quintet.embeddings.vocabulary import tag_group
 from quintet.features.embedding_columns import split_column
 from quintet.library.query import column_name
+from quintet.library.schema import TABLES
 from quintet.library.store import DATABASE_FILE, Library
 from quintet.library.vectors import VECTORS_FILE, update_vectors
 
@@ -21,13 +22,23 @@ def finish_scan(library: Library, *, changed: bool = True) -> None:
 
     Args:
         library: the library, whose tables and features are complete.
-        changed: whether tables have changed. If not, only files that are missing are made.
+        changed: whether tables have changed. If not, only what is missing or older than them is made (of a
+            scan that was interrupted).
     """
-    if not changed and all((library.folder / name).is_file() for name in (DATABASE_FILE, VECTORS_FILE)):
+    if not changed and _is_complete(library):
         return
     write_tag_activations(library)
     update_vectors(library)
     library.write_database()
+
+
+def _is_complete(library: Library) -> bool:
+    """Whether all files are there, and the database, which is written last, is not older than the tables."""
+    database = library.folder / DATABASE_FILE
+    if not (database.is_file() and (library.folder / VECTORS_FILE).is_file()):
+        return False
+    times = [path.stat().st_mtime_ns for path in library.folder.glob("*.parquet") if path.stem in TABLES]
+    return all(time <= database.stat().st_mtime_ns for time in times)
 
 
 def tag_columns(feature_names: list[str]) -> dict[str, list[str]]:

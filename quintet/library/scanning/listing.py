@@ -75,12 +75,14 @@ class Folder:
         below: its path in the root, with a slash at the end; "" for the root itself.
         files: the files in it.
         notes: what was left out.
+        waiting: paths of files that are still being written: the scan leaves them as they are known.
     """
 
     root: str
     below: str
     files: list[FoundFile]
     notes: list[str] = field(default_factory=list)
+    waiting: frozenset[str] = frozenset()
 
     def holds(self, root: str, path: str) -> bool:
         """Whether a path of the library lies in the folder."""

@@ -45,12 +45,14 @@ class ScanOptions:
         n_jobs: worker processes; -1 is one per processor.
         retry_failed: whether files of the failure ledger are examined again even if they have not changed.
         progress: called with a `Progress` from time to time.
+        waiting: paths of files that are still being written: they are left as the library has them.
     """
 
     embeddings: tuple[str, ...] | None = None
     n_jobs: int = 1
     retry_failed: bool = False
     progress: ProgressCallback | None = None
+    waiting: frozenset[str] = frozenset()
 
 
 def scan(library: Library, folder: str | os.PathLike[str], options: ScanOptions) -> ScanSummary:
@@ -72,6 +74,7 @@ def scan(library: Library, folder: str | os.PathLike[str], options: ScanOptions)
     if found.root not in library.facts.roots:
         library.facts.roots = sorted({*library.facts.roots, found.root})
     library.write_facts()
+    found.waiting = options.waiting
     changes = Changes(library, found, retry_failed=options.retry_failed)
     _examine_all(library, changes, job, options)
     summary = changes.finish()

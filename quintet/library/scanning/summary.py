@@ -6,6 +6,9 @@ from dataclasses import dataclass, field
 
 from quintet.files.json_types import JsonObject
 
+KINDS = ("new", "changed", "moved", "back", "unchanged", "gone", "failed")
+"""What became of the files of a folder: fields of `ScanSummary`."""
+
 
 @dataclass
 class ScanSummary:
@@ -36,6 +39,16 @@ class ScanSummary:
     failures: list[JsonObject] = field(default_factory=list)
     seconds: float = 0.0
     notes: list[str] = field(default_factory=list)
+
+    def sentence(self) -> str:
+        """What became of the files, in one line.
+
+        Example:
+            >>> ScanSummary(new=3, failed=1).sentence()
+            '3 new, 1 failed'
+        """
+        counts = {name: getattr(self, name) for name in KINDS}
+        return ", ".join(f"{count} {name}" for name, count in counts.items() if count) or "no files"
 
     def to_json(self) -> JsonObject:
         """JSON object with the fields of the summary."""

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from quintet.audio.isolation.calls import map_isolated
 from quintet.datasets.labels import label_set
@@ -119,30 +120,28 @@ class Plan:
 
 
 def make_plan(
-    library: Library, options: PlanOptions = PlanOptions(), *, progress: Progress | None = None
+    library: Library,
+    options: PlanOptions = PlanOptions(),
+    *,
+    ids: Sequence[str] | None = None,
+    progress: Progress | None = None,
 ) -> Plan:
     """Propose tags for the songs of a library. The files are only read.
 
     Args:
         library: a scanned library.
         options: fields, mode and confidence.
+        ids: the songs; None: all.
         progress: receives the progress of reading tags.
 
     Raises:
         ArtefactError: a table of the library is damaged.
     """
     songs = library.present_songs()
+    if ids is not None:
+        songs = songs.filter(pc.is_in(songs.column("id"), value_set=pa.array(ids, pa.string())))
     left_out: dict[str, Counter[str]] = {field: Counter() for field in options.fields}
-    work: list[tuple[Path, dict[str, Proposal]]] = []
-    proposals = [_proposals(library, songs, field, options, left_out[field]) for field in options.fields]
-    for song, *found in zip(songs.select(["id", "root", "path"]).to_pylist(), *proposals, strict=True):
-        by_field = {
-            field: proposal
-            for field, proposal in zip(options.fields, found, strict=True)
-            if proposal is not None
-        }
-        if by_field:
-            work.append((library.path_of(song), by_field))
+    work = list(_work(library, songs, options, left_out))
     rows: list[PlanRow] = []
     refusals: list[Refusal] = []
     calls = ((str(path), tuple(by_field)) for path, by_field in work)
@@ -156,6 +155,32 @@ def make_plan(
             progress(number, len(work))
     counts = {field: dict(counter) for field, counter in left_out.items()}
     return Plan(tuple(rows), tuple(refusals), counts, songs.num_rows)
+
+
+def proposals_by_file(library: Library, options: PlanOptions) -> dict[Path, dict[str, Proposal]]:
+    """Proposals for each file of a library, whatever its tags hold now: for other programs.
+
+    Args:
+        library: a scanned library.
+        options: fields and confidence.
+
+    Raises:
+        ArtefactError: a table of the library is damaged.
+    """
+    left_out: dict[str, Counter[str]] = {field: Counter() for field in options.fields}
+    return dict(_work(library, library.present_songs(), options, left_out))
+
+
+def _work(
+    library: Library, songs: pa.Table, options: PlanOptions, left_out: dict[str, Counter[str]]
+) -> Iterator[tuple[Path, dict[str, Proposal]]]:
+    """Files with their proposals, those that have one; the reasons of the others are counted."""
+    proposals = [_proposals(library, songs, field, options, left_out[field]) for field in options.fields]
+    for song, *found in zip(songs.select(["id", "root", "path"]).to_pylist(), *proposals, strict=True):
+        pairs = zip(options.fields, found, strict=True)
+        by_field = {field: proposal for field, proposal in pairs if proposal is not None}
+        if by_field:
+            yield library.path_of(song), by_field
 
 
 def read_states(path: str, fields: Sequence[str]) -> dict[str, FieldState]:
@@ -216,7 +241,9 @@ def _merge(now: tuple[str, ...], new: tuple[str, ...], mode: str) -> tuple[str, 
 def _proposals(
     library: Library, songs: pa.Table, field: str, options: PlanOptions, left_out: Counter[str]
 ) -> Iterator[Proposal | None]:
-    """A proposal for each song or None; the reasons are counted."""
+    """A proposal for each song or None; the reasons are counted. A field that was filled at the last scan
+    needs none in the mode `fill`."""
+    filled = _songs_with(library, field) if options.mode == "fill" else set()
     if field == "genre":
         is_set = bool((library.facts.model or {}).get("multilabel"))
         predicted = _label_sets(library, songs) if is_set else _single_genres(songs)
@@ -225,15 +252,21 @@ def _proposals(
         found = _moods(library, songs, options.min_confidence)
     else:
         found = _measured(songs, field)
-    for proposal in found:
+    for (id,), proposal in zip(_columns(songs, "id"), found, strict=True):
         if isinstance(proposal, str):
-            left_out[proposal] += 1
+            left_out[FILLED if id in filled else proposal] += 1
             yield None
         elif proposal.confidence < options.min_confidence:
-            left_out[UNSURE] += 1
+            left_out[FILLED if id in filled else UNSURE] += 1
             yield None
         else:
             yield proposal
+
+
+def _songs_with(library: Library, field: str) -> set[object]:
+    """Songs whose tags had a field at the last scan."""
+    rows = _columns(library.table("tags"), "id", "field", "value")
+    return {id for id, name, value in rows if name == field and value}
 
 
 def _corrected(

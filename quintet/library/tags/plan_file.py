@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -132,13 +132,7 @@ class PlanFile:
         from quintet.files.tables import read_table_file
 
         frame = read_table_file(path).frame
-        names = {str(name).strip().casefold(): name for name in frame.columns}
-        missing = [name for name in NEEDED if name not in names]
-        if missing:
-            raise ArtefactError(
-                f"A plan must have the columns {', '.join(NEEDED)}. '{path}' lacks {', '.join(missing)}: "
-                "make a new one with `quintet library tags --plan`."
-            )
+        names = require_columns(frame.columns, path)
         cells = [frame[names[name]].map(_cell) for name in NEEDED]
         rows: dict[tuple[Path, str], PlanRow] = {}
         refusals: list[Refusal] = []
@@ -162,6 +156,26 @@ class PlanFile:
             refusals.append(Refusal(name_text(key[0]), (key[1],), reason))
             del rows[key]
         return cls(tuple(rows.values()), tuple(refusals), n_blank)
+
+
+def require_columns(columns: Iterable[object], path: Path) -> dict[str, str]:
+    """Name of a column in small letters → its name in the file.
+
+    Args:
+        columns: of the file.
+        path: the file, for the message.
+
+    Raises:
+        ArtefactError: one of `NEEDED` is missing.
+    """
+    names = {str(name).strip().casefold(): str(name) for name in columns}
+    missing = [name for name in NEEDED if name not in names]
+    if missing:
+        raise ArtefactError(
+            f"A plan must have the columns {', '.join(NEEDED)}. '{path}' lacks {', '.join(missing)}: "
+            "make a new one with `quintet library tags --plan`."
+        )
+    return names
 
 
 def _cell(value: object) -> str:

@@ -173,3 +173,13 @@ def test_the_command_plans_writes_and_takes_back(library: Library, tmp_path: Pat
     run("--plan", plan, "--apply", plan, library.folder, code=2)
     run("--apply", plan, library.folder, code=2)
     run("--plan", plan, library.folder, "--fill", "--append", code=2)
+
+
+def test_a_song_that_has_a_genre_is_counted_as_filled_whatever_the_model_says(library: Library) -> None:
+    tags = {"id": ["several", "none", "unsure"], "field": ["genre", "mood", "genre"], "position": [0, 0, 0]}
+    library.write("tags", pa.table(tags | {"value": ["Folk", "calm", "Folk"], "source": ["TCON"] * 3}))
+    left_out = make_plan(library).left_out["genre"]
+    assert left_out[planning.FILLED] == 4
+    assert (planning.SEVERAL in left_out, planning.UNSURE in left_out) == (False, False)
+    assert left_out[planning.NONE] == 1
+    assert make_plan(library, PlanOptions(mode="append")).left_out["genre"][planning.SEVERAL] == 1
