@@ -7,7 +7,7 @@ forgotten if a run is interrupted, and none comes back that somebody has removed
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -70,9 +70,9 @@ def _read_marks(folder: Path) -> dict[str, datetime]:
     if not path.is_file():
         return {}
     try:
-        plans = parse_object(path.read_bytes(), path).get("plans")
-        return {name: datetime.fromisoformat(when).astimezone(UTC) for name, when in dict(plans).items()}
-    except (ArtefactError, TypeError, ValueError):
+        plans: Mapping[str, str] = parse_object(path.read_bytes(), path)["plans"]
+        return {name: datetime.fromisoformat(when).astimezone(UTC) for name, when in plans.items()}
+    except (ArtefactError, LookupError, AttributeError, TypeError, ValueError):
         return {}
 
 
