@@ -16,7 +16,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from quintet.features.embedding_columns import split_column
 from quintet.files.atomic import atomic_replace
 from quintet.library.feature_parts import DIGEST
 from quintet.library.store import Library
@@ -75,6 +74,8 @@ def space_columns(feature_names: list[str]) -> list[str]:
         >>> space_columns(["temporal.rms.mean", "embedding_x.1.mean", "embedding_x.1.std"])
         ['embedding_x.1.mean']
     """
+    from quintet.features.embedding_columns import split_column  # it imports pydantic; readers need neither
+
     parts = {name: split_column(name) for name in feature_names}
     embeddings = [
         name

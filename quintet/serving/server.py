@@ -12,13 +12,12 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 from quintet.errors import MachineError, MissingExtraError
-from quintet.serving.app import make_app
 from quintet.serving.gate import Application, Gate, Observer
-from quintet.serving.serve_settings import ServeSettings
-from quintet.serving.service import Service
 
 if TYPE_CHECKING:
     import uvicorn
+
+    from quintet.serving.serve_settings import ServeSettings
 
 BACKLOG = 512
 """Connections that the system holds until they are accepted."""
@@ -111,6 +110,9 @@ class ModelServer(HttpServer):
     """
 
     def __init__(self, folder: Path, settings: ServeSettings, observer: Observer | None = None) -> None:
+        from quintet.serving.app import make_app  # the page of a library needs no model
+        from quintet.serving.service import Service
+
         super().__init__(settings.host, settings.port)
         with ExitStack() as undo:
             undo.callback(self.close)

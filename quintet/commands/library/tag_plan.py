@@ -129,8 +129,11 @@ def _plan(
     require_suffix(plan, (".csv",), "--plan")
     prepare_file(plan, "--plan")
     hold_file(plan)
+    opened = Library.open(library)
+    if opened.facts.model is not None:
+        print_message(f"Model: {opened.facts.model.get('score') or 'no scores are known'}", quiet=quiet)
     with progress_counter("Reading tags", quiet=quiet) as progress:
-        result = make_plan(Library.open(library), PlanOptions(*settings), progress=_counter(progress))
+        result = make_plan(opened, PlanOptions(*settings), progress=_counter(progress))
     write_plan(result.rows, plan)
     if json_:
         print_json({"command": "library tags", "plan": plan, **result.to_json()})

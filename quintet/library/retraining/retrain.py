@@ -78,7 +78,7 @@ class Retraining:
             "changed": int(self.lessons.changed.sum()),
             "judgement": judged,
             "words": list(self.words),
-            "notes": [*self.lessons.notes, *self.training.notes],
+            "notes": list(dict.fromkeys([*self.lessons.notes, *self.training.notes])),
         }
 
 

@@ -116,6 +116,7 @@ def _songs(shelf: Shelf) -> list[Route]:
             "/api/map": points,
             "/api/where": where,
             "/api/playlists": lambda _: _answer(shelf.playlists),
+            "/api/retrain": lambda _: _answer(shelf.learning.state),
             "/api/songs/{id}": details,
             "/api/songs/{id}/similar": similar,
         }
@@ -187,6 +188,8 @@ def _changes(shelf: Shelf) -> list[Route]:
                 lambda content: shelf.correct(str(content.get("id")), str(content.get("label", "")))
             ),
             "/api/playlists": change(shelf.keep_playlists),
+            "/api/retrain": change(lambda _: shelf.learning.begin()),
+            "/api/retrain/use": change(lambda _: shelf.learning.use()),
             "/api/playlists/export": export,
         },
         method="POST",

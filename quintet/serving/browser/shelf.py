@@ -25,6 +25,7 @@ from quintet.files.untrusted.strict_json import parse_json
 from quintet.library.corrections import add_correction, read_corrections
 from quintet.library.playlists.write import m3u_lines
 from quintet.library.store import Library
+from quintet.serving.browser.learning import LearningDesk
 from quintet.serving.browser.song_view import SongView, shown_text
 
 if TYPE_CHECKING:
@@ -60,9 +61,20 @@ class Shelf:
         self._is_shown = threading.Event()
         self._desk: ExplanationDesk | None = None
         self._desk_lock = threading.Lock()
+        self.learning = LearningDesk(folder, self.reload)
+
+    def reload(self) -> None:
+        """Read the library anew: its songs have other predictions, and another model explains them."""
+        view = SongView(Library.open(self.folder))
+        with self._asking, self._desk_lock:
+            self.view, self._space, self._plan = view, None, None
+            desk, self._desk = self._desk, None
+        if desk is not None:
+            desk.close()
 
     def close(self) -> None:
-        """End the worker of the explanations."""
+        """End the processes of explanations and trainings."""
+        self.learning.close()
         if self._desk is not None:
             self._desk.close()
 
@@ -84,6 +96,8 @@ class Shelf:
             "roots": [name_text(root) for root in facts.roots],
             "classes": [shown_text(str(name)) for name in model.get("classes", [])],
             "model": model.get("path"),
+            "score": shown_text(str(model.get("score") or "")),
+            "corrections": len(read_corrections(self.folder)),
             "failures": self.view.library.table("failures").num_rows,
         }
 
@@ -279,10 +293,12 @@ class Shelf:
 
     def genres(self) -> list[str]:
         """Genres that a correction may choose: classes of the model, and genres of the tags."""
-        found = {name for name in self.state()["classes"] if name}
-        for text in self.view.songs.column("genre").unique().to_pylist():
-            found |= set(label_set(shown_text(text)))
-        return sorted(found, key=str.casefold)
+        texts = self.view.songs.column("genre").unique().to_pylist()
+        tagged = [name for text in texts for name in label_set(shown_text(text))]
+        found: dict[str, str] = {}
+        for name in (*tagged, *filter(None, self.state()["classes"])):  # classes have small letters
+            found.setdefault(name.casefold(), name)
+        return [found[key] for key in sorted(found)]
 
     def _near(self) -> SongSpace:
         """The space of the songs, which is made once."""

@@ -127,6 +127,9 @@ def test_songs_and_the_map(shelf: Shelf) -> None:
     details = json.loads(ask(shelf, f"/api/songs/{shelf.view.ids[3]}")[2])
     assert details["path"].endswith("song 3.wav")
     assert ask(shelf, "/api/songs/zzz")[0] == 404
+    genres = json.loads(ask(shelf, "/api/state")[2])["genres"]
+    assert len({genre.casefold() for genre in genres}) == len(genres) == 10
+    assert set(content["names"]["genre"]) <= set(genres)  # as in the tags
     assert ask(shelf, f"/api/songs/{shelf.view.ids[3]}/similar?n=0")[0] == 400
 
 

@@ -36,9 +36,12 @@ export function make(tag, attributes = {}, ...children) {
     else if (value === true) element.setAttribute(name, "");
     else if (value !== false && value != null) element.setAttribute(name, value);
   }
-  element.append(...children.filter((child) => child != null));
+  element.append(...children.filter((child) => child != null && child !== false));
   return element;
 }
+
+// An arrow for the eyes, a word for the ears.
+export const becomes = () => [make("span", { class: "arrow", "aria-hidden": "true" }, "→"), make("span", { class: "unseen" }, " becomes ")];
 
 export function clock(seconds) {
   const whole = Math.max(0, Math.round(seconds || 0));

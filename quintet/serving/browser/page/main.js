@@ -1,5 +1,6 @@
 // The page of a library: it joins the map, the list, the player and the rest.
 import { ask, find, make, paint } from "./api.js";
+import * as learn from "./learn.js";
 import * as list from "./list.js";
 import * as map from "./map.js";
 import * as player from "./player.js";
@@ -40,6 +41,7 @@ function showGroups() {
 
 function refresh() {
   showGroups();
+  if (songs.hasTexts) learn.showCorrections();
   list.refresh();
   map.paint();
 }
@@ -87,6 +89,17 @@ function listen() {
   });
 }
 
+// The songs anew, after another model has predicted them.
+async function reload() {
+  songs.state = await ask("/api/state");
+  learn.showScore();
+  song.close();
+  Object.assign(songs, { group: "verdict", chosen: null });
+  find("group").value = "verdict";
+  await load();
+  await loadTexts();
+}
+
 const idle = (work) => (window.requestIdleCallback ?? setTimeout)(work);
 
 async function begin() {
@@ -105,17 +118,19 @@ async function begin() {
   tags.start();
   playlists.start();
   songs.state = await state;
+  if (!songs.state.model) songs.group = find("group").value = "genre";  // nothing is predicted
   document.body.dataset.library = songs.state.name;
   document.title = songs.state.name;
   find("name").textContent = songs.state.name;
   find("summary").textContent = `${songs.state.n.toLocaleString("en")} songs`
     + (songs.state.failures ? `, ${songs.state.failures.toLocaleString("en")} files without one` : "");
   tags.showJournals();
+  learn.showScore();
   await Promise.all([columns, points]);
   map.paint();
   await map.drawn();
   await loadTexts();
-  await Promise.all([map.wait(), playlists.load()]);
+  await Promise.all([map.wait(), playlists.load(), learn.start({ reload })]);
   idle(texts);
 }
 

@@ -30,6 +30,7 @@ const duration = () => (Number.isFinite(audio.duration) && audio.duration > 0 ? 
 export async function play(row) {
   if (row === current) { if (audio.paused) await begin(); return; }
   current = row;
+  document.querySelector(".player").classList.add("on");
   peaks = [];
   audio.src = `/api/songs/${songs.id[row]}/sound`;
   find("now-title").textContent = title(row);

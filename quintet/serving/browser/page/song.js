@@ -30,16 +30,16 @@ export async function show(row) {
   add("Key", name("key", row));
   add("Energy", songs.energy[row] >= 0 && `${Math.round(100 * songs.energy[row])} %`);
   add("Length", clock(songs.seconds[row]));
-  const more = make("div", { "aria-live": "polite" });
+  const more = make("div", { "aria-live": "polite" }), hint = make("p", { class: "hint", role: "status" });
   box.replaceChildren(
     make("button", { type: "button", class: "close", "aria-label": "Close", onclick: () => { close(); find("rows").focus(); } }, "×"),
     make("h2", {}, title(row)), make("p", { class: "by" }, artist(row)),
     make("div", { class: "actions" },
       make("button", { type: "button", class: "main-button", onclick: () => handlers.play(row) }, "Play"),
       make("button", { type: "button", id: "more-like", onclick: () => similar(row, more) }, "More like this"),
-      songs.state.model && make("a", { href: `/api/songs/${songs.id[row]}/why`, target: "_blank", rel: "noopener", id: "why" }, "Why this genre?"),
+      songs.state.model && make("a", { href: `/api/songs/${songs.id[row]}/why`, target: "_blank", rel: "noopener", id: "why", onclick: () => { hint.textContent = "The explanation is being computed. It opens in another tab, some seconds later."; } }, "Why this genre?"),
       make("button", { type: "button", onclick: () => handlers.enlist(row) }, "Add to playlist")),
-    facts, correction(row), more);
+    hint, facts, correction(row), more);
   try {
     const details = await ask(`/api/songs/${songs.id[row]}`);
     if (row !== shownRow) return;
@@ -75,7 +75,7 @@ async function similar(row, box) {
     const found = (await ask(`/api/songs/${songs.id[row]}/similar?n=12`)).similar;
     const items = found.map(({ row: other, similarity }) => make("li", {},
       make("button", { type: "button", onclick: () => { handlers.select(other); handlers.play(other); } },
-        `${title(other)} · ${artist(other)} `, make("span", { class: "hint" }, `${Math.round(100 * similarity)} %`))));
+        make("span", {}, `${title(other)} · ${artist(other)}`), make("span", { class: "hint" }, `${Math.round(100 * similarity)} %`))));
     box.replaceChildren(make("h3", {}, "More like this"), make("ul", { class: "plain", id: "similar" }, ...items));
   } catch (error) { box.replaceChildren(make("p", { class: "bad" }, error.message)); }
 }

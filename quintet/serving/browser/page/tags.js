@@ -1,5 +1,5 @@
 // The plan of tags: proposals, which are accepted one by one or together, written, and taken back.
-import { ask, find, make } from "./api.js";
+import { ask, becomes, find, make } from "./api.js";
 import { artist, songs } from "./songs.js";
 
 const MOST_SHOWN = 500;
@@ -52,7 +52,7 @@ function render() {
         onchange: (event) => { if (event.target.checked) accepted.add(at); else accepted.delete(at); count(); } })),
       make("td", {}, row.file.split("/").slice(-2).join(" / ")),
       make("td", {}, row.field),
-      make("td", {}, row.now ? make("del", {}, row.now) : make("span", { class: "hint" }, "empty"), make("span", { class: "arrow", "aria-label": "becomes" }, "→"), make("ins", {}, row.proposed)),
+      make("td", {}, row.now ? make("del", {}, row.now) : make("span", { class: "hint" }, "empty"), ...becomes(), make("ins", {}, row.proposed)),
       make("td", { class: "num" }, row.confidence === null ? "" : `${Math.round(100 * row.confidence)} %`));
   });
   const head = make("tr", {}, ...["Accept", "File", "Field", "Now → proposed", "Confidence"].map((text) => make("th", { scope: "col", class: text === "Confidence" ? "num" : "" }, text)));
