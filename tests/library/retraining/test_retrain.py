@@ -84,14 +84,15 @@ def test_corrections_become_a_model_and_its_predictions(
         add_correction(library.folder, str(songs.loc[f"{artist}/0.flac", "audio_digest"]), "High")
 
     def call(*words: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["quintet", "library", "retrain", str(library.folder), *words])
+        monkeypatch.setattr(sys, "argv", ["quintet", "library", *words])
         with pytest.raises(SystemExit) as ended:
             cli.main()
         text = capsys.readouterr()
         return int(ended.value.code or 0), text.out, text.err
 
     model = str(tmp_path / "model")
-    words = ("-o", model, "-m", "logistic_regression", "-q")
+    folder = str(library.folder)
+    words = ("retrain", folder, "-o", model, "-m", "logistic_regression", "-q")
     code, out, err = call(*words, "--use", "--json")
     assert code == 0, err
     answer = json.loads(out)
@@ -106,3 +107,6 @@ def test_corrections_become_a_model_and_its_predictions(
     code, _, err = call(*words)
     assert code == 1
     assert "--overwrite" in err
+    code, _, err = call("tags", "--plan", str(tmp_path / "plan.csv"), folder, "--jobs", "1")
+    assert code == 0
+    assert "Model: 2 classes" in err.splitlines()[0]

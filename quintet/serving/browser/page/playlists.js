@@ -80,7 +80,7 @@ function render() {
       make("ol", {}, ...items)), name);
   });
   find("list-all").replaceChildren(...(boxes.length ? boxes
-    : [make("p", { class: "hint" }, "None yet. Drag songs from the list to the bottom of the page, or press p at a song.")]));
+    : [make("p", { class: "hint" }, "None yet. Drag songs from the list to the bottom of the page, or choose a song and “Add to playlist” (key p).")]));
 }
 
 async function save(name) {

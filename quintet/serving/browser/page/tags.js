@@ -27,7 +27,7 @@ async function propose(event) {
       fields: [find("plan-field").value], mode: find("plan-mode").value, confidence: Number(find("plan-confidence").value),
     });
     accepted = new Set();
-    const reasons = Object.values(plan.left_out).flatMap((counts) => Object.entries(counts)).map(([reason, count]) => `${count} ${reason}`);
+    const reasons = Object.values(plan.left_out).flatMap((counts) => Object.entries(counts)).map(([reason, count]) => `${reason} (${count.toLocaleString("en")})`);
     say(`${plan.proposals} proposals for ${plan.files} of ${plan.songs} songs.`
       + (reasons.length ? ` Without one: ${reasons.join(", ")}.` : "") + (plan.refused.length ? ` ${plan.refused.length} files cannot be written: ${plan.refused[0].reason}` : ""));
     render();
