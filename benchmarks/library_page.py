@@ -18,6 +18,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -95,10 +96,10 @@ def measure(folder: Path, rounds: int) -> dict[str, Any]:
     }
     pages: list[dict[str, float]] = []
     for _ in range(rounds):
-        with served(folder) as (address, wall, cpu):
-            times["first answer"].append(wall)
-            times["first answer, CPU"].append(cpu)
-            pages.append(page_times(address))
+        with served(folder) as server:
+            times["first answer"].append(server.first_ms)
+            times["first answer, CPU"].append(server.cpu_ms())
+            pages.append(page_times(server))
     times |= {name: [page[name] for page in pages] for name in pages[0]}
     return {"songs": n, "load": os.getloadavg()[0], "cores": os.cpu_count(), "milliseconds": times}
 
@@ -110,9 +111,23 @@ def milliseconds(work: Callable[[], object], clock: Callable[[], float] = time.p
     return 1000 * (clock() - began)
 
 
+@dataclass(frozen=True)
+class Served:
+    """A page that is served: its address, and milliseconds from the command to its first answer."""
+
+    address: str
+    first_ms: float
+    pid: int
+
+    def cpu_ms(self) -> float:
+        """Milliseconds of CPU that the server has used so far."""
+        ticks = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()[11:13]
+        return 1000 * sum(map(int, ticks)) / os.sysconf("SC_CLK_TCK")
+
+
 @contextmanager
-def served(folder: Path) -> Iterator[tuple[str, float, float]]:
-    """The address of a page, and wall and CPU milliseconds from the command to its first answer."""
+def served(folder: Path) -> Iterator[Served]:
+    """The page of a library as long as the block lasts."""
     began = time.perf_counter()
     words = [sys.executable, "-m", "quintet", "library", "open", str(folder), "--no-browser", "--json", "-q"]
     process = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
@@ -122,17 +137,14 @@ def served(folder: Path) -> Iterator[tuple[str, float, float]]:
         server, _, token = address.partition("/?token=")
         request = Request(f"{server}/api/state", headers={"Authorization": f"Bearer {token}"})
         urlopen(request, timeout=60).read()
-        wall = time.perf_counter() - began
-        ticks = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()[11:13]
-        cpu = sum(map(int, ticks)) / os.sysconf("SC_CLK_TCK")
-        yield address, 1000 * wall, 1000 * cpu
+        yield Served(address, 1000 * (time.perf_counter() - began), process.pid)
     finally:
         process.terminate()
         process.wait(30)
 
 
-def page_times(address: str) -> dict[str, float]:
-    """Milliseconds until the map is drawn, and of a search and a choice of a genre on the page."""
+def page_times(server: Served) -> dict[str, float]:
+    """Milliseconds until the map is drawn, and of a search on the page; and what of it is CPU."""
     from playwright.sync_api import sync_playwright
 
     options = ["--no-sandbox", "--disable-quic", "--disable-background-networking"]
@@ -140,9 +152,18 @@ def page_times(address: str) -> dict[str, float]:
         browser = play.chromium.launch(executable_path=str(CHROMIUM), args=options)
         page = browser.new_page(viewport={"width": 1280, "height": 800}, bypass_csp=True)
         page.add_init_script(WATCH)
-        page.goto(address, wait_until="commit")
+        session = page.context.new_cdp_session(page)
+        session.send("Performance.enable", {"timeDomain": "threadTicks"})
+        before = server.cpu_ms()
+        page.goto(server.address, wait_until="commit")
         page.wait_for_function("window.drawnAt", timeout=120_000)
-        times = {"map drawn": float(page.evaluate("window.drawnAt"))}
+        entries = session.send("Performance.getMetrics")["metrics"]
+        metrics = {entry["name"]: entry["value"] for entry in entries}
+        times = {
+            "map drawn": float(page.evaluate("window.drawnAt")),
+            "of it page, CPU": 1000 * metrics["TaskDuration"],
+            "of it server, CPU": server.cpu_ms() - before,
+        }
         page.wait_for_selector(".row")
         page.wait_for_timeout(3000)  # what the page does when it is idle
         times["search"] = page.evaluate(SEARCH)

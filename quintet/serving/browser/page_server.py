@@ -14,6 +14,8 @@ from quintet.serving.gate import Gate
 from quintet.serving.server import HttpServer
 
 HOST = "127.0.0.1"
+LEAVE_S = 5.0
+"""Longest time to wait for a thread in C++, which an end of Python in its midst would abort."""
 
 
 class PageServer(HttpServer):
@@ -52,6 +54,7 @@ class PageServer(HttpServer):
             super().run()
         finally:
             self.shelf.close()
+            self.shelf.is_prepared.wait(LEAVE_S)
 
 
 def open_page(folder: Path, port: int, ready: Callable[[PageServer], object]) -> None:

@@ -58,7 +58,8 @@ class Shelf:
         self._plan: Plan | None = None
         self._space: SongSpace | None = None
         self._writing, self._asking = threading.Lock(), threading.Lock()
-        self._is_shown = threading.Event()
+        self._is_shown, self.is_prepared = threading.Event(), threading.Event()
+        self._is_closed = False
         self._desk: ExplanationDesk | None = None
         self._desk_lock = threading.Lock()
         self.learning = LearningDesk(folder, self.reload)
@@ -73,7 +74,9 @@ class Shelf:
             desk.close()
 
     def close(self) -> None:
-        """End the processes of explanations and trainings."""
+        """End the processes of explanations and trainings, and what `warm_up` has not begun."""
+        self._is_closed = True
+        self._is_shown.set()
         self.learning.close()
         if self._desk is not None:
             self._desk.close()
@@ -82,9 +85,12 @@ class Shelf:
         """Draw the map, and prepare similar songs and conditions, when a page is shown; a thread does it."""
         self._is_shown.wait(PATIENCE_S)
         with suppress(QuintetError):
-            self._near()
-            self.where("tempo > 0")
-        self.view.draw_map()
+            for prepare in (self._near, lambda: self.where("tempo > 0")):
+                if not self._is_closed:
+                    prepare()
+        self.is_prepared.set()
+        if not self._is_closed:
+            self.view.draw_map()
 
     def state(self) -> JsonObject:
         """What the page shows about the library as a whole."""
