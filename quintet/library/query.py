@@ -11,7 +11,9 @@ import json
 import re
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from quintet.errors import ConfigError, MissingExtraError, unknown_name
 
@@ -106,6 +108,22 @@ class SongQuery:
             ConfigError: the condition is not one expression over the columns, or a column is unknown.
             MissingExtraError: DuckDB is not installed.
         """
+        positions = self.positions(where, order_by=order_by, limit=limit)
+        return self.songs.take(pa.array(positions, pa.int64()))
+
+    def positions(
+        self, where: str | None = None, *, order_by: str | None = None, limit: int | None = None
+    ) -> NDArray[np.int64]:
+        """Places among `songs` of what `select` returns.
+
+        Args:
+            where: as in `select`.
+            order_by: as in `select`.
+            limit: as in `select`.
+
+        Raises:
+            ConfigError, MissingExtraError: as `select`.
+        """
         connection = self._open()
         used = set() if where is None else check_condition(connection, where, self.columns)
         ordering = "position"
@@ -122,10 +140,10 @@ class SongQuery:
         if limit is not None:
             text += f" LIMIT {int(limit)}"
         try:
-            positions = connection.execute(text).fetchnumpy()["position"]
+            positions: NDArray[np.int64] = connection.execute(text).fetchnumpy()["position"]
         except import_duckdb().Error as error:
             raise _refusal(where or "", _first_line(error)) from error
-        return self.songs.take(pa.array(positions, pa.int64()))
+        return positions
 
     def _open(self) -> Any:
         if self._connection is None:

@@ -159,8 +159,8 @@ class Shelf:
             ConfigError: the condition is not one expression over the columns.
         """
         with self._asking:  # a connection of DuckDB answers one question at a time
-            found = self.view.library.query.select(condition).column("id").to_pylist()
-        return [self.view.row_of[id] for id in found if id in self.view.row_of]
+            rows: list[int] = self.view.query.positions(condition).tolist()
+        return rows
 
     def explain(self, id: str) -> Future[str]:
         """The explanation page of a song.

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from quintet.errors import QuintetError
 from quintet.files.display.names import printable
 from quintet.files.json_types import JsonObject
+from quintet.library.query import SongQuery
 from quintet.library.store import Library
 from quintet.library.vectors import read_digests, read_vectors
 from quintet.serving.browser.columns import (
@@ -63,6 +64,11 @@ class SongView:
     def row_of(self) -> dict[str, int]:
         """Row of each id."""
         return {id: row for row, id in enumerate(self.ids)}
+
+    @cached_property
+    def query(self) -> SongQuery:
+        """Questions about these songs, whose answers are rows."""
+        return SongQuery(self.songs, self.library.table("activations"))
 
     @cached_property
     def vectors(self) -> Floats:
