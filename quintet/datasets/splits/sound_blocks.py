@@ -1,0 +1,136 @@
+"""Blocks of clips that may have a common source, for data whose groups are not known.
+
+Clips of one artist, album or recording sound alike. Under random folds they are in both parts, and the score
+is too high. Blocks are drawn from the features (`common_sources`): folds that keep them whole score about as
+folds by artist would. What was measured is in benchmarks/evidence/blocks.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.special import ndtri
+from scipy.stats import rankdata
+
+from quintet.datasets.splits.common_sources import Floats, draw_sources
+from quintet.datasets.splits.split import Positions
+from quintet.errors import DatasetError
+
+MOST_COMPONENTS = 40
+"""Principal components that are compared."""
+SMALLEST_VARIANCE = 1e-9
+CLIPS_PER_COMPONENT = 3
+MOST_CLIPS = 800
+"""Clips of a class that are compared at once. A larger class is halved at the median
+of its first component."""
+
+
+def sound_blocks(
+    features: ArrayLike, labels: Sequence[str], ids: Sequence[str], *, at_least: int = 2, seed: int
+) -> NDArray[np.str_]:
+    """Name of the block of each clip. A block lies within a class.
+
+    A column counts by the ranks of its values within the class, so that its unit and its outliers do not
+    matter. The seed selects one of the partitions that are likely (`draw_sources`).
+
+    Args:
+        features: shape `(n, d)`; NaN where a value is unknown.
+        labels: class of each clip, `(n,)`.
+        ids: clip ids, `(n,)`, unique. The order of the rows does not matter.
+        at_least: blocks that a class must have, so that folds have all classes. The largest blocks of a class
+            with fewer are halved; a class with fewer clips than that has a block per clip.
+        seed: selects the draw.
+
+    Raises:
+        DatasetError: if the numbers of rows differ.
+
+    Example:
+        >>> rng = np.random.default_rng(0)
+        >>> songs = np.repeat(rng.normal(size=(30, 10)), 2, axis=0)
+        >>> clips = songs + 0.1 * rng.normal(size=songs.shape)
+        >>> blocks = sound_blocks(clips, ["rock"] * 60, [f"{i:02}" for i in range(60)], seed=0)
+        >>> bool((blocks[::2] == blocks[1::2]).mean() >= 0.9)
+        True
+    """
+    values, names = np.asarray(features, np.float64), np.asarray(labels, str)
+    if not len(values) == len(names) == len(ids):
+        raise DatasetError(
+            "Features, labels and ids must have as many rows. "
+            f"Received {len(values)}, {len(names)} and {len(ids)}."
+        )
+    order = np.argsort(np.asarray(ids, str), kind="stable")
+    rng = np.random.default_rng([seed, 17])
+    numbers = np.empty(len(order), np.intp)
+    numbers[order] = _ordered_blocks(values[order], names[order], at_least, rng)
+    return np.array([f"sounds-alike-{number + 1}" for number in numbers], dtype=np.str_)
+
+
+def _ordered_blocks(
+    values: Floats, labels: NDArray[np.str_], at_least: int, rng: np.random.Generator
+) -> Positions:
+    """Number of the block of each row, for rows in a fixed order."""
+    classes = [np.flatnonzero(labels == name) for name in np.unique(labels)]
+    scores = np.zeros(values.shape)
+    for rows in classes:
+        scores[rows] = _normal_scores(values[rows])
+    components = _components(scores)
+    if not components.shape[1]:
+        return np.arange(len(values))
+    pieces = [piece for rows in classes for piece in _pieces(rows, components)]
+    deviations = components.copy()
+    for rows in pieces:
+        deviations[rows] -= deviations[rows].mean(axis=0)
+    blocks = draw_sources(deviations, pieces, rng)
+    for rows in classes:
+        blocks = _with_enough(blocks, rows, components, at_least)
+    return np.unique(blocks, return_inverse=True)[1]
+
+
+def _normal_scores(values: Floats) -> Floats:
+    """Each column as the normal quantiles of its ranks; 0 where a value is unknown or all are equal."""
+    known = np.isfinite(values)
+    ranks = rankdata(np.where(known, values, np.inf), axis=0)  # unknown values have the last ranks
+    n_known = np.maximum(known.sum(axis=0), 1)
+    return np.where(known, ndtri(np.minimum((ranks - 0.5) / n_known, 0.999999)), 0.0)
+
+
+def _components(scores: Floats) -> Floats:
+    """Principal components with variance 1, `(n, m)`: the largest ones, one per three clips at most."""
+    n, d = scores.shape
+    spread = scores.T @ scores if d <= n else scores @ scores.T
+    variances, vectors = np.linalg.eigh(spread)
+    most = min(MOST_COMPONENTS, n // CLIPS_PER_COMPONENT)
+    largest = np.argsort(-variances)[:most]
+    largest = largest[variances[largest] > SMALLEST_VARIANCE * max(float(variances.max(initial=0.0)), 1.0)]
+    components = scores @ vectors[:, largest] if d <= n else vectors[:, largest]
+    return np.asarray(components / np.sqrt((components**2).mean(axis=0)))
+
+
+def _pieces(rows: Positions, components: Floats) -> Iterator[Positions]:
+    """Parts of a class with at most `MOST_CLIPS` clips."""
+    if len(rows) <= MOST_CLIPS:
+        yield rows
+        return
+    for half in _halves(rows, components):
+        yield from _pieces(half, components)
+
+
+def _halves(rows: Positions, components: Floats) -> tuple[Positions, Positions]:
+    """The rows in two halves, divided where they differ most: at the median of their first component."""
+    own = components[rows] - components[rows].mean(axis=0)
+    _, axes = np.linalg.eigh(own.T @ own)
+    order = np.argsort(own @ axes[:, -1], kind="stable")
+    middle = len(rows) // 2
+    return np.sort(rows[order[:middle]]), np.sort(rows[order[middle:]])
+
+
+def _with_enough(blocks: Positions, rows: Positions, components: Floats, at_least: int) -> Positions:
+    """The blocks, where the largest ones of the class of these rows are halved until it has enough."""
+    blocks = blocks.copy()
+    while len(np.unique(blocks[rows])) < min(at_least, len(rows)):
+        names, sizes = np.unique(blocks[rows], return_counts=True)
+        largest = rows[blocks[rows] == names[sizes.argmax()]]
+        blocks[_halves(largest, components)[1]] = blocks.max() + 1
+    return blocks

@@ -1,0 +1,140 @@
+"""Blocks of clips that sound alike: planted sources are found, and the order of rows does not matter."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from sklearn.linear_model import LogisticRegression
+from sklearn.svm import SVC
+
+from quintet.datasets.splits.folds import grouped_folds
+from quintet.datasets.splits.sound_blocks import sound_blocks
+from quintet.errors import DatasetError
+
+
+def planted(sources: int, clips: int, *, spread: float, d: int, classes: int = 2, seed: int = 0):
+    """Features, labels and true source of `sources` sources per class, whose centres have variance 1."""
+    rng = np.random.default_rng(seed)
+    n = classes * sources
+    centres = rng.normal(size=(classes, d)) * 3 / np.sqrt(d)
+    label = np.repeat(np.arange(classes), sources * clips)
+    values = np.repeat(rng.normal(size=(n, d)), clips, axis=0) + centres[label]
+    values += spread * rng.normal(size=values.shape)
+    return values, np.char.add("class ", label.astype(str)), np.repeat(np.arange(n), clips).astype(str)
+
+
+def names(n: int) -> list[str]:
+    return [f"clip {i:04}" for i in range(n)]
+
+
+def pairs(groups: np.ndarray) -> np.ndarray:
+    """Whether each pair of clips has one group."""
+    upper = np.triu_indices(len(groups), 1)
+    return (groups[:, None] == groups)[upper]
+
+
+def accuracy(values: np.ndarray, labels: np.ndarray, groups: np.ndarray) -> float:
+    """Mean out-of-fold accuracy of two classifiers over two divisions that keep the groups whole."""
+    found = []
+    for seed in range(2):
+        for train, valid in grouped_folds(labels, groups.tolist(), n_splits=5, seed=seed):
+            for model in (LogisticRegression(C=1.0, max_iter=500), SVC(C=10.0)):
+                predicted = model.fit(values[train], labels[train]).predict(values[valid])
+                found.append((np.mean(predicted == labels[valid]), len(valid)))
+    return float(np.average([share for share, _ in found], weights=[n for _, n in found]))
+
+
+@pytest.fixture
+def few_sweeps(monkeypatch):
+    monkeypatch.setattr("quintet.datasets.splits.common_sources.SWEEPS", 15)
+
+
+@pytest.mark.slow
+def test_pairs_of_copies_are_found():
+    values, labels, true = planted(30, 2, spread=0.1, d=10)
+    blocks = sound_blocks(values, labels.tolist(), names(len(values)), seed=0)
+    together, planted_pairs = pairs(blocks), pairs(true)
+    assert together[planted_pairs].mean() >= 0.95
+    assert planted_pairs[together].mean() >= 0.9
+
+
+@pytest.mark.usefixtures("few_sweeps")
+def test_pairs_of_copies_stay_together_more_often_than_other_pairs():
+    values, labels, true = planted(12, 2, spread=0.1, d=8)
+    together = pairs(sound_blocks(values, labels.tolist(), names(len(values)), seed=0))
+    assert together[pairs(true)].mean() > 0.7
+    assert together[~pairs(true)].mean() < 0.15
+
+
+@pytest.mark.usefixtures("few_sweeps")
+def test_no_block_crosses_a_class_and_every_class_has_enough_blocks():
+    values, labels, _ = planted(2, 8, spread=0.01, d=5, classes=3)
+    blocks = sound_blocks(values, labels.tolist(), names(len(values)), at_least=6, seed=0)
+    of_class = [set(blocks[labels == name]) for name in np.unique(labels)]
+    assert all(len(own) >= 6 for own in of_class)
+    assert all(a.isdisjoint(b) for a, b in pairwise(of_class))
+
+
+@pytest.mark.usefixtures("few_sweeps")
+def test_order_units_and_rising_functions_of_columns_do_not_matter():
+    values, labels, _ = planted(8, 3, spread=0.3, d=5)
+    ids = np.array(names(len(values)))
+    blocks = sound_blocks(values, labels.tolist(), ids.tolist(), seed=3)
+    order = np.random.default_rng(1).permutation(len(values))
+    shuffled = sound_blocks(np.exp(values[order]) * 100, labels[order].tolist(), ids[order].tolist(), seed=3)
+    assert (shuffled == blocks[order]).all()
+
+
+@pytest.mark.usefixtures("few_sweeps")
+def test_unknown_and_constant_columns_and_small_classes_are_accepted():
+    values, labels, _ = planted(4, 3, spread=0.3, d=4)
+    values[:, 0], values[::5, 1], values[:, 2] = np.nan, np.nan, 7.0
+    few = np.append(labels, "alone")
+    blocks = sound_blocks(np.vstack([values, values[:1]]), few.tolist(), names(len(few)), seed=0)
+    assert list(blocks).count(blocks[-1]) == 1
+
+
+def test_columns_without_differences_leave_each_clip_alone():
+    blocks = sound_blocks(np.ones((6, 3)), ["a"] * 3 + ["b"] * 3, names(6), seed=0)
+    assert len(set(blocks)) == 6
+
+
+def test_a_missing_row_is_refused():
+    with pytest.raises(DatasetError, match="as many rows"):
+        sound_blocks(np.ones((3, 2)), ["a", "b"], names(3), seed=0)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "corpus",
+    [
+        {"sources": 20, "clips": 4, "spread": 0.5, "d": 20},
+        {"sources": 12, "clips": 6, "spread": 0.5, "d": 20},
+        {"sources": 12, "clips": 5, "spread": 0.3, "d": 12, "classes": 3},
+    ],
+)
+def test_folds_over_blocks_score_as_folds_over_the_planted_sources(corpus):
+    values, labels, true = planted(**corpus)
+    blocks = sound_blocks(values, labels.tolist(), names(len(values)), at_least=5, seed=0)
+    known = accuracy(values, labels, true)
+    assert accuracy(values, labels, np.array(names(len(values)))) > known + 0.02
+    assert abs(accuracy(values, labels, blocks) - known) < 0.05
+
+
+@pytest.mark.slow
+def test_without_sources_the_score_stays_near_that_of_random_folds():
+    values, labels, single = planted(100, 1, spread=1.0, d=12)
+    blocks = sound_blocks(values, labels.tolist(), names(len(values)), at_least=5, seed=0)
+    assert len(set(blocks)) > len(values) / 3
+    assert abs(accuracy(values, labels, blocks) - accuracy(values, labels, single)) < 0.05
+
+
+@pytest.mark.slow
+def test_large_classes_are_compared_in_pieces(monkeypatch):
+    monkeypatch.setattr("quintet.datasets.splits.sound_blocks.MOST_CLIPS", 40)
+    values, labels, true = planted(40, 3, spread=0.2, d=10)
+    blocks = sound_blocks(values, labels.tolist(), names(len(values)), seed=0)
+    assert max(np.unique(blocks, return_counts=True)[1]) <= 40
+    assert pairs(blocks)[pairs(true)].mean() > 0.7
