@@ -14,31 +14,41 @@ from pathlib import Path
 from quintet.datasets.labels import label_name
 from quintet.errors import ConfigError
 from quintet.files.atomic import append_bytes, synchronise
+from quintet.files.untrusted import limits
+from quintet.files.untrusted.bounded import read_bounded
 
 CORRECTIONS_FILE = "corrections.jsonl"
 MOST_CHARACTERS = 200
 
 
 def read_corrections(folder: Path) -> dict[str, str]:
-    """Digest of a sound → the genre that the owner has given it; a line that was cut is left out.
+    """Digest of a sound → the genre that the owner has given it; a line that was cut, or that
+    `add_correction` does not write, is left out.
 
     Args:
         folder: the library.
+
+    Raises:
+        ArtefactError: the file is too large, or no ordinary file.
     """
     path = folder / CORRECTIONS_FILE
     found: dict[str, str] = {}
     if not path.is_file():
         return found
-    for line in path.read_bytes().split(b"\n"):
+    for line in read_bounded(path, limits.LINES_BYTES).split(b"\n"):
         try:
             content = json.loads(line)
             sound, label = str(content["sound"]), str(content["label"])
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, RecursionError):
             continue
         found.pop(sound, None)
-        if label:
+        if label and _is_plain(label):
             found[sound] = label
     return found
+
+
+def _is_plain(label: str) -> bool:
+    return len(label) <= MOST_CHARACTERS and (label.isprintable() or not label)
 
 
 def add_correction(folder: Path, sound: str, label: str) -> str:
@@ -63,7 +73,7 @@ def add_correction(folder: Path, sound: str, label: str) -> str:
         ('rock', {'xxh3:0': 'rock'})
     """
     name = label_name(label)
-    if len(name) > MOST_CHARACTERS or not (name.isprintable() or not name):
+    if not _is_plain(name):
         raise ConfigError(
             f"A genre must be a text of at most {MOST_CHARACTERS} printable characters. "
             f"Received {len(name)}: write a shorter one."

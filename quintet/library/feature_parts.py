@@ -163,7 +163,8 @@ class FeatureParts:
     def _all(self) -> list[Path]:
         if not self.folder.is_dir():
             return []
-        return sorted(path for path in self.folder.iterdir() if _NAME.fullmatch(path.name) and path.is_file())
+        found = (path for path in self.folder.iterdir() if _NAME.fullmatch(path.name))
+        return sorted(path for path in found if path.is_file() and not path.is_symlink())
 
     def _write_index(self, index: dict[str, str]) -> None:
         table = pa.table({DIGEST: list(index), PART: pa.array(list(index.values()), pa.string())})

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 SCHEMA_VERSION = 1
 """Version of the folder. Columns may be added without a new one: a table without them reads as missing."""
@@ -114,6 +115,10 @@ PRESENT = ("ok", "truncated")
 GONE = "gone"
 
 
+FIRST_TIME, LAST_TIME = -62_135_596_800_000_000, 253_402_300_799_999_999
+"""Microseconds since 1970 of the years 1 to 9999, which Python's times can have."""
+
+
 def empty_table(name: TableName) -> pa.Table:
     """A table without rows.
 
@@ -153,7 +158,8 @@ def conform(table: pa.Table, name: TableName) -> pa.Table:
 
 
 def require_complete(table: pa.Table, name: TableName) -> None:
-    """Refuse a table with gaps where there may be none, and activations that are no numbers.
+    """Refuse a table with gaps where there may be none, times that Python does not have, and activations that
+    are no numbers.
 
     Args:
         table: a table that conforms.
@@ -168,6 +174,11 @@ def require_complete(table: pa.Table, name: TableName) -> None:
     for required in REQUIRED[name]:
         if table.column(required).null_count:
             raise ValueError(f"{required!r} has gaps")
+    for field in TABLES[name]:
+        if pa.types.is_timestamp(field.type):
+            least, most = pc.min_max(table.column(field.name).cast(pa.int64())).as_py().values()
+            if least is not None and not FIRST_TIME <= least <= most <= LAST_TIME:
+                raise ValueError(f"{field.name!r} holds times beyond the year 9999")
     for field in table.schema if name == "activations" else ():
         if field.name != "id" and not pa.types.is_floating(field.type):
             raise ValueError(f"{field.name!r} holds no numbers")

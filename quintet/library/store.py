@@ -27,6 +27,8 @@ from quintet.files.atomic import atomic_replace, write_text
 from quintet.files.display.file_names import text_path
 from quintet.files.json_types import JsonObject
 from quintet.files.locks import is_vacant, output_lock
+from quintet.files.untrusted import limits
+from quintet.files.untrusted.bounded import read_bounded
 from quintet.files.untrusted.parquet import PARQUET_ERRORS, read_parquet
 from quintet.files.untrusted.strict_json import parse_object
 from quintet.library.feature_parts import FeatureParts
@@ -130,7 +132,7 @@ class Library:
                     f"A library must hold its files itself. '{entry}' is a link to '{os.readlink(entry)}': "
                     "put the file in its place, or remove the link."
                 )
-        content = parse_object(file.read_bytes(), file)
+        content = parse_object(read_bounded(file, limits.JSON_BYTES), file)
         if content.pop("schema_version", None) != SCHEMA_VERSION:
             raise ArtefactError(
                 f"A library must have the schema version {SCHEMA_VERSION}. '{path}' has another: "

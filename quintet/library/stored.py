@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from quintet.errors import ArtefactError
 from quintet.files.untrusted.parquet import PARQUET_ERRORS, read_parquet
+from quintet.files.untrusted.reasons import reason
 
 
 def read_columns(
@@ -50,6 +51,7 @@ def damaged(path: Path, why: object, remedy: str) -> ArtefactError:
         why: the reason.
         remedy: what to do.
     """
+    text = reason(why) if isinstance(why, Exception) and not isinstance(why, ArtefactError) else str(why)
     return ArtefactError(
-        f"Tables of a library must be parquet files that Quintet wrote. '{path}' is not ({why}). {remedy}"
+        f"Tables of a library must be parquet files that Quintet wrote. '{path}' is not ({text}). {remedy}"
     )

@@ -110,7 +110,7 @@ def training_table(library: Library, tagged: TaggedSongs) -> FeatureTable:
     if not has_label.any():
         raise DatasetError(
             "A training table must have songs with labels. No song of the library has one that is used. "
-            f"{'. '.join(tagged.notes)}"
+            f"{'. '.join(tagged.notes)}."
         )
     songs = tagged.songs[has_label].reset_index(drop=True)
     digests = songs["audio_digest"].tolist()

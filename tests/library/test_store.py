@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -13,11 +15,13 @@ import pytest
 
 from quintet.errors import ArtefactError
 from quintet.library import feature_parts
+from quintet.library.corrections import read_corrections
 from quintet.library.feature_parts import FeatureParts
 from quintet.library.playlists.space import SongSpace
 from quintet.library.schema import SONGS, TABLES
-from quintet.library.store import Library
+from quintet.library.store import FACTS_FILE, Library
 from quintet.library.vectors import Space
+from quintet.serving.browser.shelf import Shelf
 
 NAMES = ("a.x.mean", "b.y.std")
 
@@ -192,6 +196,77 @@ def test_a_library_holds_no_links(library: Library, tmp_path: Path, name: str) -
     (library.folder / name).symlink_to(tmp_path)
     with pytest.raises(ArtefactError, match="is a link"):
         Library.open(library.folder)
+
+
+def test_a_part_of_the_features_is_no_link(library: Library, tmp_path: Path) -> None:
+    parts = parts_of(library.folder)
+    parts.add(["sound"], np.ones((1, 2), np.float32))
+    (part,) = parts.files()
+    part.rename(tmp_path / "outside.parquet")
+    part.symlink_to(tmp_path / "outside.parquet")
+    assert parts.files() == []
+    assert np.isnan(parts.read(["sound"])).all()
+
+
+@pytest.mark.parametrize("name", ["library.json", "corrections.jsonl", "playlists.json"])
+@pytest.mark.parametrize("kind", ["pipe", "hole"])
+def test_a_file_of_a_library_is_an_ordinary_one_of_a_bounded_size(
+    library: Library, name: str, kind: str
+) -> None:
+    """A pipe is not waited for, and a file with a hole of a terabyte is not read."""
+    file = library.folder / name
+    file.unlink(missing_ok=True)
+    if kind == "pipe":
+        os.mkfifo(file)
+    else:
+        file.touch()
+        os.truncate(file, 1 << 40)
+    tracemalloc.start()
+    try:
+        if kind == "hole" or name == FACTS_FILE:
+            with pytest.raises(ArtefactError):
+                Shelf(library.folder).songs() and Shelf(library.folder).playlists()
+        else:
+            shelf = Shelf(library.folder)
+            assert (read_corrections(library.folder), shelf.playlists()) == ({}, {})
+        assert tracemalloc.get_traced_memory()[1] < 1 << 25
+    finally:
+        tracemalloc.stop()
+
+
+def test_the_reason_for_a_damaged_table_is_one_line(library: Library) -> None:
+    """Arrow quotes bytes of the footer, and ends its message with a line break."""
+    library.write("tags", TABLES["tags"].empty_table())
+    path = library.folder / "tags.parquet"
+    data = bytearray(path.read_bytes())
+    data[-8 - int.from_bytes(data[-8:-4], "little")] = 0x1F
+    path.write_bytes(data)
+    with pytest.raises(ArtefactError, match="parquet files") as caught:
+        library.tags()
+    assert str(caught.value).isprintable()
+
+
+@pytest.mark.parametrize("time", [-(1 << 62), 253_402_300_800_000_000])
+def test_times_that_python_does_not_have_are_refused(library: Library, time: int) -> None:
+    place = {"root": ["/m"], "path": ["x"]}
+    songs = pa.table(
+        {"id": ["a"], **place, "status": ["ok"], "added": pa.array([time], SONGS.field("added").type)}
+    )
+    library.write("songs", songs)
+    with pytest.raises(ArtefactError, match="9999"):
+        library.songs()
+
+
+def test_corrections_that_quintet_does_not_write_are_left_out(library: Library) -> None:
+    lines = [
+        b"[" * 100_000,
+        b'{"sound": 1, "label": "\\u001b[2J"}',
+        b'{"sound": "b", "label": "rock"}',
+        b"\xff",
+    ]
+    lines += [json.dumps({"sound": "c", "label": "x" * 201}).encode(), b"null", b'"sound"', b"1" * 5000]
+    (library.folder / "corrections.jsonl").write_bytes(b"\n".join(lines))
+    assert read_corrections(library.folder) == {"b": "rock"}
 
 
 @pytest.mark.parametrize("path", ["a\0.mp3", "../x.mp3", "/etc/passwd", "a/../../x.mp3"])

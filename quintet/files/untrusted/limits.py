@@ -21,6 +21,9 @@ JSON_BYTES = 48 * MIB
 TOML_BYTES = 8 * MIB
 """Bytes of a TOML file."""
 
+LINES_BYTES = 256 * MIB
+"""Bytes of a file with one JSON object per line: corrections of a library, a journal of tags."""
+
 JSON_DEPTH = 40
 """Levels of nested lists and objects in JSON, UBJSON and TOML."""
 

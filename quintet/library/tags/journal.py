@@ -20,6 +20,8 @@ from quintet import __version__
 from quintet.errors import ArtefactError
 from quintet.files.display.file_names import name_text, text_path
 from quintet.files.json_types import JsonObject
+from quintet.files.untrusted import limits
+from quintet.files.untrusted.bounded import read_bounded
 from quintet.library.tags.entries import FIELDS, Entries, entries_from_json
 from quintet.library.tags.rewriting import COPY_ENDING, FieldChange, PreparedCopy, copy_name
 
@@ -130,7 +132,7 @@ def new_journal(beside: Path, ending: str, facts: Mapping[str, object]) -> Itera
 def journals_beside(plan: Path) -> list[Path]:
     """Journals of earlier runs of a plan."""
     names = sorted(plan.parent.glob("*.jsonl"))
-    return [path for path in names if path.name.startswith(f"{plan.stem}.journal-")]
+    return [path for path in names if path.name.startswith(f"{plan.stem}.journal-") and not path.is_symlink()]
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,10 +188,11 @@ def read_journal(path: Path) -> JournalContent:
     """Read a journal.
 
     Raises:
-        ArtefactError: the file is no journal, is of another version, or is damaged before its last line.
+        ArtefactError: the file is no journal, is of another version, is damaged before its last line, or is
+            too large.
         OSError: it cannot be read.
     """
-    lines = path.read_bytes().split(b"\n")
+    lines = read_bounded(path, limits.LINES_BYTES).split(b"\n")
     rest = lines.pop()
     is_cut = bool(rest) or not lines
     if not lines and not FIRST_BYTES.startswith(rest[: len(FIRST_BYTES)]):
@@ -266,6 +269,8 @@ def _copy(text: str, file: Path) -> Path:
 
 def _past_change(file: Path, content: JsonObject) -> PastChange:
     fields = []
+    if not isinstance(content["fields"], dict):
+        raise ValueError("fields must be an object")
     for name, change in content["fields"].items():
         if name not in FIELDS:
             raise ValueError(f"{name!r} is no field")

@@ -21,6 +21,8 @@ from quintet.errors import ArtefactError, ConfigError, QuintetError
 from quintet.files.atomic import write_text
 from quintet.files.display.file_names import name_text
 from quintet.files.json_types import JsonObject
+from quintet.files.untrusted import limits
+from quintet.files.untrusted.bounded import read_bounded
 from quintet.files.untrusted.strict_json import parse_json
 from quintet.library.corrections import add_correction, read_corrections
 from quintet.library.playlists.write import m3u_lines
@@ -234,7 +236,7 @@ class Shelf:
         """
         from quintet.library.tags.writing import undo
 
-        names = {path.name: path for path in (self.folder / PLANS_FOLDER).glob("*.jsonl")}
+        names = {path.name: path for path in self._journals()}
         if journal not in names:
             raise ConfigError(
                 "A journal must be one of this library. There is none of this name: reload the page."
@@ -244,8 +246,12 @@ class Shelf:
 
     def journals(self) -> list[str]:
         """Names of the journals of the page, the newest first."""
+        return [path.name for path in sorted(self._journals(), key=lambda path: -path.stat().st_mtime_ns)]
+
+    def _journals(self) -> list[Path]:
+        """Journals in the folder of plans; links and other things of such a name are none."""
         found = (self.folder / PLANS_FOLDER).glob("*.jsonl")
-        return [path.name for path in sorted(found, key=lambda path: -path.stat().st_mtime_ns)]
+        return [path for path in found if path.is_file() and not path.is_symlink()]
 
     def correct(self, id: str, label: str) -> JsonObject:
         """Keep the genre that the owner gives to a song, and to all copies of its sound.
@@ -261,7 +267,7 @@ class Shelf:
     def playlists(self) -> JsonObject:
         """Name of a playlist → ids of its songs, of those that are kept with the library."""
         path = self.folder / PLAYLISTS_FILE
-        content = parse_json(path.read_bytes(), path) if path.is_file() else {}
+        content = parse_json(read_bounded(path, limits.JSON_BYTES), path) if path.is_file() else {}
         return _require_playlists(content)
 
     def keep_playlists(self, content: object) -> JsonObject:

@@ -298,10 +298,89 @@ def test_damaged_and_strange_journals_are_refused(song, tmp_path):
         "\n".join([lines[0], lines[2].replace('"genre"', '"colour"'), ""]),
         "\n".join([lines[0], lines[2].replace(str(song), "a.wav"), ""]),
         "\n".join([lines[0], lines[2].replace('["Rock"]', "[1]"), ""]),
+        "\n".join([lines[0], json.dumps({**json.loads(lines[2]), "fields": 7}), ""]),
+        "\n".join([lines[0], "[" * 100_000, ""]),
     ):
         journal.write_text(bad)
         with pytest.raises(ArtefactError):
             undo(journal)
+
+
+@pytest.mark.parametrize("kind", ["pipe", "hole", "device"])
+def test_a_journal_is_an_ordinary_file_of_a_bounded_size(kind, tmp_path):
+    journal = tmp_path / "plan.journal-1.jsonl"
+    if kind == "pipe":
+        os.mkfifo(journal)
+    elif kind == "device":
+        journal.symlink_to("/dev/zero")
+    else:
+        journal.touch()
+        os.truncate(journal, 1 << 40)
+    with pytest.raises(ArtefactError, match=r"ordinary|bytes"):
+        undo(journal)
+
+
+def test_a_journal_of_a_stranger_changes_fields_of_songs_and_nothing_else(song, tmp_path):
+    """Its keys, its texts and its names of files are those of a stranger, who knows what the song holds."""
+    secret = tmp_path / "secret.txt"
+    secret.write_text("secret")
+    tags = open_tags(song)
+    others = tags.others(("mood",))
+    hostile = {
+        "another frame": [["TIT2", ["stolen"], 3]],
+        "no frame": [["XXXX", ["x"], 3]],
+        "a picture": [["APIC", ["x"], 3]],
+        "an encoding": [["TXXX:MOOD", ["calm"], 99]],
+    }
+    for name, entries in hostile.items():
+        journal = stranger_journal(tmp_path / f"{name}.jsonl", song, entries)
+        result = undo(journal)
+        assert (result.n_fields, len(result.refusals)) == (0, 1), name
+        assert (open_tags(song).state("mood").values, open_tags(song).others(("mood",))) == ((), others)
+    result = undo(stranger_journal(tmp_path / "text.jsonl", secret, [["TXXX:MOOD", ["calm"], 3]]))
+    assert (result.n_fields, secret.read_text()) == (0, "secret")
+    link = tmp_path / "link.wav"
+    link.symlink_to(song)
+    assert undo(stranger_journal(tmp_path / "link.jsonl", link, [["TXXX:MOOD", ["calm"], 3]])).n_fields == 0
+    assert hidden(tmp_path) == hidden(song.parent) == []
+
+
+def stranger_journal(path: Path, song: Path, entries: list) -> Path:
+    lines = [
+        {"journal_version": 1, "token": "00"},
+        {
+            "event": "ready",
+            "file": str(song),
+            "made_tag": False,
+            "fields": {"mood": {"old": {"entries": entries, "values": ["calm"]}, "new": {"values": []}}},
+        },
+    ]
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return path
+
+
+def test_a_plan_of_a_stranger_changes_fields_of_songs_and_nothing_else(song, tmp_path):
+    """It may name any file: what is no song, is reached by a link, or holds something else stays."""
+    secret, link = tmp_path / "secret.txt", tmp_path / "link.wav"
+    secret.write_text("secret")
+    link.symlink_to(song)
+    before = file_digest(song)
+    rows = [PlanRow(path, "mood", "", ("calm",)) for path in (secret, link, Path("/dev/zero"), tmp_path)]
+    result = apply_plan(plan_of(tmp_path, *rows, PlanRow(song, "mood", "sad", ("calm",))))
+    assert (result.n_fields, len(result.refusals)) == (0, 5)
+    assert (secret.read_text(), file_digest(song)) == ("secret", before)
+    plan = tmp_path / "plan.csv"
+    cells = (
+        f"{song},title,,x",
+        "music/a.wav,mood,,calm",
+        f"{song},genre,,\x1b[2J",
+        f"{song},mood,,{'x' * 500}",
+    )
+    plan.write_text("\n".join(["file,field,now,proposed", *cells]))
+    result = apply_plan(plan)
+    assert (result.n_fields, len(result.refusals)) == (0, 4)
+    assert file_digest(song) == before
+    assert hidden(tmp_path) == hidden(song.parent) == []
 
 
 def test_hostile_tags_pass_through(song, tmp_path):

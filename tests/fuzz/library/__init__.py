@@ -1,0 +1,1 @@
+"""Fuzzing of what the library reads: its folder, plans, journals, genre maps, tags of songs."""
