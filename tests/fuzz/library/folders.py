@@ -203,7 +203,9 @@ def plan(folder: Path, music: Path) -> str:
 def page(folder: Path, music: Path) -> str:
     """What the page of a library asks."""
     shelf = Shelf(folder)
-    answers = [shelf.state(), shelf.songs(), shelf.genres(), shelf.view.map_json(), shelf.journals()]
+    answers: list[object] = [shelf.state(), shelf.genres(), shelf.journals()]
+    for data in (shelf.columns(), shelf.texts(), shelf.view.map_bytes()):
+        assert isinstance(data, bytes)
     for id in shelf.view.ids[:2]:
         answers.append(shelf.details(id))
         shelf.sound_path(id)
