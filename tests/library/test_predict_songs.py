@@ -13,6 +13,7 @@ import soundfile
 from quintet import workflow
 from quintet.datasets.genre_map import GenreMap
 from quintet.inference.predict import predict_files
+from quintet.library.scanning.drift import library_drift
 from quintet.library.scanning.predict_songs import open_model, predict_songs
 from quintet.library.scanning.scan import ScanOptions, scan
 from quintet.library.store import Library
@@ -41,7 +42,7 @@ def write_music(folder: Path) -> None:
 
 
 @pytest.mark.slow
-def test_from_tags_to_predictions(tmp_path: Path) -> None:
+def test_from_tags_to_predictions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_music(tmp_path / "music")
     library = Library.create(tmp_path / "my.library")
     with library.writing():
@@ -75,6 +76,11 @@ def test_from_tags_to_predictions(tmp_path: Path) -> None:
     other = open_model(tmp_path / "model", 0.8)
     with library.writing():
         assert predict_songs(library, other) == 48
+    assert library_drift(library, other) is None  # twelve artists are too few
+    monkeypatch.setattr("quintet.inference.drift.two_sample.LEAST_GROUPS", 5)
+    drift = library_drift(library, other)
+    assert drift is not None
+    assert drift.n_new == len(unlabelled)  # the other songs are clips of the training
 
 
 def test_copies_count_once_in_a_training_table(tmp_path: Path) -> None:

@@ -63,7 +63,9 @@ def scan(
     from quintet.commands.terminal.parsing import parse_names, resolve_cores
     from quintet.commands.terminal.progress import progress_counter
     from quintet.errors import QuintetError
+    from quintet.inference.drift.new_files import drift_json, drift_sentence
     from quintet.library.query import import_duckdb
+    from quintet.library.scanning.drift import library_drift
     from quintet.library.scanning.finish import finish_scan
     from quintet.library.scanning.predict_songs import open_model, predict_songs
     from quintet.library.scanning.scan import ScanOptions
@@ -80,13 +82,23 @@ def scan(
     names = () if embeddings == NO_NETWORKS else parse_names(embeddings)
     n_jobs = resolve_cores(jobs)
     library = Library.open_or_create(output)
-    answer: JsonObject = {"command": "library scan", "library": str(output), "n_predicted": None}
+    answer: JsonObject = {
+        "command": "library scan",
+        "library": str(output),
+        "n_predicted": None,
+        "drift": None,
+    }
     options = ScanOptions(None if embeddings is None else tuple(names), n_jobs, retry_failed)
     with library.writing():
         answer["folders"] = [_scan_folder(library, folder, options, quiet=quiet) for folder in folders]
         if song_model is not None:
             with progress_counter("Predicting", quiet=quiet) as progress:
                 answer["n_predicted"] = predict_songs(library, song_model, n_jobs=n_jobs, progress=progress)
+            drift = library_drift(library, song_model)
+            answer["drift"] = None if drift is None else drift_json(drift)
+            sentence = None if drift is None else drift_sentence(drift)
+            if sentence is not None:
+                print_message(sentence, quiet=quiet)
         kinds = [name for name in KINDS if name not in SAME]
         is_changed = any(folder[name] for folder in answer["folders"] for name in kinds)
         finish_scan(library, changed=is_changed or bool(answer["n_predicted"]))

@@ -173,6 +173,17 @@ def _by_source(
     return ready, others
 
 
+def songs_with_features(library: Library, model: SongModel) -> list[str]:
+    """Digests of the present songs whose stored features the model can read as those of one clip, each once.
+
+    Args:
+        library: the library.
+        model: the model.
+    """
+    ready, _ = _by_source(library, model, library.present_songs().to_pylist())
+    return list(dict.fromkeys(row["audio_digest"] for row in ready))
+
+
 def _predict_features(library: Library, model: SongModel, batch: Sequence[JsonObject]) -> PredictionResult:
     """Predictions from the features in the library."""
     predictor = model.predictor
