@@ -49,23 +49,27 @@ class MonoMixer:
     def __init__(self) -> None:
         self._mono = np.empty(0, np.float32)
         self._floats = np.empty((0, 0), np.float32)
+        self._weights = np.empty(0, np.float32)
+        self._kind: tuple[int, np.dtype[np.generic]] | None = None  # channels and type that they are for
 
     def __call__(self, block: NDArray[np.generic]) -> NDArray[np.float32]:
         """The mix, shape `(n,)`, of a block of shape `(n, channels)`."""
         length, channels = block.shape
-        scale = 32768.0 if block.dtype == np.int16 else 1.0
         if channels == 1 and block.dtype == np.float32:
             return np.asarray(block[:, 0], np.float32)
         if len(self._mono) < length:
             self._mono = np.empty(length, np.float32)
         mono = self._mono[:length]
+        if self._kind != (channels, block.dtype):
+            scale = 32768.0 if block.dtype == np.int16 else 1.0
+            self._weights = np.full(channels, 1.0 / (scale * channels), np.float32)
+            self._kind = (channels, block.dtype)
         if channels == 1:
             mono[:] = block[:, 0]
-            mono *= np.float32(1.0 / scale)
+            mono *= self._weights[0]
             return mono
-        weights = np.full(channels, 1.0 / (scale * channels), np.float32)
         with np.errstate(invalid="ignore", over="ignore"):  # samples that are not finite are counted later
-            return np.dot(self._as_floats(block), weights, out=mono)
+            return np.dot(self._as_floats(block), self._weights, out=mono)
 
     def _as_floats(self, block: NDArray[np.generic]) -> NDArray[np.float32]:
         """The block as float32, not scaled."""

@@ -3,6 +3,7 @@ number."""
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -73,8 +74,7 @@ class BlockChecks:
             self._digest = xxhash.xxh3_128(kind.encode())
         # all channels of floats would be four times as many bytes as their mix
         content = block if block.dtype == np.int16 else mono
-        little_endian = content.astype(content.dtype.newbyteorder("<"), copy=False)
-        self._digest.update(np.ascontiguousarray(little_endian).data)
+        self._digest.update(_little_endian(content))
         self.n_frames += len(block)
         if not self._any_mixed_sound:  # sound in the mix is sound in a channel
             with np.errstate(invalid="ignore"):  # of NaNs that signal
@@ -124,6 +124,13 @@ def truncation(ending: Ending, source: Path) -> str:
         return ""
     state = "damaged" if ending.has_gaps else "cut short"
     return f"A recording must be complete. '{source}' is {state}: {ending.reason}. Fetch it again."
+
+
+def _little_endian(samples: NDArray[np.generic]) -> memoryview:
+    """The bytes of samples, the least significant one first."""
+    if sys.byteorder == "big":
+        samples = samples.byteswap()
+    return np.ascontiguousarray(samples).data
 
 
 def _is_surely_finite(samples: NDArray[np.float32]) -> bool:

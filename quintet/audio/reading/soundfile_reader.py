@@ -108,6 +108,7 @@ class _OpenFile:
         start: byte at which the current stream begins.
         delay: frames at the start of a stream that no recording holds.
         counted: frames that an MPEG file surely has, from its blocks, since it states them nowhere.
+        most: frames that it has at most.
     """
 
     decoder: soundfile.SoundFile
@@ -118,6 +119,7 @@ class _OpenFile:
     start: int = 0
     delay: int = 0
     counted: int | None = None
+    most: int | None = None
 
     def frames_at_end(self, position: int) -> int | None:
         """Frames that the file states or surely has, if its data end at `position`."""
@@ -147,7 +149,7 @@ def read_with_soundfile(source: Path, window: Window) -> NativeSamples:
         file.decoder.close()
         raise
     first, last = window.frames(rate)
-    lengths = [frames for frames in (last, file.stated, file.held) if frames is not None]
+    lengths = [frames for frames in (last, file.stated, file.held, file.most) if frames is not None]
     hint = max(0, min(lengths) - first) if lengths else None
     ending = Ending()
     blocks = _read_window(file, source, window, ending)
@@ -204,7 +206,7 @@ def _open(source: Path) -> _OpenFile:
     audio = find_mpeg_audio(source) if _looks_like_mpeg(source) else None
     if audio is not None and audio.misleads_decoders:
         view = ByteView(source, [xing_frame(audio), *audio.ranges])
-        return _OpenFile(_ForwardFile(view), None, None, counted=_count_surely(audio))
+        return _OpenFile(_ForwardFile(view), None, None, counted=_count_surely(audio), most=audio.n_samples)
     descriptor = None
     pieces = repair_header(source)
     if pieces is not None:
@@ -214,7 +216,8 @@ def _open(source: Path) -> _OpenFile:
         decoder = _ForwardFile(descriptor, closefd=True)
     if audio is not None:
         stated = decoder.frames if audio.tag_frames else None
-        return _OpenFile(decoder, descriptor, stated, delay=audio.delay, counted=_count_surely(audio))
+        sure, most = _count_surely(audio), audio.n_samples
+        return _OpenFile(decoder, descriptor, stated, delay=audio.delay, counted=sure, most=most)
     frame_bytes = SUBTYPE_BYTES.get(decoder.subtype, 0) * decoder.channels
     stated = stated_frames(source, format=decoder.format, frames=decoder.frames, frame_bytes=frame_bytes)
     held = frames_of_bytes(source, format=decoder.format)
