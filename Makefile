@@ -63,7 +63,7 @@ types: $(READY)
 docs: $(READY)  ## build the documentation into site/
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
-bench: $(READY)  ## measure speed and memory side by side: ratios, a table and a JSON under benchmarks/results/ (BENCH=--quick: in two minutes)
+bench: $(READY)  ## measure speed and memory side by side: ratios, a table and a JSON under benchmarks/results/ (BENCH=--quick: fewer cases)
 	@$(BIN)/python -m benchmarks $(BENCH)
 
 fuzz: $(READY)  ## feed mutated files of strangers to every reader, MINUTES=60 for each (FUZZ="--target model_folders" for one)

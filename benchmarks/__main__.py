@@ -1,4 +1,4 @@
-"""`make bench`: speed and memory of extraction, measured in one run of some minutes.
+"""`make bench`: speed and memory of extraction, commands, service and training, in one run.
 
 python -m benchmarks [--quick] [--source FOLDER] [--json FILE] [--table FILE] [--compare FILE]
 """
@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
-from benchmarks import commands, extraction, features, memory, startup
+from benchmarks import commands, extraction, features, memory, serving, startup, training_growth
 from benchmarks.music import REAL_MUSIC
 
 RESULTS = Path(__file__).parent / "results"
@@ -45,8 +47,15 @@ def main(arguments: list[str] | None = None) -> None:
     extraction.show(result["extraction"])
     result["startup"] = startup.measure(options.source, rounds=2 if quick else 5)
     startup.show(result["startup"])
-    result["commands"] = commands.measure(None, rounds=1 if quick else 3)
-    commands.show(result["commands"])
+    with tempfile.TemporaryDirectory() as folder:
+        run = commands.demo_run(Path(folder) / "run")
+        result["commands"] = commands.measure(run, rounds=1 if quick else 3)
+        commands.show(result["commands"])
+        if sys.platform == "linux":
+            rounds, requests = (10, 0) if quick else (50, 2_000)
+            result["service"] = serving.measure(run, options.source, rounds=rounds, requests=requests)
+            serving.show(result["service"])
+    result["training"] = training_growth.measure([1_000] if quick else [1_000, 3_000, 10_000])
     clips = [100, 1000] if quick else [1000, 10000]
     hours = [0.5] if quick else [3.0]
     formats = ["wav"] if quick else ["wav", "flac", "mp3"]
@@ -65,10 +74,10 @@ def main(arguments: list[str] | None = None) -> None:
 
 def _options(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        prog="python -m benchmarks", description="Speed and memory of extraction, side by side with librosa."
+        prog="python -m benchmarks", description="Speed and memory, side by side with librosa."
     )
     parser.add_argument(
-        "--quick", action="store_true", help="two minutes instead of ten, with few cases and clips"
+        "--quick", action="store_true", help="a few minutes instead of twenty, with few cases and clips"
     )
     parser.add_argument(
         "--source", type=Path, default=REAL_MUSIC, help="folder of recordings; default: the demo corpus"
@@ -111,6 +120,14 @@ def table(result: dict[str, Any]) -> str:
             f"- {line['case']}: {sorted(line['cpu_s'])[len(line['cpu_s']) // 2]:.2f} s of CPU, "
             f"{line['peak_mb']:.0f} MB (start included)."
             for line in result.get("commands", [])
+        ]
+        if "service" in result:
+            answers = sorted(result["service"]["requests_ms"])
+            lines.append(f"- The service answers a 10 s mp3 in {answers[len(answers) // 2]:.0f} ms.")
+        lines += [
+            f"- A fit of {line['member']} on {line['rows']:,} rows of 518 columns in 16 classes: "
+            f"{line['seconds']:.1f} s of CPU, {line['peak_mb']:.0f} MB."
+            for line in result.get("training", [])
         ]
         lines += [
             f"- Peak memory, {line['what']}: {line['main_mb']:.0f} MB, worker {line['worker_mb']:.0f} MB."

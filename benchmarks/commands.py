@@ -43,11 +43,11 @@ class Case:
 
 
 CASES = (
-    Case("help", ("--help",), 0.4),
-    Case("predict, one clip", ("predict", "RUN/model", "CLIP"), 0.8, 200),
-    Case("predict, a hundred clips", ("predict", "RUN/model", "MANY"), 3.0),
-    Case("explain", ("explain", "RUN/model", "CLIP", "-o", "OUT/explain"), 5.0),
-    Case("report", ("report", "RUN/model", "-o", "OUT/report"), 10.0),
+    Case("`quintet --help`", ("--help",), 0.4),
+    Case("`predict`, one clip of 4.5 s", ("predict", "RUN/model", "CLIP"), 0.8, 200),
+    Case("`predict`, a hundred clips", ("predict", "RUN/model", "MANY"), 3.0),
+    Case("`explain`", ("explain", "RUN/model", "CLIP", "-o", "OUT/explain"), 5.0),
+    Case("`report`, 120 clips", ("report", "RUN/model", "-o", "OUT/report"), 10.0),
 )
 
 
@@ -68,9 +68,7 @@ def measure(run: Path | None, *, rounds: int) -> list[dict[str, Any]]:
     """Per case: name, budgets, CPU seconds of each round, largest peak memory in MB."""
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
-        if run is None:
-            run = folder / "run"
-            spend(["run", str(DEMO), "-o", str(run), "-q"])
+        run = run or demo_run(folder / "run")
         clip = sorted((run / "held_out").glob("*.flac"))[0]
         (folder / "many").mkdir()
         for k in range(MANY):
@@ -94,6 +92,12 @@ def measure(run: Path | None, *, rounds: int) -> list[dict[str, Any]]:
                 }
             )
         return lines
+
+
+def demo_run(folder: Path) -> Path:
+    """The output of `quintet run recipes/demo.toml` in a new folder."""
+    spend(["run", str(DEMO), "-o", str(folder), "-q"])
+    return folder
 
 
 def show(lines: Sequence[dict[str, Any]]) -> None:

@@ -30,7 +30,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.commands import DEMO, spend
+from benchmarks.commands import demo_run, spend
 from benchmarks.music import REAL_MUSIC, recording, write_recording
 
 SECONDS, SHORT = 10.0, 2.0
@@ -108,9 +108,7 @@ def measure(run: Path | None, source: Path | None, *, rounds: int, requests: int
     """Milliseconds of requests and of commands, statuses of clients at once, memory."""
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
-        if run is None:
-            run = folder / "run"
-            spend(["run", str(DEMO), "-o", str(run), "-q"])
+        run = run or demo_run(folder / "run")
         path = write_recording(recording(source, seconds=SECONDS), folder, "stereo mp3")
         sound = path.read_bytes()
         words = ["predict", str(run / "model"), str(path), "--json", "-q"]

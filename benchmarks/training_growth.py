@@ -112,6 +112,16 @@ def in_own_process(*words: str) -> dict[str, Any]:
     return result
 
 
+def measure(rows: Sequence[int], members: Sequence[str] = tuple(TABLE_MEMBERS)) -> list[dict[str, Any]]:
+    """Time, memory and scores of a fit of each member at each size, from the smallest; each is printed."""
+    results = []
+    for n in sorted(rows):
+        for member in members:
+            results.append(in_own_process(member, str(n), "sized"))
+            print(_line(results[-1]), flush=True)
+    return results
+
+
 def train_all(n: int, *, jobs: int, members: Sequence[str]) -> dict[str, Any]:
     """The whole training of a collection, and what the bar announced on the way.
 
