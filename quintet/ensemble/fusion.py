@@ -29,6 +29,7 @@ from quintet.ensemble.fusion_weights import (
     convex_weights,
     count_parameters,
     evidence_to_probabilities,
+    geometric_weights,
     greedy_weights,
     informative_members,
     log_evidence,
@@ -168,7 +169,7 @@ class Fusion:
                 f"Each of the {n_members} members must have one temperature above 0. "
                 f"Received {list(temperatures)}."
             )
-        if RULES[self.rule].pool == "linear":
+        if self.rule != "stacked":
             self._require_convex_weights()
 
     def _require_convex_weights(self) -> None:
@@ -349,9 +350,9 @@ class Preparation:
 def fit_fusion(rule: str, predictions: LabelledPredictions, preparation: Preparation | None = None) -> Fusion:
     """Fit a rule on out-of-fold predictions.
 
-    `weighted` and `greedy` give no weight to a member that is not surely better than the class frequencies;
-    the standard error is by group (`informative_members`). What is learnt from a validation part is mixed
-    with equal weights (`quintet.ensemble.support`).
+    `weighted`, `greedy` and `weighted_geometric` give no weight to a member that is not surely better than
+    the class frequencies; the standard error is by group (`informative_members`). What is learnt from a
+    validation part is mixed with equal weights (`quintet.ensemble.support`).
 
     Args:
         rule: a name of `RULES`.
@@ -404,19 +405,21 @@ def _learn_weights(rule: str, predictions: LabelledPredictions) -> tuple[Floats,
     """Weights `(M,)`, and biases `(K,)` for `stacked`, as these predictions teach them."""
     stack, target, columns = predictions.stack, predictions.target, predictions.columns
     n_members, _, n_classes = stack.shape
+    is_taught = columns if target.ndim == 2 else np.ones(n_classes, dtype=bool)
+    known, present = stack[:, :, is_taught], target[:, is_taught] if target.ndim == 2 else target
     if rule == "stacked":
         biases = np.zeros(n_classes)
-        if target.ndim == 2:
-            slopes, biases[columns] = log_linear_pool(stack[:, :, columns], target[:, columns])
-        else:
-            slopes, biases = log_linear_pool(stack, target)
+        slopes, biases[is_taught] = log_linear_pool(known, present)
         return slopes, biases
     likelihood = true_probabilities(stack, target)
     constant = constant_prediction(target, n_classes)
     selected = informative_members(likelihood, constant, predictions.groups)
     weights = np.zeros(n_members)
-    learn = convex_weights if rule == "weighted" else greedy_weights
-    weights[selected] = learn(likelihood[selected])
+    if rule == "weighted_geometric":
+        weights[selected] = geometric_weights(known[selected], present)
+    else:
+        learn = convex_weights if rule == "weighted" else greedy_weights
+        weights[selected] = learn(likelihood[selected])
     return weights, None
 
 

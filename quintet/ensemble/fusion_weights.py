@@ -1,6 +1,7 @@
 """Rules of fusion, and weights of the members that are learnt from out-of-fold predictions, without chance.
 
-There are three: convex weights, greedy selection, and slopes and biases of a log-linear pool.
+There are four: convex weights of probabilities, greedy selection, convex weights of log-probabilities, and
+slopes and biases of a log-linear pool.
 """
 
 from __future__ import annotations
@@ -43,6 +44,11 @@ RULES: dict[str, Rule] = {
     "greedy": Rule(
         "forward selection with replacement by out-of-fold log loss (Caruana 2004)", "linear", True
     ),
+    "weighted_geometric": Rule(
+        "the weighted geometric mean: softmax(Σ w·ln p), convex weights with the least out-of-fold log loss",
+        "log",
+        True,
+    ),
     "stacked": Rule(
         "regularised logistic regression on log-probabilities: softmax(Σ a·ln p + b)", "log", True
     ),
@@ -59,7 +65,7 @@ def count_parameters(rule: str, n_members: int, n_classes: int) -> int:
 
     Example:
         >>> [count_parameters(rule, 4, 10) for rule in RULES]
-        [0, 0, 3, 3, 14]
+        [0, 0, 3, 3, 3, 14]
     """
     if not RULES[rule].learnt:
         return 0
@@ -101,14 +107,48 @@ def convex_weights(likelihood: Floats) -> Floats:
         >>> convex_weights(np.array([[0.9, 0.8, 0.9], [0.3, 0.2, 0.4]])).tolist()
         [1.0, 0.0]
     """
-    from scipy import optimize
-
     if len(likelihood) == 1:
         return np.ones(1)
-    n_members = len(likelihood)
+    return _polish(likelihood, _least_on_simplex(_mixture_loss(likelihood), len(likelihood)))
+
+
+def geometric_weights(stack: Probabilities, target: Target) -> Floats:
+    """Weights w ≥ 0 with Σ w = 1 that minimise the log loss of softmax(Σ_m w_m · ln p_m).
+
+    For label sets: of the logistic function of Σ_m w_m · log-odds. The problem is convex.
+
+    Args:
+        stack: probabilities `(M, n, K)`.
+        target: class codes `(n,)` or an indicator matrix `(n, K)`.
+
+    Returns:
+        Shape `(M,)`; the sum is 1.
+
+    Example:
+        >>> sure, timid = [[0.9, 0.1], [0.1, 0.9]], [[0.6, 0.4], [0.4, 0.6]]
+        >>> geometric_weights(np.array([sure, timid]), np.array([0, 1])).round(3).tolist()
+        [1.0, 0.0]
+    """
+    if len(stack) == 1:
+        return np.ones(1)
+    evidence, hits = _pool_inputs(stack, target)
+    loss_and_slope = _logistic_loss if target.ndim == 2 else _softmax_loss
+
+    def loss(weights: Floats) -> tuple[float, Floats]:
+        value, slope = loss_and_slope(np.tensordot(weights, evidence, axes=1), hits)
+        by_member = np.tensordot(evidence, slope, axes=([1, 2], [0, 1]))
+        return value / len(hits), by_member / len(hits)
+
+    return _least_on_simplex(loss, len(stack))
+
+
+def _least_on_simplex(loss: Callable[[Floats], tuple[float, Floats]], n_members: int) -> Floats:
+    """Weights w ≥ 0 with Σ w = 1 and the least loss; `loss` returns the gradient too."""
+    from scipy import optimize
+
     sum_is_one = {"type": "eq", "fun": lambda w: w.sum() - 1, "jac": lambda _: np.ones(n_members)}
     solution = optimize.minimize(
-        _mixture_loss(likelihood),
+        loss,
         np.full(n_members, 1 / n_members),
         jac=True,
         method="SLSQP",
@@ -117,7 +157,7 @@ def convex_weights(likelihood: Floats) -> Floats:
         options={"maxiter": 300, "ftol": 1e-12},
     ).x
     weights = np.where(solution < 1e-6, 0.0, solution)
-    return _polish(likelihood, weights / weights.sum())
+    return np.asarray(weights / weights.sum())
 
 
 def greedy_weights(likelihood: Floats, *, n_rounds: int = 50) -> Floats:
@@ -215,16 +255,13 @@ def log_linear_pool(stack: Probabilities, target: Target) -> tuple[Floats, Float
         stack: probabilities `(M, n, K)`.
         target: class codes `(n,)` or an indicator matrix `(n, K)`.
     """
-    multilabel = target.ndim == 2
     from scipy import optimize
 
-    evidence = log_evidence(stack.astype(np.float64), multilabel=multilabel)
+    evidence, hits = _pool_inputs(stack, target)
     n_members, n, n_classes = evidence.shape
-    is_hit = target if multilabel else target[:, None] == np.arange(n_classes)
-    hits = is_hit.astype(np.float64)
     equal_slopes = np.full(n_members, 1 / n_members)
     start = np.concatenate([equal_slopes, np.zeros(n_classes)])
-    loss_and_slope = _logistic_loss if multilabel else _softmax_loss
+    loss_and_slope = _logistic_loss if target.ndim == 2 else _softmax_loss
 
     def loss(parameters: Floats) -> tuple[float, Floats]:
         slopes, biases = parameters[:n_members], parameters[n_members:]
@@ -240,6 +277,14 @@ def log_linear_pool(stack: Probabilities, target: Target) -> tuple[Floats, Float
     options = {"maxiter": 500, "ftol": 1e-12, "gtol": 1e-8}
     solution = optimize.minimize(loss, start, jac=True, method="L-BFGS-B", options=options).x
     return solution[:n_members], solution[n_members:]
+
+
+def _pool_inputs(stack: Probabilities, target: Target) -> tuple[Floats, Floats]:
+    """Log evidence of the members `(M, n, K)`, and 1 for what is present, else 0, `(n, K)`."""
+    multilabel = target.ndim == 2
+    evidence = log_evidence(stack.astype(np.float64), multilabel=multilabel)
+    is_hit = target if multilabel else target[:, None] == np.arange(stack.shape[2])
+    return evidence, is_hit.astype(np.float64)
 
 
 def log_evidence(p: NDArray[Float], *, multilabel: bool) -> NDArray[Float]:

@@ -42,7 +42,8 @@ class EnsembleClassifier(classifier.EnsembleClassifier):
     Args:
         members: names of members, from `quintet.classifiers.registry.MEMBERS` (`quintet list members`).
         rule: fusion rule that `predict_proba` uses: one of `rules`, or "auto".
-        rules: fusion rules to fit: `mean`, `geometric`, `weighted`, `greedy`, `stacked`.
+        rules: fusion rules to fit: `mean`, `geometric`, `weighted`, `greedy`,
+            `weighted_geometric`, `stacked`.
         n_splits: number of folds.
         settings: member name → keyword arguments of that member.
         seed: seed of folds and members.

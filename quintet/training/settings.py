@@ -70,7 +70,7 @@ class TrainSettings(Stage):
 
     members: tuple[str, ...] = DEFAULT_MEMBERS
     settings: dict[str, JsonObject] = Field(default_factory=dict)
-    rules: tuple[str, ...] = ("mean", "geometric", "weighted", "greedy", "stacked")
+    rules: tuple[str, ...] = RULE_NAMES
     rule: str = "auto"
     protocol: Protocol = "auto"
     protocols: tuple[Literal["random", "group", "given"], ...] = ()

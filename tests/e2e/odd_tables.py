@@ -23,6 +23,7 @@ from hypothesis import strategies as st
 
 from quintet import cli
 from quintet.commands.terminal.faults import EXIT_DATA, EXIT_OK, EXIT_USAGE, TRACEBACK_VARIABLE
+from quintet.ensemble import RULE_NAMES
 
 MEMBERS = ("logistic_regression", "random_forest", "svm", "xgboost")
 MAX_PAGE_BYTES = 5_000_000
@@ -325,7 +326,7 @@ def _options(draw: st.DrawFn) -> tuple[str, ...]:
     if draw(st.sampled_from((False, False, True))):
         words += ["--folds", draw(st.sampled_from(("2", "3", "7")))]
     if draw(st.sampled_from((False, False, False, True))):
-        words += ["--rule", draw(st.sampled_from(("mean", "geometric", "weighted", "greedy", "stacked")))]
+        words += ["--rule", draw(st.sampled_from(RULE_NAMES))]
     if draw(st.sampled_from((False, False, False, True))):
         words += ["--protocol", draw(st.sampled_from(("group", "random", "given")))]
     if draw(st.sampled_from((False,) * 7 + (True,))):

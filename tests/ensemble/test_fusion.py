@@ -23,6 +23,7 @@ from quintet.ensemble.fusion import (
 from quintet.ensemble.fusion_weights import (
     constant_prediction,
     convex_weights,
+    geometric_weights,
     greedy_weights,
     informative_members,
     log_linear_pool,
@@ -139,7 +140,7 @@ def test_convex_weights_in_closed_form():
     assert convex_weights(likelihood) == pytest.approx([0.625, 0.375], abs=1e-4)
 
 
-@pytest.mark.parametrize("rule", ["weighted", "greedy"])
+@pytest.mark.parametrize("rule", ["weighted", "greedy", "weighted_geometric"])
 @pytest.mark.parametrize("sharpness", [0.5, 1.0, 4.0])
 @pytest.mark.parametrize("seed", range(4))
 def test_a_member_that_is_pure_noise_gets_nothing(rule, sharpness, seed):
@@ -185,6 +186,25 @@ def test_weighted_is_no_worse_than_any_member_or_the_mean_on_its_training_rows()
     assert fitted["weighted"] <= min(alone, fitted["mean"]) + 1e-6
     assert fitted["greedy"] <= alone + 1e-9
     assert fitted["weighted"] <= fitted["greedy"] + 1e-6
+    assert fitted["weighted_geometric"] <= min(alone, fitted["geometric"]) + 1e-6
+
+
+def test_geometric_weights_are_the_planted_ones_and_keep_to_the_simplex():
+    """Labels are drawn from softmax(.7 ln p + .3 ln q), so these weights are the best for many clips."""
+    rng = np.random.default_rng(0)
+    stack = softmax(2 * rng.normal(size=(2, 20_000, 4)))
+    truth = np.exp(np.tensordot([0.7, 0.3], np.log(stack), axes=1))
+    truth /= truth.sum(axis=1, keepdims=True)
+    codes = np.argmax(np.log(truth) + rng.gumbel(size=truth.shape), axis=1)
+    weights = geometric_weights(stack, codes)
+    assert weights == pytest.approx([0.7, 0.3], abs=0.03)
+    indicator = codes[:, None] == np.arange(4)
+    by_tag = geometric_weights(stack, indicator)
+    for found in (weights, by_tag):
+        assert found.sum() == pytest.approx(1)
+        assert (found >= 0).all()
+    reversed_members = geometric_weights(stack[::-1], codes)
+    assert reversed_members[::-1] == pytest.approx(weights, abs=1e-4)
 
 
 def test_greedy_adds_the_best_member_first_and_counts_repeats():
@@ -235,7 +255,7 @@ def test_label_sets(rule):
     assert fusion.multilabel
     assert ((fused >= 0) & (fused <= 1)).all()
     assert fused.sum(axis=1).std() > 0.1
-    if rule in ("weighted", "greedy"):
+    if rule in ("weighted", "greedy", "weighted_geometric"):
         assert fusion.weights[1] < 0.02
     sets = np.array([";".join(np.array(CLASSES)[row]) for row in indicator])
     assert fit_fusion(rule, labelled(stack, sets, multilabel=True)) == fusion

@@ -81,16 +81,17 @@ def test_parameters_of_a_rule_are_counted_as_they_are_fitted():
             "geometric": 0,
             "weighted": n_members - 1,
             "greedy": n_members - 1,
+            "weighted_geometric": n_members - 1,
             "stacked": n_members + n_classes,
         }
 
 
-@pytest.mark.parametrize("rule", ["weighted", "greedy", "stacked"])
+@pytest.mark.parametrize("rule", ["weighted", "greedy", "weighted_geometric", "stacked"])
 def test_learnt_weights_are_mixed_with_equal_weights(rule):
     """The weights of a validation part are on the line between those of cross-validation and equal ones."""
     part = validation_part(40, good=0.7, bad=0.4, validation=ValidationPart(0.8))
     learnt, mixed = fit_fusion(rule, replace(part, validation=None)), fit_fusion(rule, part)
-    n_parameters = {"weighted": 1, "greedy": 1, "stacked": 5}[rule]
+    n_parameters = {"stacked": 5}.get(rule, 1)
     share = 0.8 * 40 / (40 + 20 * n_parameters)
     np.testing.assert_allclose(mixed.weights, share * np.array(learnt.weights) + (1 - share) / 2, atol=1e-12)
     if rule == "stacked":

@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 
 from quintet.classifiers.storage import load_member
+from quintet.ensemble import RULE_NAMES
 from quintet.ensemble.crossfit import Inputs, Trainer, full_probabilities
 from quintet.errors import ConfigError, DatasetError
 from quintet.explanation.member_value import calibrate_members, member_values
@@ -99,7 +100,7 @@ def test_members_are_judged_on_valid_and_final_members_are_fitted_on_both(traine
 def test_no_clip_of_the_train_part_has_a_prediction(trained: Trained) -> None:
     train_ids = set(trained.part("train").index)
     files = [*trained.path.rglob("oof/*.parquet"), trained.path / "verdict/oof.parquet"]
-    assert len(files) == len(MEMBERS) + 5 + 1
+    assert len(files) == len(MEMBERS) + len(RULE_NAMES) + 1
     for file in files:
         assert not train_ids & set(read_predictions(file).clip_ids)
     strangeness = pd.read_parquet(trained.path / "verdict/strangeness.parquet")
