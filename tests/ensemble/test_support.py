@@ -9,7 +9,7 @@ import pytest
 
 from quintet.ensemble.calibration import calibrate_held_out, learn_calibration
 from quintet.ensemble.fusion import RULES, LabelledPredictions, count_parameters, fit_fusion
-from quintet.ensemble.selection import RuleComparison, compare_rules, find_lack
+from quintet.ensemble.selection import RuleComparison, _choose, compare_rules, find_lack
 from quintet.ensemble.support import (
     ValidationPart,
     count_units,
@@ -114,6 +114,19 @@ def test_the_mean_stays_on_a_small_validation_part_and_weights_win_on_a_large_on
     fusion = fit_fusion(comparison.chosen, large)
     assert fusion.weights[0] == pytest.approx(0.5 + 0.5 * 200 / 220, abs=0.01)
     assert comparison.losses[comparison.chosen] < comparison.losses["mean"]
+
+
+def test_the_best_rule_is_chosen_once_the_mean_is_clearly_beaten():
+    """The gain of `geometric` is small and sure, that of `weighted` is large and unsure."""
+    sure, unsure = np.full(40, 0.1), np.where(np.arange(40) % 2, 2.4, -2.0)
+    losses = {"mean": np.ones(40), "geometric": 1 - sure, "weighted": 1 - unsure}
+    groups = np.arange(80) // 2
+    by_clip = {rule: np.repeat(values, 2) for rule, values in losses.items()}
+    both = _choose(by_clip, {}, groups, 5, WHOLE)
+    assert both.chosen == "weighted"
+    assert "because geometric is better than mean" in both.reason
+    del by_clip["geometric"]
+    assert _choose(by_clip, {}, groups, 5, WHOLE).chosen == "mean"
 
 
 @pytest.mark.parametrize(("clips", "margin"), [(2, 1.0), (1, 2.0)])
