@@ -69,6 +69,7 @@ _OTHER_KINDS = {
 }
 _SEPARATOR_BYTES = tuple(separator.encode() for separator in SEPARATORS)
 _PAGES = (b"<!doctype", b"<html", b"<?xml", b"<head", b"<body")
+_ARFF = re.compile(rb"^\s*@relation\s", re.IGNORECASE | re.MULTILINE)
 _JSON = re.compile(rb"\{\s*[\"}]|\[\s*[\[{\"\]]")
 
 TextColumns = Callable[[Sequence[str]], Collection[str]]
@@ -107,7 +108,8 @@ def read_table_file(
     """Read a CSV or parquet file.
 
     The separator (comma, semicolon, tab, bar), a first line `sep=;`, the encoding (UTF-8, UTF-16, otherwise
-    Windows-1252), decimal commas and commas at the ends of lines are recognised.
+    Windows-1252), lines of comments (`#`) at the top, decimal commas and commas at the ends of lines are
+    recognised.
 
     Args:
         path: the file. Its content, not its name, decides whether it is parquet.
@@ -165,6 +167,8 @@ def _other_kind(start: bytes) -> str | None:
     text = start.removeprefix(codecs.BOM_UTF8).lstrip()
     if found is None and text.lower().startswith(_PAGES):
         return "a web page"
+    if found is None and _ARFF.search(text):
+        return "an ARFF file of Weka"
     return "JSON" if found is None and _JSON.match(text) else found
 
 
@@ -295,6 +299,8 @@ def _read_csv(path: Path, text: TextColumns, *, rest_in_last: bool) -> TableCont
     for name in frame.columns.intersection(texts):
         frame[name] = unwrap(frame[name])
     notes = _encoding_notes(path, encoding, is_guess=is_guess)
+    if dialect.comments:
+        notes += (f"{path.name} begins with lines of comments (#), which are left out: {dialect.comments}.",)
     if dialect.separator != "," and _read_decimal_commas(frame, texts):
         notes += (f"{path.name} was read with decimal commas.",)
     return TableContent(frame, notes, index=tuple(index))

@@ -207,13 +207,24 @@ def gather(
     table = _without_unlabelled(table)
     meta = table.meta
     if not len(meta):
-        raise DatasetError(
-            "Training must have rows that were extracted without failure. "
-            "This table has none: read its `reason` column."
-        )
+        raise _no_rows_error(table)
     split = make_training_split(meta, settings, grouped=table.grouped)
     ids, labels, groups = (_texts(values) for values in (meta.index, meta["label"], meta["group"]))
     return Material(table, ids, labels, groups, split, store)
+
+
+def _no_rows_error(table: FeatureTable) -> DatasetError:
+    """The error of a table without a usable row: it has no rows, or the most frequent reason for them."""
+    if not len(table.frame):
+        return DatasetError("Training must have rows. This table has none below the names of its columns.")
+    counts = table.frame["reason"].dropna().value_counts()
+    reason = (
+        f", {counts.iloc[0]} of them because: {str(counts.index[0])[:200].rstrip('.')}" if len(counts) else ""
+    )
+    return DatasetError(
+        "Training must have rows with a label and with numbers. "
+        f"All {len(table.frame)} rows of this table are left out{reason}."
+    )
 
 
 def _without_unlabelled(table: FeatureTable) -> FeatureTable:

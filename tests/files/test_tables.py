@@ -175,6 +175,20 @@ def test_a_name_of_two_lines_leaves_a_message_of_one(tmp_path: Path) -> None:
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("comments", ["# made by x\n", "# a, b\n#\n  # c;d\n"])
+@pytest.mark.parametrize("header", ["id,label,f", "#id,label,f"])
+def test_lines_of_comments_above_the_names_are_left_out_and_counted(
+    tmp_path: Path, comments: str, header: str
+) -> None:
+    rows = f"{header}\na,rock,1\nb,#jazz,2\n"
+    plain = read_table_file(write(tmp_path, rows), text=roles)
+    commented = read_table_file(write(tmp_path, comments + rows), text=roles)
+    pd.testing.assert_frame_equal(commented.frame, plain.frame)
+    n_lines = comments.count("\n")
+    assert plain.notes == ()
+    assert [f": {n_lines}." in note for note in commented.notes] == [True]
+
+
 def test_names_of_rows_without_a_header_are_a_column_without_a_name(tmp_path: Path) -> None:
     frame = read_table_file(write(tmp_path, "label,f\na,rock,1\nb,jazz,2\n"), text=roles).frame
     assert frame["Unnamed: 0"].tolist() == ["a", "b"]
@@ -193,6 +207,7 @@ def test_names_of_rows_without_a_header_are_a_column_without_a_name(tmp_path: Pa
         (b'\n{"id": {"0": "a"}}', "JSON"),
         (b"<!DOCTYPE html><title>404</title>", "web page"),
         (b"ARROW1\0\0", "Feather"),
+        (b"% jAudio\n@RELATION songs\n@ATTRIBUTE f NUMERIC\n@DATA\n1,2\n", "ARFF"),
     ],
 )
 def test_other_files_are_refused_in_a_sentence(tmp_path: Path, content: bytes, message: str) -> None:

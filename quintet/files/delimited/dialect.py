@@ -5,12 +5,13 @@ from __future__ import annotations
 import csv
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 SEPARATORS = (",", ";", "\t", "|")
 SAMPLE_ROWS = 50  # rows that decide about the separator
 MOST_HEADER_ROWS = 6
 """Rows above the values, at most: levels of the names of columns, and a row with the names of the index."""
+COMMENT_MARK = "#"
 LEVEL_MARK = "."
 """Stands between the levels of a name: `mfcc.mean.01`."""
 
@@ -27,16 +28,20 @@ class Dialect:
         skipped_lines: lines before the last row of the header.
         rows: cells of the first lines, the header first. A header of several rows is joined to one.
         index: positions of the columns that were the index of a data frame with several rows of names.
+        comments: lines of comments above the header, which begin with `#`.
     """
 
     separator: str
     skipped_lines: int
     rows: list[list[str]]
     index: tuple[int, ...] = ()
+    comments: int = 0
 
 
 def find_dialect(lines: Sequence[str], usual: str) -> Dialect:
     """Separator and header: the usual separator if it gives rows of one length, else one that does.
+
+    If none does, lines at the top that begin with `#` are comments, as few as leave rows of one length.
 
     Args:
         lines: the first lines of the file, at most `SAMPLE_ROWS`.
@@ -50,12 +55,26 @@ def find_dialect(lines: Sequence[str], usual: str) -> Dialect:
     if declared is not None:
         separator = declared[1]
         return _join_header(Dialect(separator, 1, _split_lines(lines[1:], separator)), lines)
+    for n_comments in range(_count_comments(lines) + 1):
+        separator, rows = _find_separator(lines[n_comments:], usual)
+        if _is_even(rows):
+            return _join_header(Dialect(separator, n_comments, rows, comments=n_comments), lines)
+    return _join_header(Dialect(usual, 0, _split_lines(lines, usual)), lines)
+
+
+def _count_comments(lines: Sequence[str]) -> int:
+    """Number of lines at the top that begin with `#`."""
+    return next((k for k, line in enumerate(lines) if not line.lstrip().startswith(COMMENT_MARK)), len(lines))
+
+
+def _find_separator(lines: Sequence[str], usual: str) -> tuple[str, list[list[str]]]:
+    """The separator that gives rows of one length, and the rows; of several, the one with most cells."""
     rows = {separator: _split_lines(lines, separator) for separator in SEPARATORS}
     if _is_even(rows[usual]):
-        return _join_header(Dialect(usual, 0, rows[usual]), lines)
+        return usual, rows[usual]
     even = [separator for separator in SEPARATORS if _is_even(rows[separator])]
     best = max(even, key=lambda separator: len(rows[separator][0]), default=usual)
-    return _join_header(Dialect(best, 0, rows[best]), lines)
+    return best, rows[best]
 
 
 def join_levels(levels: Sequence[object]) -> str:
@@ -83,7 +102,8 @@ def _join_header(dialect: Dialect, lines: Sequence[str]) -> Dialect:
     while n_found < n_rows - 1:  # the last row of the header is read as the header
         n_found += bool(next(reader))
     skipped = dialect.skipped_lines + reader.line_num
-    return Dialect(dialect.separator, skipped, [names, *dialect.rows[n_rows:]], index or (0,))
+    rows = [names, *dialect.rows[n_rows:]]
+    return replace(dialect, skipped_lines=skipped, rows=rows, index=index or (0,))
 
 
 def _header_levels(rows: Sequence[Sequence[str]]) -> tuple[int, tuple[int, ...]]:
