@@ -8,6 +8,7 @@ RUN python -m venv --without-pip /opt/quintet \
     && pip --python /opt/quintet/bin/python install --no-cache-dir --require-hashes -r requirements.lock
 COPY pyproject.toml README.md LICENSE ./
 COPY recipes recipes
+COPY beetsplug beetsplug
 COPY quintet quintet
 # The core dependencies of the distribution include TensorFlow, which a prediction does not need: --no-deps.
 RUN pip --python /opt/quintet/bin/python install --no-cache-dir --no-deps .

@@ -6,6 +6,11 @@ import re
 import tomllib
 from pathlib import Path
 
+import yaml
+from typer.testing import CliRunner
+
+from quintet import cli
+
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 NOT_IN_THE_IMAGE = ("tensorflow", "keras", "scikit-learn", "xgboost", "pandas", "pyarrow", "shap")
@@ -54,3 +59,28 @@ def test_what_the_dockerfile_copies_exists_and_is_not_ignored() -> None:
                 assert source in shown
                 n += 1
     assert n == len(shown)
+
+
+def test_the_home_server_mounts_music_read_only_and_opens_a_local_port_only() -> None:
+    content = yaml.safe_load((ROOT / "docker/library.yaml").read_text(encoding="utf-8"))
+    services = content["services"]
+    assert set(services) == {"first-scan", "watch", "page"}
+    runner = CliRunner()
+    for service in services.values():
+        mounts = [mount for mount in service["volumes"] if ":/music" in mount]
+        assert [mount.rsplit(":", 1)[1] for mount in mounts] == ["ro"]
+        assert service["cap_drop"] == ["ALL"]
+        command, *words = service["command"]
+        known = runner.invoke(cli.app, ["library", command, "--help"], env={"COLUMNS": "200"}).output
+        for option in (word for word in words if word.startswith("-")):
+            assert option in known
+    assert services["page"]["ports"] == ["127.0.0.1:8421:8421"]
+    text = (ROOT / "docker/library.Dockerfile").read_text(encoding="utf-8")
+    shown = {
+        line[1:]
+        for line in (ROOT / "docker/library.Dockerfile.dockerignore").read_text().split("\n")
+        if line[:1] == "!"
+    }
+    copied = {name for line in text.splitlines() if line.startswith("COPY ") for name in line.split()[1:-1]}
+    assert copied == shown
+    assert all((ROOT / name).exists() for name in copied)

@@ -16,6 +16,13 @@ EXAMPLE = "Example: quintet library open my.library"
 def open_(
     library: Annotated[Path, typer.Argument(help="Library made by `quintet library scan`.")],
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 takes a free one.")] = 0,
+    host: Annotated[
+        str,
+        typer.Option(
+            help="Address to listen at; 0.0.0.0 in a container. Whoever has the token can hear the music "
+            "and write tags."
+        ),
+    ] = "127.0.0.1",
     browser: Annotated[
         bool, typer.Option("--browser/--no-browser", help="Open the page in the default browser.")
     ] = True,
@@ -24,8 +31,8 @@ def open_(
 ) -> None:
     """Open a library in the browser: map, lists, search, player, similar songs, tags, playlists.
 
-    The page is served from 127.0.0.1 and needs the token in its address. Nothing is loaded from elsewhere.
-    Ctrl-C ends it.
+    The page is served from 127.0.0.1 (or --host) and needs the token in its address. Nothing is loaded from
+    elsewhere. Ctrl-C ends it.
     """
     from quintet.commands.terminal.console import print_message
     from quintet.commands.terminal.output import print_json
@@ -41,5 +48,5 @@ def open_(
 
             webbrowser.open(server.address)
 
-    open_page(library, port, show_address)
+    open_page(library, port, show_address, host=host)
     print_message("Closed.", quiet=quiet)

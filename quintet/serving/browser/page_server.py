@@ -14,17 +14,20 @@ from quintet.serving.gate import Gate
 from quintet.serving.server import HttpServer
 
 HOST = "127.0.0.1"
+ALL_ADDRESSES = ("0.0.0.0", "::")
+"""Hosts that stand for all addresses of a machine, of which a browser on it opens `HOST`."""
 LEAVE_S = 5.0
 """Longest time to wait for a thread in C++, which an end of Python in its midst would abort."""
 
 
 class PageServer(HttpServer):
-    """The page of a library at a port of this machine. No other machine reaches it.
+    """The page of a library at a port of this machine. No other machine reaches it, unless `host` says so.
 
     Args:
         folder: the library.
         port: 0 takes a free one.
         token: the secret of the address; None makes one.
+        host: address of this machine; "0.0.0.0" is all of them.
 
     Raises:
         MissingExtraError: the extra `library` is not installed.
@@ -32,9 +35,10 @@ class PageServer(HttpServer):
         ArtefactError: the folder is no library.
     """
 
-    def __init__(self, folder: Path, port: int = 0, token: str | None = None) -> None:
+    def __init__(self, folder: Path, port: int = 0, token: str | None = None, *, host: str = HOST) -> None:
         with ExitStack() as undo:
-            super().__init__(HOST, port)
+            super().__init__(host, port)
+            self.host = host
             undo.callback(self.close)
             self.shelf = Shelf(folder)
             self.token = new_token() if token is None else token
@@ -45,7 +49,8 @@ class PageServer(HttpServer):
     @property
     def address(self) -> str:
         """The address to open, with the token."""
-        return f"{self.url}/?token={self.token}"
+        url = f"http://{HOST}:{self.port}" if self.host in ALL_ADDRESSES else self.url
+        return f"{url}/?token={self.token}"
 
     def run(self) -> None:
         """Answer until `stop`, SIGINT or SIGTERM. The map is drawn meanwhile."""
@@ -57,17 +62,18 @@ class PageServer(HttpServer):
             self.shelf.is_prepared.wait(LEAVE_S)
 
 
-def open_page(folder: Path, port: int, ready: Callable[[PageServer], object]) -> None:
+def open_page(folder: Path, port: int, ready: Callable[[PageServer], object], *, host: str = HOST) -> None:
     """Serve the page of a library until a signal stops it.
 
     Args:
         folder: the library.
         port: 0 takes a free one.
         ready: called when the port is open.
+        host: as in `PageServer`.
 
     Raises:
         QuintetError: as `PageServer`.
     """
-    server = PageServer(folder, port)
+    server = PageServer(folder, port, host=host)
     ready(server)
     server.run()

@@ -6,7 +6,10 @@ import asyncio
 import json
 import subprocess
 import sys
+import threading
 from pathlib import Path
+from urllib.error import HTTPError
+from urllib.request import HTTPCookieProcessor, Request, build_opener
 
 import numpy as np
 import pyarrow as pa
@@ -14,10 +17,12 @@ import pytest
 
 from quintet.errors import ArtefactError, ConfigError
 from quintet.library.corrections import CORRECTIONS_FILE, add_correction, read_corrections
+from quintet.library.store import Library
 from quintet.library.tags.plan import PlanOptions
 from quintet.library.tags.tag_file import open_tags
 from quintet.serving.browser import shelf as shelves
 from quintet.serving.browser import song_map
+from quintet.serving.browser.page_server import PageServer
 from quintet.serving.browser.routes import make_page_app
 from quintet.serving.browser.shelf import Shelf
 from quintet.serving.browser.token_gate import TokenGate
@@ -271,3 +276,26 @@ def test_maps_keep_neighbours(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -
     assert np.array_equal(song_map.read_map(tmp_path, digests), points)
     assert song_map.read_map(tmp_path, digests[::-1]) is None
     assert shelves.MOST_SIMILAR == 50
+
+
+@pytest.mark.slow
+def test_a_server_of_all_addresses_asks_for_the_token_too(tmp_path: Path) -> None:
+    server = PageServer(Library.create(tmp_path / "my.library").folder, host="0.0.0.0")
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    try:
+        with_cookies = build_opener(HTTPCookieProcessor())
+        assert server.address.startswith(f"http://127.0.0.1:{server.port}/?token=")
+        with with_cookies.open(server.address) as answer:
+            assert answer.status == 200
+        for request in (
+            server.address.split("?")[0],
+            Request(server.address, headers={"Host": "evil.example"}),
+        ):
+            with pytest.raises(HTTPError) as refused:
+                build_opener().open(request)
+            refused.value.close()
+            assert refused.value.code in (401, 403, 421)
+    finally:
+        server.stop()
+        thread.join(20)
