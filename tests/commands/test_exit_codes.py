@@ -24,6 +24,8 @@ MISSING = {
     "report": ["nowhere", "-o", "r"],
     "predict": ["nowhere", "a.wav"],
     "explain": ["nowhere", "a.wav", "-o", "e"],
+    "suggest": ["nowhere", "a.wav"],
+    "stress": ["nowhere", "a.wav"],
     "serve": ["nowhere", "--port", "0"],
     "export": ["nowhere", "-o", "x"],
     "run": ["nowhere.toml", "-o", "r"],
