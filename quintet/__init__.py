@@ -23,11 +23,13 @@ if TYPE_CHECKING:
     from quintet.features.storage.table import FeatureTable
     from quintet.features.transformer import FeatureExtractor
     from quintet.files.provenance import environment
+    from quintet.labelling.suggest import suggest
     from quintet.model.estimator import EnsembleClassifier
     from quintet.model.loaded import Model, load_model
     from quintet.pipeline.recipe import load_recipe
     from quintet.predictions.evaluate import evaluate
     from quintet.predictions.predictions import Predictions, read_predictions
+    from quintet.robustness.stress import stress
     from quintet.training.settings import TrainSettings
     from quintet.workflow import explain, extract, predict, report, run, tag, train, tune
 
@@ -63,6 +65,8 @@ _HOMES = {
     "evaluate": "quintet.predictions.evaluate",
     "tag": "quintet.workflow",
     "audit": "quintet.auditing.run",
+    "suggest": "quintet.labelling.suggest",
+    "stress": "quintet.robustness.stress",
 }
 
 __all__ = [
@@ -95,6 +99,8 @@ __all__ = [
     "evaluate",
     "tag",
     "audit",
+    "suggest",
+    "stress",
 ]
 
 

@@ -21,6 +21,8 @@ FUNCTIONS = (
     "evaluate",
     "tag",
     "audit",
+    "suggest",
+    "stress",
 )
 DICTIONARIES = {"RunResult"}  # a dict of results, each of which shows itself
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,12 +16,14 @@ from quintet.errors import ConfigError, DatasetError
 from quintet.explanation.neighbours import standardise
 from quintet.features.engine.warm_up import kernels_available
 from quintet.features.extraction.chunks import Progress, ProgressCallback
+from quintet.features.storage.read import read_feature_table
 from quintet.features.storage.table import FeatureTable, is_usable
 from quintet.files.atomic import replace_output
 from quintet.files.display.file_names import name_text
 from quintet.files.display.notebook import notebook_html
 from quintet.files.display.spreadsheets import columns_csv
 from quintet.files.json_types import JsonObject
+from quintet.files.paths import path_list
 from quintet.inference.inputs import expand_files
 from quintet.inference.means import MeansOfFiles
 from quintet.inference.predict import predict_table
@@ -81,9 +83,9 @@ class _Candidates:
 
 def suggest(
     model: str | Path,
-    files: Sequence[str | Path] = (),
+    files: str | Path | Iterable[str | Path] | None = None,
     *,
-    table: FeatureTable | None = None,
+    table: str | Path | FeatureTable | None = None,
     n: int = 20,
     n_jobs: int = 1,
     progress: ProgressCallback | None = None,
@@ -92,8 +94,9 @@ def suggest(
 
     Args:
         model: a model folder.
-        files: unlabelled audio files, folders and globs. Clips of the training are left out.
-        table: a feature table in place of files; its rows without a label are the candidates.
+        files: unlabelled audio files, folders and globs: one, or several. Clips of the training are left out.
+        table: a feature table (file or `FeatureTable`) in place of files; its rows without a label are the
+            candidates.
         n: number of clips to choose.
         n_jobs: number of worker processes that read files.
         progress: called after each file.
@@ -103,14 +106,17 @@ def suggest(
         ConfigError: not one of files and table is given.
         DatasetError: there is no candidate.
     """
-    if bool(files) == (table is not None):
+    given = [] if files is None else path_list(files)
+    if bool(given) == (table is not None):
         raise ConfigError(
             "Suggestions need audio files or a feature table. Received both, or none: give one."
         )
+    if isinstance(table, str | os.PathLike):
+        table = read_feature_table(table)
     start_worker(kernels_available)  # before the model is loaded: networks bring threads
     predictor = find_predictor(model)
     found = (
-        _from_files(predictor, files, n_jobs=n_jobs, progress=progress)
+        _from_files(predictor, given, n_jobs=n_jobs, progress=progress)
         if table is None
         else _from_table(predictor, table)
     )

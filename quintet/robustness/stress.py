@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -14,6 +14,7 @@ from quintet.audio.isolation.calls import map_isolated, start_worker
 from quintet.errors import DatasetError, MissingExtraError, unknown_name
 from quintet.features.engine.warm_up import kernels_available
 from quintet.features.extraction.chunks import Progress, ProgressCallback
+from quintet.files.paths import name_list, path_list
 from quintet.inference.means import MeansOfFiles
 from quintet.inference.predictor import Predictor, find_predictor
 from quintet.robustness.disturbances import DISTURBANCES, UNCHANGED, disturbed_file, write_disturbed
@@ -43,9 +44,9 @@ class Copies:
 
 def stress(
     model: str | Path,
-    files: Sequence[str | Path] = (),
+    files: str | Path | Iterable[str | Path] | None = None,
     *,
-    names: Sequence[str] = (),
+    names: str | Iterable[str] = (),
     seconds: float = SECONDS,
     n_jobs: int = 1,
     progress: ProgressCallback | None = None,
@@ -54,8 +55,9 @@ def stress(
 
     Args:
         model: a model folder that predicts audio.
-        files: audio files, folders and globs. The folder of a file is its label if the model has a class of
-            this name. Default: the held-out clips of the training, with their labels and groups.
+        files: audio files, folders and globs: one, or several. The folder of a file is its label if the
+            model has a class of this name. Default: the held-out clips of the training, with their labels
+            and groups.
         names: names of `DISTURBANCES`. Default: all.
         seconds: longest part of a recording that is used, in seconds: its middle.
         n_jobs: number of worker processes.
@@ -66,13 +68,14 @@ def stress(
         ConfigError: a disturbance is unknown.
         DatasetError: there is no recording, or none can be read.
     """
+    names = name_list(names)
     unknown = [name for name in names if name not in DISTURBANCES]
     if unknown:
         raise unknown_name("disturbance", unknown[0], DISTURBANCES)
     chosen = tuple(dict.fromkeys((UNCHANGED, *(names or DISTURBANCES))))
     start_worker(kernels_available)  # before the model is loaded: networks bring threads
     predictor = find_predictor(model)
-    recordings = find_recordings(predictor.model, files)
+    recordings = find_recordings(predictor.model, [] if files is None else path_list(files))
     copies = _predict_copies(predictor, recordings, chosen, seconds, n_jobs=n_jobs, progress=progress)
     is_read = np.isfinite(copies.probabilities[UNCHANGED]).all(axis=1)
     if not is_read.any():

@@ -66,7 +66,7 @@ def stress(
     with progress_counter("Disturbing", quiet=quiet) as progress:
         report = stress_model(
             model,
-            files or (),
+            files or None,
             names=parse_names(disturbances),
             seconds=seconds,
             n_jobs=resolve_cores(jobs),

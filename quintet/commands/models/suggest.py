@@ -60,7 +60,7 @@ def suggest(
     start_worker(kernels_available)  # before the progress bar, which is a thread
     with progress_counter("Predicting", quiet=quiet) as progress:
         found = suggest_clips(
-            model, files or (), table=rows, n=number, n_jobs=resolve_cores(jobs), progress=progress
+            model, files or None, table=rows, n=number, n_jobs=resolve_cores(jobs), progress=progress
         )
     if output is not None:
         write_or_keep(output, partial(write_suggestions, found))
