@@ -274,6 +274,23 @@ class TestTimeLeft:
         left.follow(TrainingEvent("done", "svm", 0, 1, {"seconds": 6.0}))  # half as fast as in the table
         assert left.seconds() == pytest.approx(10.0)
 
+    @pytest.mark.parametrize(
+        ("member", "seconds"),
+        [("random_forest", 251.0), ("xgboost", 96.4), ("logistic_regression", 5.0)],
+    )
+    def test_members_of_many_rows_take_what_was_measured(self, member: str, seconds: float) -> None:
+        """Fits of 30,000 rows by `benchmarks.training_growth`, where that of the SVM took 118.1 s."""
+        left = self.left(n_rows={("svm", 0): [30_000], (member, 0): [30_000]}, bounded=True)
+        left.follow(TrainingEvent("done", "svm", 0, 1, {"seconds": 118.1}))
+        assert left.seconds() == pytest.approx(seconds, rel=0.2)
+
+    def test_a_forest_of_bounded_trees_takes_no_longer_for_more_rows(self) -> None:
+        left = self.left(
+            n_rows={("random_forest", 0): [20_000], ("random_forest", 1): [90_000]}, bounded=True
+        )
+        left.follow(TrainingEvent("done", "random_forest", 0, 2, {"seconds": 10.0}))
+        assert left.seconds() == pytest.approx(10.0)
+
     def test_workers_share_what_is_left(self) -> None:
         left = self.left(n_rows={("svm", fold): [1000] for fold in range(5)}, width=2)
         left.follow(TrainingEvent("done", "svm", 0, 5, {"seconds": 10.0}))

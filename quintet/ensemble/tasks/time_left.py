@@ -24,10 +24,21 @@ class Growth:
     Args:
         seconds: of a fit on 1,000 rows of 518 columns in 16 classes.
         exponent: how it grows with the rows.
+        most_rows: rows beyond which it grows no more.
     """
 
     seconds: float
     exponent: float
+    most_rows: float = math.inf
+
+    def of(self, rows: int) -> float:
+        """Seconds of a fit on so many rows.
+
+        Example:
+            >>> Growth(3.0, 2.0, most_rows=2_000).of(1_000), Growth(3.0, 2.0, most_rows=2_000).of(9_000)
+            (3.0, 12.0)
+        """
+        return self.seconds * math.pow(min(rows, self.most_rows) / 1000, self.exponent)
 
 
 GROWTH = {
@@ -38,8 +49,13 @@ GROWTH = {
 }
 """Kind of table member → its growth."""
 
-BOUNDED_GROWTH = {**GROWTH, "svm": Growth(22.0, 0.6), "random_forest": Growth(40.0, 0.3)}
-"""The same where many rows bound the sizes of members (`quintet.classifiers.sizes`)."""
+BOUNDED_GROWTH = {
+    "logistic_regression": Growth(0.2, 0.8),
+    "random_forest": Growth(9.0, 0.9, most_rows=20_000),
+    "xgboost": Growth(4.7, 0.7),
+    "svm": Growth(8.2, 0.6),
+}
+"""The same where many rows bound the sizes of members (`classifiers.sizes`), from fits of 30,000 rows."""
 
 NETWORK_GROWTH = Growth(150.0, 1.0)
 """Growth of a network until its first fold is done; networks differ by factors of a hundred."""
@@ -153,8 +169,7 @@ def fit_units(member: str, rows: int, *, bounded: bool = False) -> float:
     kind = member.partition("@")[0]
     table = BOUNDED_GROWTH if bounded else GROWTH
     growth = table.get(kind) if member_entry(member).input == "table" else None
-    growth = growth or NETWORK_GROWTH
-    return growth.seconds * math.pow(rows / 1000, growth.exponent)
+    return (growth or NETWORK_GROWTH).of(rows)
 
 
 def _makespan(costs: Sequence[float], width: int) -> float:
