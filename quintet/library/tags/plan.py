@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from quintet.audio.isolation.calls import map_isolated
+from quintet.datasets.genre_map import genre_key
 from quintet.datasets.labels import label_set
 from quintet.errors import ConfigError, QuintetError, unknown_name
 from quintet.files.display.file_names import name_text
@@ -247,7 +248,7 @@ def _proposals(
     if field == "genre":
         is_set = bool((library.facts.model or {}).get("multilabel"))
         predicted = _label_sets(library, songs) if is_set else _single_genres(songs)
-        found = _corrected(library, songs, predicted)
+        found = _corrected(library, songs, _spelt(library, predicted))
     elif field == "mood":
         found = _moods(library, songs, options.min_confidence)
     else:
@@ -267,6 +268,20 @@ def _songs_with(library: Library, field: str) -> set[object]:
     """Songs whose tags had a field at the last scan."""
     rows = _columns(library.table("tags"), "id", "field", "value")
     return {id for id, name, value in rows if name == field and value}
+
+
+def _spelt(library: Library, predicted: Iterator[Proposal | str]) -> Iterator[Proposal | str]:
+    """Predicted genres in the spelling that the tags of the library have most often: a model knows keys."""
+    counts: Counter[str] = Counter()
+    for field, value in _columns(library.table("tags"), "field", "value"):
+        if field == "genre":
+            counts[str(value)] += 1
+    spellings = {genre_key(name): name for name, _ in reversed(counts.most_common())}
+    for proposal in predicted:
+        if isinstance(proposal, Proposal):
+            values = tuple(spellings.get(genre_key(value), value) for value in proposal.values)
+            proposal = replace(proposal, values=values)
+        yield proposal
 
 
 def _corrected(

@@ -77,6 +77,20 @@ def rows(library: Library, **options: object) -> dict[str, tuple[str, tuple[str,
     return {row.file.stem: (row.now, row.values) for row in plan.rows}
 
 
+def test_genres_have_the_spelling_of_the_owner(library: Library) -> None:
+    """A model knows genres by keys in small letters; most of the tags say Hip-Hop."""
+    values = ["Rock", "ROCK", "Rock", "rock", "Rock;Live", "Hip-Hop"]
+    rows_of_tags = {"id": ["a"] * 6, "field": ["genre"] * 6, "position": [0] * 6, "value": values}
+    library.write("tags", pa.table(rows_of_tags))
+    assert rows(library)["sure"] == ("", ("Rock",))
+    songs = library.table("songs")
+    for name in ("verdict", "verdict_set"):
+        place = songs.column_names.index(name)
+        songs = songs.set_column(place, name, pa.array(["hip hop"] * len(CASES)))
+    library.write("songs", songs)
+    assert rows(library)["sure"] == ("", ("Hip-Hop",))
+
+
 def test_only_sure_songs_with_one_genre_are_filled(library: Library) -> None:
     plan = make_plan(library)
     assert [(row.file.stem, row.now, row.values, row.confidence) for row in plan.rows] == [

@@ -67,10 +67,10 @@ function render() {
       const row = rowOf.get(id);
       const text = row === undefined ? "a song that is gone" : `${title(row)} · ${artist(row)}`;
       const move = (by) => { const other = at + by; if (other >= 0 && other < ids.length) { [ids[at], ids[other]] = [ids[other], ids[at]]; keep(); } };
-      return make("li", {}, text,
+      return make("li", {}, make("div", { class: "entry" }, make("span", {}, text), make("span", { class: "tools" },
         make("button", { type: "button", "aria-label": `Move ${text} up`, onclick: () => move(-1) }, "↑"),
         make("button", { type: "button", "aria-label": `Move ${text} down`, onclick: () => move(1) }, "↓"),
-        make("button", { type: "button", "aria-label": `Remove ${text}`, onclick: () => { ids.splice(at, 1); keep(); } }, "×"));
+        make("button", { type: "button", "aria-label": `Remove ${text}`, onclick: () => { ids.splice(at, 1); keep(); } }, "×"))));
     });
     return target(make("article", { class: "playlist", "aria-label": name },
       make("header", {}, make("h3", {}, name), make("span", { class: "hint" }, `${ids.length} songs`),
