@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import zlib
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from quintet.audio.isolation.calls import LostWorkerError, map_isolated
 from quintet.datasets import found_tags
 from quintet.datasets.found_tags import FoundTag, read_tags, song_columns
 
@@ -192,3 +194,26 @@ def test_columns_of_a_song() -> None:
         "A",
         None,
     )
+
+
+def packed_frame(name: bytes, text: bytes) -> bytes:
+    """An ID3v2.4 tag with one compressed frame."""
+
+    def size(n: int) -> bytes:
+        return bytes(n >> shift & 127 for shift in (21, 14, 7, 0))
+
+    body = size(min(len(text), (1 << 28) - 1)) + zlib.compress(text, 9)
+    frame = name + size(len(body)) + b"\x00\x09" + body
+    return b"ID3\x04\x00\x00" + size(len(frame)) + frame
+
+
+@pytest.mark.slow
+def test_a_tag_that_unpacks_to_gigabytes_costs_its_own_tags(tmp_path: Path) -> None:
+    """Mutagen unpacks frames of ID3 without a bound. The worker process has one."""
+    path, other = write_mp3(tmp_path / "a.mp3"), write_mp3(tmp_path / "b.mp3")
+    path.write_bytes(packed_frame(b"TIT2", b"\x03" + b"a" * (3 << 30)) + path.read_bytes())
+    other.write_bytes(packed_frame(b"TIT2", b"\x03fine") + other.read_bytes())
+    calls = [(str(path),), (str(other),)]
+    found, fine = map_isolated(read_tags, calls, n_workers=1)
+    assert isinstance(found, LostWorkerError) or (found.tags, "MemoryError" in found.problem) == ([], True)
+    assert [tag.value for tag in fine.tags] == ["fine"]

@@ -96,6 +96,28 @@ def test_only_who_has_the_token_gets_an_answer(shelf: Shelf) -> None:
     assert read_corrections(shelf.folder) == {}
 
 
+def test_no_route_answers_a_stranger(shelf: Shelf) -> None:
+    """Neither without the token, nor with it under another name; no page of another host or port changes or
+    reads anything with it."""
+    routes = [
+        (route.path.replace("{id}", shelf.view.ids[0]).replace("{name}", "main.js"), method)
+        for route in make_page_app(shelf).routes
+        for method in route.methods
+    ]
+    assert {("/api/plan/apply", "POST"), ("/api/songs", "GET")} <= set(routes)
+    for path, method in routes:
+        body = None if method in ("GET", "HEAD") else {}
+        assert ask(shelf, path, HOST, body)[0] == 401, path
+        assert ask(shelf, path, {**HOST, "authorization": f"Bearer {TOKEN}x"}, body)[0] == 401, path
+        assert ask(shelf, path, {**KEY, "host": "evil.example:9"}, body)[0] == 421, path
+        for origin in ("http://evil.example", "http://127.0.0.1:8", "null") if body is not None else ():
+            assert ask(shelf, path, {**KEY, "origin": origin}, body)[0] == 403, path
+    status, headers, _ = ask(shelf, "/api/songs", {**KEY, "origin": "http://127.0.0.1:8"})
+    assert (status, headers["cross-origin-resource-policy"]) == (200, "same-origin")
+    assert headers["x-content-type-options"] == "nosniff"
+    assert not any(name.startswith("access-control") for name in headers)
+
+
 def test_the_page_loads_nothing_from_elsewhere(shelf: Shelf) -> None:
     status, headers, page = ask(shelf, "/")
     assert status == 200
