@@ -15,6 +15,8 @@ pytestmark = pytest.mark.slow
 
 WIDTHS = (390, 1280)
 SCREEN_PX = 800
+SMALLEST_PX = 9.5
+"""Smallest letters of a figure on a phone."""
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
@@ -69,3 +71,23 @@ def test_a_link_into_a_folded_section_opens_it(page: Path, show: Callable[..., P
     assert not shown.locator("#card").evaluate("(e) => e.closest('details').open")
     shown.evaluate("location.hash = '#card'")
     shown.wait_for_function("document.getElementById('card').closest('details').open")
+
+
+def test_every_figure_can_be_read_on_a_phone_without_scrolling(page: Path, show: Callable[..., Page]) -> None:
+    shown = show(page, width=390)
+    shown.evaluate("document.querySelectorAll('details').forEach((d) => { d.open = true; })")
+    figures = shown.evaluate(
+        """() => [...document.querySelectorAll('svg.plot')].map((svg) => {
+            const scale = svg.getBoundingClientRect().width / svg.viewBox.baseVal.width;
+            const texts = [...svg.querySelectorAll('text')];
+            const sizes = texts.map((text) => parseFloat(getComputedStyle(text).fontSize) * scale);
+            const box = svg.closest('.scroll');
+            return [Math.min(99, ...sizes), box ? box.scrollWidth - box.clientWidth : 0];
+        })"""
+    )
+    assert len(figures) > 10
+    for size, hidden in figures:
+        assert size >= SMALLEST_PX
+        assert hidden <= 0
+    for matrix in shown.locator(".matrix").all():
+        assert matrix.evaluate("(box) => box.scrollWidth - box.clientWidth") <= 0

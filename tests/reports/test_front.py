@@ -108,6 +108,22 @@ def test_matrix_and_mistakes_are_those_of_the_prediction_files(
     )
 
 
+def test_the_checks_have_the_numbers_of_the_prediction_files(model_folder: Path, first_screens: str) -> None:
+    table = stored(model_folder)
+    test = table[table["part"] == "test"]
+    is_right = (test["predicted"] == test["label"]).astype(float)
+    bins = np.minimum((test["confidence"] * 15).astype(int), 14)  # the definition of Guo et al., eq. 3
+    gaps = is_right.groupby(bins).mean() - test["confidence"].groupby(bins).mean()
+    error = (gaps.abs() * bins.value_counts()).sum() / len(test)
+    assert f"Probabilities They are off by {error:.2f} on average" in first_screens
+    rivals = table[table["predicted"] != table["label"]].value_counts(["label", "predicted"])
+    first = re.search(r"Most frequent: (.+?) taken for (.+?) \((\d+)\)", first_screens)
+    assert first is not None
+    assert int(first[3]) == rivals[first[1], first[2]] == rivals.max()
+    assert f"({len(test)} held-out, {len(table) - len(test)} out-of-fold)" in first_screens
+    assert f"! Few clips {len(test)} held-out clips leave" in first_screens
+
+
 def test_families_and_columns_are_those_of_the_files(page: Path, first_screens: str) -> None:
     numbers = page.parent / "numbers"
     steps = pd.read_parquet(numbers / "game.parquet")
