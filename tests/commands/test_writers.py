@@ -41,7 +41,7 @@ COMMANDS: dict[str, list[str]] = {
     "fuse": ["fuse", "one.csv", "two.csv", "-o", "OUT.csv"],
     "predict": ["predict", "model", "--table", "table.csv", "-o", "OUT.csv", "-q"],
     "stress": ["stress", "heard", "music", "--disturbances", "noise", "-o", "OUT.csv", "-q"],
-    "suggest": ["suggest", "heard", "music", "-o", "OUT.csv", "-q"],
+    "suggest": ["suggest", "heard", "songs", "-o", "OUT.csv", "-q"],
     "train": ["train", "table.csv", "-o", "OUT", "--resamples", "20", "-q", *QUICK],
     "tune": ["tune", "table.csv", "-o", "OUT", "--trials", "2", "-q", *QUICK],
     "report": ["report", "model", "-o", "OUT", "-q"],
@@ -250,7 +250,7 @@ def prepare(
     command: str, inside: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
 ) -> None:
     """Make the inputs of a command that other commands write."""
-    if command in ("predict", "report", "export"):
+    if command in ("predict", "report", "export", "labels"):
         make_model(inside, monkeypatch)
     if command in OF_A_LIBRARY:
         make_library(inside, monkeypatch)
