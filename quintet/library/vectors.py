@@ -15,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from quintet.files.atomic import atomic_replace
 from quintet.library.feature_parts import DIGEST
@@ -97,7 +98,8 @@ def learn_space(names: list[str], values: NDArray[np.float32], n_songs: int) -> 
     scale = values.std(axis=0, dtype=np.float64)
     scale = np.where(scale > 1e-9 * np.maximum(1.0, np.abs(mean)), scale, np.inf)
     standard = np.clip((values - mean) / scale, -FURTHEST, FURTHEST)
-    _, vectors = np.linalg.eigh(standard.T @ standard)
+    with threadpool_limits(limits=1, user_api="blas"):  # the last bits depend on the number of threads
+        _, vectors = np.linalg.eigh(standard.T @ standard)
     strongest = vectors[:, ::-1][:, :DIMENSIONS]
     signs = np.sign(strongest[np.abs(strongest).argmax(axis=0), np.arange(strongest.shape[1])])
     return Space(tuple(names), mean, scale, strongest * signs, n_songs)

@@ -63,8 +63,8 @@ COMMANDS: dict[str, list[str]] = {
 }
 """Command → its words. OUT stands for the output."""
 
-ONCE = ("train", "export", "retrain")
-"""Commands that refuse a folder that is finished."""
+ONCE = ("train", "export", "retrain", "map")
+"""Commands that refuse an output that is finished."""
 
 TRIES = int(os.environ.get("QUINTET_TEST_DISKS", "20"))
 """Disks of each command in the slow tests."""

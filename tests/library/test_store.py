@@ -12,6 +12,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from threadpoolctl import threadpool_limits
 
 from quintet.errors import ArtefactError
 from quintet.library import feature_parts
@@ -20,7 +21,7 @@ from quintet.library.feature_parts import FeatureParts
 from quintet.library.playlists.space import SongSpace
 from quintet.library.schema import SONGS, TABLES
 from quintet.library.store import FACTS_FILE, Library
-from quintet.library.vectors import Space
+from quintet.library.vectors import Space, learn_space
 from quintet.serving.browser.shelf import Shelf
 
 NAMES = ("a.x.mean", "b.y.std")
@@ -93,6 +94,15 @@ def test_the_vector_of_a_song_does_not_depend_on_the_others() -> None:
     space = Space(names, np.zeros(1500), scale, rng.normal(size=(1500, 64)), 40)
     some = [space.project(values[k : k + 7]) for k in range(0, 40, 7)]
     assert np.array_equal(space.project(values), np.concatenate(some))
+
+
+def test_the_space_does_not_depend_on_the_number_of_threads() -> None:
+    values = np.random.default_rng(0).normal(size=(300, 250)).astype(np.float32)
+    spaces = []
+    for n_threads in (1, 2):
+        with threadpool_limits(limits=n_threads, user_api="blas"):
+            spaces.append(learn_space([f"a{k}" for k in range(250)], values, 300))
+    assert np.array_equal(spaces[0].components, spaces[1].components)
 
 
 def test_one_writer(library: Library) -> None:
