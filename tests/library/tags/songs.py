@@ -27,6 +27,12 @@ def make_song(path: Path, *, seconds: float = 0.3, seed: int = 0) -> Path:
     rate = {"opus": 48000, "wma": 44100}.get(suffix, RATE)
     rng = np.random.default_rng(seed)
     samples = (0.2 * rng.standard_normal((int(seconds * rate), 2))).clip(-1, 1).astype(np.float32)
+    return encode_song(path, samples, rate)
+
+
+def encode_song(path: Path, samples: np.ndarray, rate: int) -> Path:
+    """Samples `(frames, 2)` at a rate that the format has, in the format of the suffix, without tags."""
+    suffix = path.suffix[1:]
     if suffix in _CODECS:
         _encode(path, suffix, samples, rate)
     elif suffix == "opus":

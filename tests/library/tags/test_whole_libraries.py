@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import os
 import random
 import shutil
-import signal
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -24,6 +20,7 @@ from quintet.library.tags.rewriting import sound_digest
 from quintet.library.tags.tag_file import open_tags
 from quintet.library.tags.writing import WritingOptions, apply_plan, undo
 
+from .killing import every_journal, journals, lines_of, run_and_kill
 from .songs import FORMATS, add_tags, make_song
 
 pytestmark = pytest.mark.slow
@@ -138,41 +135,6 @@ def test_four_hundred_files_there_and_back(drives: tuple[Path, Path], tmp_path: 
         path: bytes_before[path] for path in (*broken, cover)
     }
     assert not [path for drive in drives for path in drive.rglob(".*.tmp")]
-
-
-def journals(folder: Path) -> list[Path]:
-    """Journals of runs of the plan, in their order."""
-    found = folder.glob("plan.journal-*.jsonl")
-    return sorted(
-        (path for path in found if ".undo-" not in path.name), key=lambda p: int(p.stem.split("-")[-1])
-    )
-
-
-def every_journal(folder: Path) -> list[Path]:
-    """Journals of runs and of their undoing."""
-    return sorted(folder.glob("plan.journal-*.jsonl"))
-
-
-def lines_of(paths: list[Path]) -> list[dict[str, object]]:
-    found = []
-    for path in paths:
-        found += [json.loads(line) for line in path.read_bytes().split(b"\n")[:-1]]
-    return found
-
-
-def run_and_kill(words: list[str], rng: random.Random, folder: Path) -> bool:
-    """Run the command, and kill it some time after it has begun a journal. Whether it was killed."""
-    n_before = len(every_journal(folder))
-    process = subprocess.Popen(
-        [sys.executable, "-m", "quintet", "library", "tags", *words, "--jobs", "1", "-q"],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    while process.poll() is None and len(every_journal(folder)) == n_before:
-        time.sleep(0.002)
-    time.sleep(rng.uniform(0, 1.0))
-    process.send_signal(signal.SIGKILL)
-    return process.wait() == -signal.SIGKILL
 
 
 def test_fifty_kills_leave_every_file_whole(drives: tuple[Path, Path], tmp_path: Path) -> None:
