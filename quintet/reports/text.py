@@ -60,6 +60,13 @@ def split_note(run: Run) -> Stamp:
     """What the split allows to conclude, found from the split itself and not from its name."""
     protocol = run.results.split.protocol
     noun = group_noun(run)
+    if protocol == "sound":
+        return Stamp(
+            "warn",
+            "Split by sound",
+            "Groups are not known. Clips of a class that sound alike were kept on one side, so the scores "
+            "are about as by artist or recording, within what sound can tell. Intervals resample the blocks.",
+        )
     if not groups_known(run):
         return Stamp(
             "warn",
@@ -151,6 +158,8 @@ def truth(run: Run) -> str:
 
 def unit(run: Run) -> str:
     """Noun for what intervals resample: the group if groups are known, otherwise the clip."""
+    if run.results.split.protocol == "sound":
+        return "block"
     return group_noun(run) if groups_known(run) else "clip"
 
 

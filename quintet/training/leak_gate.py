@@ -25,7 +25,7 @@ from quintet.evaluation.comparisons import metric_differences
 from quintet.evaluation.intervals import Resampling
 from quintet.evaluation.scores import Scores, score
 from quintet.model_folder.scores import LeakGap, LeakGate
-from quintet.training.data import Folds, Material, split_settings
+from quintet.training.data import Folds, Material, Texts, sound_block_names, split_settings
 from quintet.training.settings import TrainSettings
 
 COMPARED_SCORES = ("accuracy", "macro_auc")
@@ -77,9 +77,9 @@ def leak_gate(
     Args:
         material: the table, its labels and groups.
         settings: members, folds, seed and resamples of the run.
-        protocols: two or more of `random`, `group`, `given`. Under `random` and `group` every usable clip is
-            predicted out of fold. Under `given` the clips of the test part are predicted, by members that are
-            fitted on all other clips.
+        protocols: two or more of `random`, `group`, `sound`, `given`. Under all but `given` every usable clip
+            is predicted out of fold. Under `given` the clips of the test part are predicted, by members that
+            are fitted on all other clips.
         listener: receives training events.
         pool: where members are fitted. Default: this process.
 
@@ -118,10 +118,9 @@ def _predict_members(
     material: Material, settings: TrainSettings, protocol: str, listener: Listener | None, pool: FitPool
 ) -> dict[str, MemberPredictions]:
     """Predictions of every member and of their plain mean under one protocol."""
-    division = _divide(material, settings, protocol)
+    groups = _units(material, settings, protocol)
+    division = _divide(material, settings, protocol, groups)
     rows, folds, scored = division.rows, division.folds, division.scored
-    # The protocol `random` ignores groups on purpose: every clip counts as its own group.
-    groups = material.ids if protocol == "random" else material.groups
     inputs, target = material.inputs(rows), material.target(rows)
     tasks = [
         FitTask(
@@ -153,15 +152,24 @@ def _predict_members(
     return {**predictions, "mean": MemberPredictions(scored, mean.apply(stack))}
 
 
-def _divide(material: Material, settings: TrainSettings, protocol: str) -> ProtocolFolds:
-    """Folds of one protocol over all usable clips."""
+def _units(material: Material, settings: TrainSettings, protocol: str) -> Texts:
+    """Unit of each clip that a protocol keeps whole. `random` ignores groups on purpose: it is the clip."""
+    if protocol == "random":
+        return material.ids
+    if protocol == "sound" and material.split.protocol != "sound":
+        return sound_block_names(material.table, settings, test_size=0.0)
+    return material.groups
+
+
+def _divide(material: Material, settings: TrainSettings, protocol: str, units: Texts) -> ProtocolFolds:
+    """Folds of one protocol over all usable clips, with the units that it keeps whole."""
     split = make_split(
         material.ids.tolist(),
         material.labels.tolist(),
-        material.groups.tolist(),
+        (material.groups if protocol == "random" else units).tolist(),
         split_settings(settings, protocol, test_size=0.0),
         given=material.table.meta["split"].tolist() if protocol == "given" else None,
-        grouped=material.table.grouped,
+        grouped=material.table.grouped or protocol == "sound",
     )
     if protocol != "given":
         return ProtocolFolds(split.train, tuple(split.folds()), split.train)

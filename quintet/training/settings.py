@@ -14,7 +14,7 @@ from quintet.errors import unknown_name
 from quintet.files.json_types import JsonObject
 from quintet.settings import LARGEST_SEED, MOST_FOLDS, MOST_RESAMPLES, Stage
 
-Protocol = Literal["auto", "group", "random", "given"]
+Protocol = Literal["auto", "group", "sound", "random", "given"]
 
 SPLIT_SETTINGS = ("protocol", "split_values", "test_size", "folds", "seed")
 """Names of the settings that decide the split. A search has them too."""
@@ -53,9 +53,9 @@ class TrainSettings(Stage):
         settings: member → its settings.
         rules: fusion rules that are fitted and compared.
         rule: rule of the ensemble; `auto` for the rule that does best on the training part.
-        protocol: `group` keeps groups together. `random` ignores groups on purpose, and its scores are
-            marked. `given` follows the `split` column of the data. `auto` is `given` if the data have that
-            column, and `group` otherwise.
+        protocol: `group` keeps groups together. `sound` keeps clips together that sound alike, where groups
+            are not known. `random` ignores groups on purpose, and its scores are marked. `given` follows the
+            `split` column of the data. `auto` is `given` if the data have that column, and `group` otherwise.
         protocols: splits of the leak gate, which compares the same members under each of them.
         split_values: value of the `split` column → part (`train`, `valid`, `test`, `unused`), for values that
             are no part's name. Clips of `unused` are left out.
@@ -73,7 +73,7 @@ class TrainSettings(Stage):
     rules: tuple[str, ...] = RULE_NAMES
     rule: str = "auto"
     protocol: Protocol = "auto"
-    protocols: tuple[Literal["random", "group", "given"], ...] = ()
+    protocols: tuple[Literal["random", "group", "sound", "given"], ...] = ()
     split_values: dict[str, str] = Field(default_factory=dict)
     test_size: float = Field(default=0.2, ge=0.0, lt=1.0)
     folds: int | None = Field(default=None, ge=2, le=MOST_FOLDS)

@@ -42,7 +42,7 @@ from quintet.model_folder.folder import ModelFolder, search_digests
 from quintet.model_folder.replacement import finish_replacement, replace_model, successor
 from quintet.model_folder.scores import PublishedScores, RunScores
 from quintet.model_folder.write import TrainedModel, write_model
-from quintet.training.data import Material, data_notes, gather, require_training_classes
+from quintet.training.data import DEFAULT_FOLDS, Material, data_notes, gather, require_training_classes
 from quintet.training.leak_gate import leak_gate
 from quintet.training.learning_curve import curve_part, learning_curve
 from quintet.training.network_size import check_network_sizes
@@ -53,7 +53,6 @@ from quintet.training.settings import TrainSettings
 from quintet.training.spectrograms import augment_training_part, find_spectrograms
 from quintet.training.validation import validation_facts, validation_note
 
-DEFAULT_FOLDS = 5
 CONFIG_KEYS = ("quintet", "train", "features", "data", "split", "search")
 """Entries of config.json that must be equal if an interrupted run is to continue."""
 

@@ -136,7 +136,7 @@ VGG16 = SVM.replace("svm", "vgg16_transfer") + "[train.settings.vgg16_transfer]\
         ),
         (
             SVM + 'protocols = ["random", "artist"]\n',
-            r"'train\.protocols\.1' must be one of: random, group, given",
+            r"'train\.protocols\.1' must be one of: random, group, sound, given",
         ),
         (SVM + "[train.settings]\nsvm = 3\n", r"'train\.settings\.svm' must be a table"),
         (SVM + '[features]\nset = "bahuleyan"\n', "Did you mean 'bahuleyan2018'"),

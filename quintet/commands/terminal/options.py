@@ -129,7 +129,8 @@ SpectrogramStore = Annotated[
 ProtocolName = Annotated[
     str,
     typer.Option(
-        help="How to split: group; random (ignores groups, scores are marked); given (split column of the "
+        help="How to split: group; sound (groups unknown: clips that sound alike stay together); "
+        "random (ignores groups, scores are marked); given (split column of the "
         "data); auto."
     ),
 ]

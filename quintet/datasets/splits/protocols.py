@@ -5,6 +5,7 @@ The split is written with a digest, and the digest is checked whenever the split
 | protocol | units that are kept whole | meaning of the scores |
 |---|---|---|
 | `group` | groups (artist, recording) | performance on artists that the ensemble was not trained on |
+| `sound` | blocks of clips that sound alike (`sound_blocks`) | about as by group, where none are known |
 | `random` | single clips; groups are ignored on purpose | too optimistic; marked as ungrouped |
 | `given` | as in the data's own `split` column | comparable with other work on the same lists |
 
@@ -34,7 +35,9 @@ from quintet.datasets.splits.split import Split
 from quintet.datasets.splits.stratification import group_counts
 from quintet.errors import ConfigError, DatasetError, unknown_name
 
-PROTOCOLS = ("group", "random", "given")
+PROTOCOLS = ("group", "sound", "random", "given")
+GROUPED = ("group", "sound")
+"""Protocols that keep the groups whole that they are given."""
 PART_NAMES = {"training": "train", "validation": "valid", "val": "valid", "dev": "valid", "testing": "test"}
 PART_NAMES |= {"train": "train", "valid": "valid", "test": "test", "unused": "unused"}
 
@@ -47,7 +50,7 @@ class SplitSettings:
     """How `make_split` divides the clips.
 
     Args:
-        protocol: `group`, `random` or `given`.
+        protocol: `group`, `sound`, `random` or `given`.
         test_size: share of the clips in the test part, in [0, 1). 0: no test part; scores are then out of
             fold. Ignored under `given`.
         n_splits: number of folds in the training part. None: 5, or fewer if a class has fewer groups.
@@ -76,7 +79,7 @@ def make_split(
     Args:
         ids: clip ids, shape `(n,)`, unique.
         labels: shape `(n,)`: `"rock"`, or `"rock;live"` for sets.
-        groups: shape `(n,)`; equal to the ids if nothing is known.
+        groups: shape `(n,)`; equal to the ids if nothing is known. Under `sound`, the blocks.
         settings: protocol, size of the test part, number of folds, seed.
         given: under `given`: `train`, `valid` or `test` for every clip (also `validation`, `dev`, …). A clip
             without a part, or with the part `unused`, is left out.
@@ -115,7 +118,7 @@ def make_split(
         _, test = hold_out(y, units.tolist(), test_size=settings.test_size, seed=settings.seed)
         frame.loc[test, "part"] = "test"
     _add_folds(frame, y, units, settings, tags)
-    grouped = grouped and settings.protocol == "group"
+    grouped = grouped and settings.protocol in GROUPED
     return Split(frame, settings.protocol, settings.seed, grouped=grouped)
 
 

@@ -34,7 +34,7 @@ class Split:
         frame: columns `id, label, group, part, fold`. `part` is `train`, `test` or `unused`. `fold` counts
             from 0 in the training part and is -1 outside it. If the data bring a validation part, that is
             fold 0, and the rest of the training part, which no fold holds out, has -1.
-        protocol: protocol that made it (`group`, `random`, `given`).
+        protocol: protocol that made it (`group`, `sound`, `random`, `given`).
         seed: seed that it was made with.
         grouped: whether groups are known and were kept whole. Scores of an ungrouped split are marked.
 

@@ -61,6 +61,18 @@ GROUPS_UNKNOWN = (
 )
 """What a split without groups means for the scores."""
 
+SOUND_BLOCKS = (
+    "Nothing says which clips share an artist or a recording, so clips of a class that sound alike were kept "
+    "on one side. Blocks by sound are not artists: the score by artist can be lower or higher."
+)
+"""What a split by blocks that sound alike means for the scores."""
+
+
+def unknown_groups(protocol: str | None) -> str:
+    """What it means for the scores that groups are not known, by the protocol of the split."""
+    return SOUND_BLOCKS if protocol == "sound" else GROUPS_UNKNOWN
+
+
 UNEVEN = 1.5
 """Share of the most frequent class, in shares of even classes, from which the headline names it."""
 

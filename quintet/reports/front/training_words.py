@@ -10,7 +10,7 @@ from quintet.files.json_types import JsonObject
 from quintet.model_folder.folder import ModelFolder
 from quintet.model_folder.scores import RunScores
 from quintet.reports.formats import format_list, rule_name
-from quintet.reports.front.headline import GROUPS_UNKNOWN, HEAVY, luck, percent, success, terminal_line
+from quintet.reports.front.headline import HEAVY, luck, percent, success, terminal_line, unknown_groups
 
 
 def model_score(model: Path) -> str:
@@ -48,7 +48,7 @@ def training_words(bundle: JsonObject, fusion: JsonObject, results: RunScores) -
     sentences.append(_alone_words(bundle, results, part))
     sentences.append(_calibration_words(bundle, results))
     if not results.split.groups_known and results.split.groups_known is not None:
-        sentences.append(GROUPS_UNKNOWN)
+        sentences.append(unknown_groups(results.split.protocol))
     return tuple(sentence for sentence in sentences if sentence)
 
 

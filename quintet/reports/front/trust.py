@@ -10,7 +10,7 @@ import pandas as pd
 
 from quintet.model_folder.run import Run
 from quintet.reports.formats import count, format_list
-from quintet.reports.front.headline import GROUPS_UNKNOWN, Success, percent_range
+from quintet.reports.front.headline import Success, percent_range, unknown_groups
 from quintet.reports.front.unseen import worst_row
 from quintet.reports.sections.leak_gate import gap_sentence
 from quintet.reports.text import (
@@ -76,7 +76,7 @@ def summary(found: Sequence[Check]) -> str:
 
 def _group_check(run: Run) -> Check:
     stamp = split_note(run)
-    text = stamp.text if groups_known(run) else GROUPS_UNKNOWN
+    text = stamp.text if groups_known(run) else unknown_groups(run.results.split.protocol)
     return Check(stamp.short, stamp.kind, text, "split")
 
 
@@ -143,7 +143,9 @@ def next_steps(run: Run, strip: pd.DataFrame, found: Sequence[Check], *, can_pla
         name = worst["class"]
         steps.append(f"{verb} the mistakes about {name}: a click on {name} shows them.")
     if not groups_known(run):
-        steps.append("Name the groups (`train --groups FILE`), so that no artist is on both sides.")
+        step = "Name the groups (`train --groups FILE`), so that no artist is on both sides"
+        by_sound = run.results.split.protocol == "sound" or run.multilabel
+        steps.append(f"{step}." if by_sound else f"{step}; `train --protocol sound` estimates that score.")
     few = [str(name) for name, n in zip(strip["class"], strip["clips"], strict=True) if n < FEW_CLIPS]
     if few:
         verb = "has" if len(few) == 1 else "have"

@@ -29,7 +29,12 @@ from quintet.reports.section import (
 from quintet.reports.style import to_svg
 from quintet.reports.text import display_name, group_noun, unit
 
-PROTOCOLS = {"random": "random folds", "group": "split by group", "given": "split of the data"}
+PROTOCOLS = {
+    "random": "random folds",
+    "group": "split by group",
+    "sound": "blocks that sound alike",
+    "given": "split of the data",
+}
 UNGROUPED = frozenset({"random"})
 """Protocols whose scores are marked wherever they are shown."""
 

@@ -1,0 +1,83 @@
+"""The protocol `sound`: blocks that sound alike, in the split of a run and in the leak gate."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from quintet.errors import ConfigError
+from quintet.features.storage.read import read_feature_table
+from quintet.features.storage.table import FeatureTable
+from quintet.training.data import gather
+from quintet.training.leak_gate import leak_gate
+from quintet.training.settings import TrainSettings
+from quintet.workflow import train
+
+
+@pytest.fixture
+def songs(tmp_path, monkeypatch) -> FeatureTable:
+    """Two classes of 12 songs, each cut into two clips that are almost equal; no group is known."""
+    monkeypatch.setattr("quintet.datasets.splits.common_sources.SWEEPS", 15)
+    rng = np.random.default_rng(0)
+    label = np.repeat(["jazz", "rock"], 24)
+    values = np.repeat(rng.normal(size=(24, 8)), 2, axis=0) + 0.1 * rng.normal(size=(48, 8))
+    frame = pd.DataFrame(values, columns=[f"x{i}" for i in range(8)])
+    frame.insert(0, "label", label)
+    frame.insert(0, "id", [f"clip{i:02}" for i in range(48)])
+    frame.to_csv(tmp_path / "songs.csv", index=False)
+    return read_feature_table(tmp_path / "songs.csv")
+
+
+def same_block(groups: np.ndarray) -> float:
+    return float((groups[::2] == groups[1::2]).mean())
+
+
+def test_blocks_are_the_groups_of_the_split(songs):
+    material = gather(songs, TrainSettings(protocol="sound", members=("svm",)))
+    split = material.split
+    assert (split.protocol, split.grouped, material.table.grouped) == ("sound", True, False)
+    assert same_block(material.groups) > 0.4  # by chance: 2 of 24
+    sides = [set(material.groups[rows]) for rows in (split.train, split.test)]
+    assert sides[0].isdisjoint(sides[1])
+    assert split.n_folds == 5
+    for fit, held_out in split.folds():
+        assert set(material.groups[fit]).isdisjoint(material.groups[held_out])
+
+
+def test_without_the_protocol_every_clip_stays_its_own_group(songs):
+    material = gather(songs, TrainSettings(members=("svm",)))
+    assert len(set(material.groups)) == len(material.ids)
+
+
+def test_known_groups_and_label_sets_are_refused(songs):
+    settings = TrainSettings(protocol="sound", members=("svm",))
+    with pytest.raises(ConfigError, match="This table has groups: use 'group'"):
+        gather(replace(songs, metadata={**songs.metadata, "grouped": True}), settings)
+    frame = songs.frame.assign(label=songs.frame["label"] + ";live")
+    sets = FeatureTable(frame, {**songs.metadata, "multilabel": True})
+    with pytest.raises(ConfigError, match="one label per clip"):
+        gather(sets, settings)
+
+
+def test_the_leak_gate_keeps_blocks_together_whatever_the_split_of_the_run(songs):
+    settings = TrainSettings(members=("logistic_regression",), resamples=0)
+    material = gather(songs, settings)
+    gate = leak_gate(material, settings, ("random", "sound"))
+    assert gate.ungrouped == ("random",)
+    assert set(gate.protocols) == {"random", "sound"}
+
+
+@pytest.mark.slow
+def test_songs_without_classes_are_no_better_than_chance_by_sound(songs, tmp_path):
+    settings = TrainSettings(
+        protocol="sound", protocols=("random", "sound"), members=("svm",), test_size=0.0, resamples=0
+    )
+    result = train(songs, tmp_path / "model", settings=settings)
+    gate = result.results.leak_gate
+    accuracy = {name: part["svm"].scores["accuracy"].value for name, part in gate.protocols.items()}
+    assert accuracy["random"] > accuracy["sound"] + 0.15
+    split = result.results.split
+    assert (split.protocol, split.grouped, split.groups_known) == ("sound", True, False)
