@@ -132,7 +132,7 @@ VGG16 = SVM.replace("svm", "vgg16_transfer") + "[train.settings.vgg16_transfer]\
         (SVM + "test_size = 1.5\n", r"'train\.test_size' must be less than 1\. Received 1\.5"),
         (
             SVM + 'protocol = "groups"\n',
-            r"'train\.protocol' must be one of: auto, group, random, given\. .*Did you mean 'group'",
+            r"'train\.protocol' must be one of: auto, group, sound, random, given\. .*Did you mean 'group'",
         ),
         (
             SVM + 'protocols = ["random", "artist"]\n',
