@@ -32,6 +32,9 @@ KNOWN = {
     "columns called like players": OddTable(
         30, columns=(("spectrogram", "normal"), ("other", "normal"), ("a + 1 alike", "normal"))
     ),
+    "one clip with a label set in the test part": OddTable(
+        3, label_style="tags", columns=(("f0", "some_missing"),), repeats=3, seed=1
+    ),
     "names without end": OddTable(30, labels=("x" * 300, "y" * 300), columns=(("z" * 300, "normal"),)),
 }
 REFUSED = {

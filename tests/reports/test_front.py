@@ -26,6 +26,7 @@ from quintet.explanation.shapley.sampled_shapley import SampledShapley
 from quintet.features.catalogue import feature_set_families
 from quintet.model_folder.folder import relist
 from quintet.model_folder.run import Run, read_run
+from quintet.model_folder.scores import RunScores
 from quintet.model_folder.unseen import Unseen, unseen_clips
 from quintet.predictions.predictions import Predictions
 from quintet.reports.front.bars import Measure, Scale
@@ -407,6 +408,16 @@ def test_a_training_is_told_in_sentences_with_the_numbers_of_its_files(model_fol
     assert ("may be chance" in said) == (accuracy["low"] <= value <= accuracy["high"])
     unknown = replace(run.results, split=replace(run.results.split, groups_known=False))
     assert len(training_words(run.bundle, fusion, unknown)) == len(others) + 2
+
+
+def test_members_whose_score_is_unknown_are_not_compared(model_folder: Path, run: Run) -> None:
+    """As the macro AUC of label sets, if the test part has one clip."""
+    fusion = json.loads((model_folder / "fusion.json").read_text())
+    content = json.loads((model_folder / "scores.json").read_text())
+    for name in run.members:
+        content["test"][name]["scores"]["accuracy"]["value"] = None
+    said = training_words(run.bundle, fusion, RunScores.from_json(content))
+    assert not any("best single member" in sentence for sentence in said)
 
 
 def test_the_families_of_the_docs_are_those_of_the_features() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -92,7 +93,7 @@ def _alone_words(bundle: JsonObject, results: RunScores, part: str) -> str:
     values = {
         name: table[name].scores[key].value
         for name in bundle["members"]
-        if name in table and key in table[name].scores
+        if name in table and key in table[name].scores and math.isfinite(table[name].scores[key].value)
     }
     whole = ensemble_scores(bundle, results, part)
     if len(values) < 2 or whole is None or key not in whole.scores:
