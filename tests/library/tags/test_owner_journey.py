@@ -138,10 +138,11 @@ def test_fifty_kills_of_the_same_plan(place: Path, music: Music, plan: Path) -> 
     for attempt in range(4 * N_KILLS):
         if sum(n_killed.values()) == N_KILLS:
             break
-        kind = "undo" if attempt % 2 else "apply"
-        last = journals(place)[-1:] if attempt % 2 else []
-        words = ["--undo", str(last[0])] if last else ["--apply", str(plan)]
-        most_done = 12 if kind == "apply" else max(0, _n_done(last) - 1)
+        written = [journal for journal in journals(place) if _n_done([journal])]
+        back = [rng.choice(written)] if attempt % 2 and written else []
+        kind = "undo" if back else "apply"
+        words = ["--undo", str(back[0])] if back else ["--apply", str(plan)]
+        most_done = max(0, _n_done(back) - 1) if back else 12
         n_killed[kind] += run_and_kill(words, rng, place, jobs=2, most_done=most_done)
         lines = lines_of(every_journal(place))
         for line in lines:
@@ -153,7 +154,7 @@ def test_fifty_kills_of_the_same_plan(place: Path, music: Music, plan: Path) -> 
         n_left += len(left)
         assert {str(path) for path in left} <= {str(line.get("copy")) for line in lines}
     assert sum(n_killed.values()) == N_KILLS
-    assert min(n_killed.values()) >= 10
+    assert min(n_killed.values()) >= N_KILLS // 5
     n_versions = sum(len(digests) > 1 for digests in known.values())
     print(f"  killed: {n_killed}; {n_versions} files had been rewritten; {n_left} copies were left and named")
     time.sleep(1)  # worker processes of the last kill
