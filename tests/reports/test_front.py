@@ -36,10 +36,10 @@ from quintet.reports.front.page import strip_note, worst_class
 from quintet.reports.front.reasons import FAMILY_WORDS, NO_INTERVAL, _column_reasons, members_note, reasons
 from quintet.reports.front.sounds import make_sounds
 from quintet.reports.front.training_words import training_words
-from quintet.reports.front.trust import next_steps
+from quintet.reports.front.trust import Check, next_steps, summary
 from quintet.reports.front.unseen import all_mistakes, class_strip, unseen_confusions
 from quintet.reports.sections.model_card import model_card_section
-from quintet.reports.text import split_note
+from quintet.reports.text import FEW_CLIPS, split_note
 
 
 @pytest.fixture(scope="session")
@@ -275,7 +275,26 @@ def test_a_run_without_a_held_out_part_is_not_said_to_have_one(run: Run) -> None
     alone = split_note(replace(whole, test={}))
     assert alone.kind == "good"
     assert "test" not in alone.text
-    assert "held" not in strip_note(unseen_clips(replace(whole, test={})), replace(whole, test={}))
+    without_test = replace(whole, test={})
+    unseen = unseen_clips(without_test)
+    assert "held" not in strip_note(unseen, class_strip(unseen), without_test)
+
+
+def test_checks_that_were_not_made_are_counted() -> None:
+    good, warn, left = (Check(kind, kind, "", "") for kind in ("good", "warn", "open"))
+    assert "1 of 3 checks warns, 1 is open" in summary([good, warn, left])
+    assert "open" not in summary([good, warn])
+    assert summary([good, left, left]).endswith("2 are open.")
+
+
+def test_the_note_of_the_strip_has_the_sum_of_its_rows(run: Run) -> None:
+    unseen = unseen_clips(run)
+    strip = class_strip(unseen)
+    names = np.array(unseen.predictions.classes)[unseen.predictions.probabilities.argmax(axis=1)]
+    right = (names == unseen.predictions.labels).sum()
+    note = strip_note(unseen, strip, run)
+    assert f"{right:,} right predictions among the {len(unseen.predictions):,} clips" in note
+    assert ("Grey" in note) == bool((strip["clips"] < FEW_CLIPS).any())
 
 
 def test_one_member_is_named_without_a_weight(run: Run) -> None:

@@ -179,7 +179,7 @@ def front_page(data: ReportData, title: str, folder: Path | None) -> Front:
         checks=found,
         steps=next_steps(run, strip, found, can_play=bool(sounds.inside or sounds.linked)),
         strip=strip_rows(strip, run),
-        strip_note=strip_note(unseen, run),
+        strip_note=strip_note(unseen, strip, run),
         matrix=""
         if confusions is None
         else confusion_html(confusions, "Confusion matrix of all unseen clips"),
@@ -258,21 +258,24 @@ def strip_rows(strip: pd.DataFrame, run: Run) -> tuple[StripRow, ...]:
     return tuple(rows)
 
 
-def strip_note(unseen: Unseen, run: Run) -> str:
+def strip_note(unseen: Unseen, strip: pd.DataFrame, run: Run) -> str:
     """What the strip counts.
 
     Args:
         unseen: the clips.
+        strip: result of `class_strip`.
         run: the model folder.
     """
     n, n_held_out = len(unseen.predictions), unseen.n_held_out
     counts = {"held-out": n_held_out, oof_noun(run): n - n_held_out}
     origin = ", ".join(f"{number:,} {noun}" for noun, number in counts.items() if number)
-    what = "Tags found at a probability of one half" if run.multilabel else "Right predictions"
-    return (
-        f"{what} among the clips that were predicted unseen ({origin}), with 95 % intervals. "
-        "Grey: fewer than ten clips."
-    )
+    what = "Tags found at a probability of one half"
+    if not run.multilabel:
+        what = f"{strip['right'].sum():,} right predictions"
+    grey = " Grey: fewer than ten clips." if (strip["clips"] < FEW_CLIPS).any() else ""
+    only = " The headline counts the held-out clips only." if 0 < n_held_out < n else ""
+    among = f"among the {n:,} clips that were predicted unseen ({origin})"
+    return f"{what} {among}, with 95 % intervals.{only}{grey}"
 
 
 def confusion_words(confusions: pd.DataFrame | None) -> str:

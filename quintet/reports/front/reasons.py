@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
@@ -227,7 +227,14 @@ def _column_reasons(columns: ColumnExplanation, run: Run) -> tuple[tuple[Reason,
                 by_class={},
             )
         )
-    return tuple(found), note + (" Faint: the interval holds zero." if has_intervals else NO_INTERVAL)
+    return tuple(found), note + (_marks(certain, has_intervals=has_intervals))
+
+
+def _marks(certain: Sequence[bool], *, has_intervals: bool) -> str:
+    """What a faint bar means, if there is one."""
+    if not has_intervals:
+        return NO_INTERVAL
+    return "" if all(certain) else " Faint: the interval holds zero."
 
 
 def _is_rest(player: str) -> bool:
@@ -251,8 +258,10 @@ def _holds_zero(row: Mapping[Hashable, float] | pd.Series) -> bool:
 
 def _families_note(game: EnsembleExplanation, run: Run) -> str:
     n = len(game.clips)
+    has_intervals = any(map(_has_interval, game.steps.to_dict("records")))
+    lines = "; thin lines: 95 % intervals" if has_intervals else ""
     return (
         f"What each feature family adds to the probability of the {truth(run)}, from {game.base:.2f} without "
         f"input to {game.prediction:.2f} (exact Shapley values of the ensemble, mean over {n} clips that no "
-        "member was fitted on; thin lines: 95 % intervals)."
+        f"member was fitted on{lines})."
     )

@@ -66,12 +66,14 @@ def checks(run: Run, result: Success | None, calibration_error: float) -> tuple[
 
 
 def summary(found: Sequence[Check]) -> str:
-    """The checks in a few words: `With care: 2 of 4 checks warn.`"""
-    n = sum(check.kind == "warn" for check in found)
+    """The checks in a few words: `With care: 2 of 4 checks warn, 1 is open.`"""
+    kinds = [check.kind for check in found]
+    n, n_open = kinds.count("warn"), kinds.count("open")
+    left = f", {n_open} {'is' if n_open == 1 else 'are'} open" if n_open else ""
     if n == 0:
-        return "Yes, for music like this."
+        return f"Yes, for music like this{left}."
     verb = "warns" if n == 1 else "warn"
-    return f"With care: {n} of {len(found)} checks {verb}."
+    return f"With care: {n} of {len(found)} checks {verb}{left}."
 
 
 def _group_check(run: Run) -> Check:
@@ -111,7 +113,8 @@ def _calibration_check(error: float) -> Check:
     if error > LARGE_CALIBRATION_ERROR:
         text = f"They are off by {error:.2f} on average: good for ranking clips, not as frequencies."
         return Check("Probabilities", "warn", text, "trust")
-    return Check("Probabilities", "good", f"They are off by {error:.2f} on average.", "trust")
+    text = f"They are off by {error:.2f} on average; up to {LARGE_CALIBRATION_ERROR} is good."
+    return Check("Probabilities", "good", text, "trust")
 
 
 def _leak_check(run: Run) -> Check:
