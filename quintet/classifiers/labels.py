@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +15,14 @@ Labels = NDArray[np.str_] | NDArray[np.int64]
 """Labels `(n,)`, or an indicator matrix `(n, tags)` of 0 and 1."""
 
 Codes = NDArray[np.int64]
+
+
+@contextmanager
+def allow_many_classes() -> Iterator[None]:
+    """Context without the warning of scikit-learn that labels of many small classes may be numbers."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="The number of unique classes is greater")
+        yield
 
 
 def encode_labels(labels: NDArray[np.generic]) -> tuple[Labels, Codes]:

@@ -42,7 +42,13 @@ from sklearn.utils.validation import (
     validate_data,
 )
 
-from quintet.classifiers.labels import Labels, encode_labels, most_probable_labels, tag_names
+from quintet.classifiers.labels import (
+    Labels,
+    allow_many_classes,
+    encode_labels,
+    most_probable_labels,
+    tag_names,
+)
 from quintet.classifiers.tabular.early_stopping import fit_until_no_gain
 from quintet.classifiers.tabular.landmarks import fit_landmark_machines
 from quintet.classifiers.tabular.preparation import Preparation
@@ -139,7 +145,8 @@ class TableMember(ClassifierMixin, BaseEstimator, ABC):  # type: ignore[misc]
         if len(shape) == 2 and shape[1] > 1:
             names = getattr(y, "columns", None) if classes is None else classes
             return self._fit_tags(table, check_array(y, dtype=np.int64), row_groups, names)
-        return self._fit_labels(table, column_or_1d(y, warn=True), row_groups)
+        with allow_many_classes():
+            return self._fit_labels(table, column_or_1d(y, warn=True), row_groups)
 
     def _prepare_training(self, X: Matrix) -> Matrix:
         """Learn the preparation of the columns of the view, and prepare the training rows."""

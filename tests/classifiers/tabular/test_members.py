@@ -110,6 +110,14 @@ def test_an_indicator_with_other_values_or_names_is_refused():
         member("logistic_regression").fit(np.eye(3), np.eye(3, 2, dtype=int), classes=["only"])
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_many_small_classes_are_no_regression(name):
+    """scikit-learn warns of more classes than half the rows; a warning is an error here."""
+    settings = {"n_estimators": 2} if name in ("random_forest", "xgboost") else {}
+    X, y = np.arange(26.0)[:, None], np.minimum(np.arange(26), 13).astype(str)
+    assert len(make_member(name, **settings).fit(X, y).classes_) == 14
+
+
 def test_a_table_of_constants_is_refused():
     with pytest.raises(DatasetError, match="At least one feature must differ"):
         member("logistic_regression").fit(np.ones((4, 2)), list("aabb"))
