@@ -309,15 +309,13 @@ def read_run(folder: str | Path) -> Run:
 def _read(path: Path) -> Run:
     if not (path / BUNDLE).is_file():
         raise ArtefactError(
-            "The folder of a finished model is needed (bundle.json, scores.json, predictions). "
+            "This needs a finished model folder (bundle.json, scores.json, predictions). "
             f"Received '{path}'. Run `quintet train` first."
         )
     opened = ModelFolder(path).open()
     predictions = {part: _read_predictions(opened, f"predictions/{part}") for part in PARTS}
     if not any(predictions.values()):
-        raise ArtefactError(
-            f"The predictions of a finished model are needed. '{path / 'predictions'}' has none. Train again."
-        )
+        raise ArtefactError(f"This needs predictions. '{path / 'predictions'}' has none. Train again.")
     results = RunScores.from_json(opened.read_json("scores.json"))
     results = _add_ensemble_prediction(opened, results, predictions)
     _require_scores(opened, results, predictions)

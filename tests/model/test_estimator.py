@@ -178,7 +178,7 @@ def test_a_saved_folder_is_whole_and_frozen(folder: Path) -> None:
     from quintet.model_folder.frozen_files import load_frozen
 
     assert isinstance(load_frozen(folder), FrozenEnsemble)
-    with pytest.raises(ArtefactError, match="predictions of a finished model"):
+    with pytest.raises(ArtefactError, match="needs predictions"):
         quintet.report(folder, folder.parent / "report")
     (folder.parent / "copy").mkdir()
     quintet.load_model(folder).save(folder.parent / "copy")

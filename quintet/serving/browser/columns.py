@@ -36,7 +36,7 @@ def pack(header: JsonObject, arrays: Mapping[str, NDArray[np.generic]]) -> bytes
     Example:
         >>> data = pack({}, {"x": np.array([258], np.uint16)})
         >>> data[-8:-6], int.from_bytes(data[:4], "little")
-        (b'\\x02\\x01', 26)
+        (b'\\x02\\x01', 27)
     """
     names = {np.dtype(kind): name for name, kind in TYPES.items()}
     places, parts, offset = {}, [], 0

@@ -269,7 +269,7 @@ def test_decimals_of_a_database_are_numbers(tmp_path: Path) -> None:
     ("text", "message"),
     [
         ("id label f\na x 1\nb y 2\n", "between commas, semicolons, tabs or bars"),
-        ("# made by a program\nid,label,f\na,x,1\nb,y,2\n", "Remove lines above the names"),
+        ("made by a program\nid,label,f\na,x,1\nb,y,2\n", "Remove lines above the names"),
         ("ID,Label,f\na,x,1\nb,y,2\n", "'ID': name it with --id-column"),
         ('id,label,f\na,x,1\nb,"y,2\n', "quotation mark that begins in row 3 has no end"),
         ("\0\1,\0\2\n1,2\n", "no text"),
