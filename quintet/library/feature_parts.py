@@ -157,7 +157,9 @@ class FeatureParts:
             path.unlink()
 
     def _next_name(self) -> Path:
-        numbers = [int(match[2]) for path in self._all() if (match := _NAME.fullmatch(path.name))]
+        """A name behind all that are taken, by a folder too."""
+        taken = self.folder.iterdir() if self.folder.is_dir() else ()
+        numbers = [int(match[2]) for path in taken if (match := _NAME.fullmatch(path.name))]
         return self.folder / f"part-{self.parameter_hash}-{max(numbers, default=0) + 1:06d}.parquet"
 
     def _all(self) -> list[Path]:

@@ -42,6 +42,8 @@ if TYPE_CHECKING:
 FACTS_FILE = "library.json"
 DATABASE_FILE = "library.duckdb"
 FEATURES_FOLDER = "features"
+FILE_SUFFIXES = (".json", ".jsonl", ".parquet", ".duckdb")
+"""Of the files that Quintet writes into a library."""
 _HASH = re.compile(r"(?:[0-9a-f]{16})?")
 
 
@@ -116,8 +118,8 @@ class Library:
             folder: its folder.
 
         Raises:
-            ArtefactError: the folder is no library, is damaged, holds a link, or was written by a newer
-                version.
+            ArtefactError: the folder is no library, is damaged, holds a link, holds a folder in the place of
+                a file, or was written by a newer version.
         """
         path = Path(folder)
         file = path / FACTS_FILE
@@ -131,6 +133,10 @@ class Library:
                 raise ArtefactError(
                     f"A library must hold its files itself. '{entry}' is a link to '{os.readlink(entry)}': "
                     "put the file in its place, or remove the link."
+                )
+            if entry.suffix in FILE_SUFFIXES and entry.is_dir():
+                raise ArtefactError(
+                    f"A library must have files where Quintet writes files. '{entry}' is a folder: remove it."
                 )
         content = parse_object(read_bounded(file, limits.JSON_BYTES), file)
         if content.pop("schema_version", None) != SCHEMA_VERSION:

@@ -208,6 +208,23 @@ def test_a_library_holds_no_links(library: Library, tmp_path: Path, name: str) -
         Library.open(library.folder)
 
 
+@pytest.mark.parametrize("name", ["songs.parquet", "corrections.jsonl", "library.duckdb", "watch.json"])
+def test_a_folder_in_the_place_of_a_file_is_refused(library: Library, name: str) -> None:
+    (library.folder / name).mkdir()
+    with pytest.raises(ArtefactError, match=r"is a folder: remove it\.$"):
+        Library.open(library.folder)
+
+
+def test_a_folder_in_the_place_of_a_part_is_passed_over(tmp_path: Path) -> None:
+    parts = parts_of(tmp_path)
+    parts.add(["old"], np.zeros((1, 2), np.float32))
+    (part,) = parts.files()
+    part.unlink()
+    part.mkdir()
+    parts.add(["new"], np.ones((1, 2), np.float32))
+    assert parts.digests() == {"new"}
+
+
 def test_a_part_of_the_features_is_no_link(library: Library, tmp_path: Path) -> None:
     parts = parts_of(library.folder)
     parts.add(["sound"], np.ones((1, 2), np.float32))

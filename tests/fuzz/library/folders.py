@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 import shutil
@@ -58,10 +57,6 @@ def prepare(seeds: Path) -> Runner:
                 return Counter([reader(target, seeds / "music")])
         except QuintetError as error:
             return Counter([refusal(error)])
-        except OSError as error:  # a folder in the place of a file: the command says which
-            if error.errno != errno.EISDIR:
-                raise
-            return Counter(["refused"])
 
     return run
 
