@@ -5,8 +5,10 @@ from __future__ import annotations
 import errno
 
 from quintet.errors import AudioError, ConfigError, MachineError, QuintetError
+from quintet.files.locks import HeldOutputError
 
-BAD_REQUEST, FORBIDDEN, TIMEOUT, TOO_LARGE, MISDIRECTED, UNUSABLE = 400, 403, 408, 413, 421, 422
+BAD_REQUEST, FORBIDDEN, NOT_FOUND = 400, 403, 404
+TIMEOUT, TOO_LARGE, MISDIRECTED, UNUSABLE = 408, 413, 421, 422
 CLIENT_LEFT = 499
 FAILED, NOT_HERE, BUSY, FULL_DISK = 500, 501, 503, 507
 
@@ -35,11 +37,12 @@ def client_left() -> Refusal:
     return Refusal(CLIENT_LEFT, "The client has gone.")
 
 
-def refusal(error: Exception) -> Refusal:
+def refusal(error: Exception, *, writes_to: str = "in its folder of temporary files") -> Refusal:
     """The refusal that an error stands for.
 
     Args:
         error: an error of Quintet, of the operating system, or any other.
+        writes_to: where the service writes, for the message of a full disk.
     """
     if isinstance(error, Refusal):
         return error
@@ -47,12 +50,10 @@ def refusal(error: Exception) -> Refusal:
         return Refusal(UNUSABLE, str(error))
     if isinstance(error, ConfigError):
         return Refusal(BAD_REQUEST, str(error))
-    if isinstance(error, MachineError | MemoryError):
+    if isinstance(error, MachineError | MemoryError | HeldOutputError):
         return Refusal(BUSY, str(error) or "The memory is not enough: send fewer requests at once.", 5)
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return Refusal(
-            FULL_DISK, "The disk of the service is full: make room in its folder of temporary files."
-        )
+        return Refusal(FULL_DISK, f"The disk of the service is full: make room {writes_to}.")
     if isinstance(error, ImportError):
         return Refusal(NOT_HERE, _missing(error))
     if isinstance(error, QuintetError):

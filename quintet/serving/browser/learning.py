@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from quintet.audio.isolation.processes import start_process, use_one_thread
-from quintet.errors import ConfigError, QuintetError
+from quintet.errors import ConfigError
 from quintet.files.json_types import JsonObject
 from quintet.library.store import Library
+from quintet.serving.faults import refusal
 
 if TYPE_CHECKING:
     from quintet.ensemble.crossfit import TrainingEvent
@@ -25,7 +26,8 @@ MAP_FILE = "genres.toml"
 """The genre map of a library, if it has one."""
 CONFIDENCE = 0.9
 """Of the prediction sets, if the library has no model that says another."""
-LOOK_S = 0.5
+WRITES_TO = "where the library, its songs and the temporary files are"
+"""Where the page writes, for the message of a full disk."""
 LOST = "The training must fit into the memory of the machine. Its process ended: try again with less running."
 
 Send = Callable[[JsonObject], object]
@@ -184,11 +186,7 @@ def _send_outcome(connection: Connection, work: Callable[[Send], JsonObject | No
         connection.send({"result": work(connection.send)})
     except (BrokenPipeError, ConnectionError):
         pass  # the page was closed
-    except QuintetError as error:
-        connection.send({"reason": str(error)})
     except Exception as error:  # noqa: BLE001  the page shows it
-        connection.send(
-            {"reason": f"The training met a fault that it does not know ({type(error).__name__}: {error})."}
-        )
+        connection.send({"reason": refusal(error, writes_to=WRITES_TO).reason})
     finally:
         connection.close()

@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from quintet.errors import ArtefactError, ConfigError, MissingExtraError, QuintetError
 from quintet.files.json_text import json_value
+from quintet.files.locks import HeldOutputError
+from quintet.serving.browser.learning import WRITES_TO
 from quintet.serving.browser.shelf import Shelf
-from quintet.serving.faults import Refusal, refusal
+from quintet.serving.faults import NOT_FOUND, Refusal, refusal
 from quintet.serving.pages import page_policy
 
 if TYPE_CHECKING:
@@ -36,7 +38,6 @@ ASSETS = {
     ".svg": "image/svg+xml",
 }
 MOST_BODY_BYTES = 4 << 20
-NOT_FOUND = 404
 
 
 def make_page_app(shelf: Shelf) -> Starlette:
@@ -164,13 +165,6 @@ def _sound(shelf: Shelf) -> list[Route]:
 
 def _changes(shelf: Shelf) -> list[Route]:
     """Routes that write something: into the library, or tags into songs."""
-    from starlette.responses import Response
-
-    async def export(request: Request) -> Response:
-        content = await _body(request)
-        ids = [str(id) for id in content.get("ids", ())]
-        data = await asyncio.to_thread(shelf.export, str(content.get("name", "")), ids)
-        return Response(data, media_type="audio/x-mpegurl")
 
     def change(work: Callable[[dict[str, Any]], object]) -> Endpoint:
         async def endpoint(request: Request) -> Response:
@@ -190,7 +184,9 @@ def _changes(shelf: Shelf) -> list[Route]:
             "/api/playlists": change(shelf.keep_playlists),
             "/api/retrain": change(lambda _: shelf.learning.begin()),
             "/api/retrain/use": change(lambda _: shelf.learning.use()),
-            "/api/playlists/export": export,
+            "/api/playlists/export": change(
+                lambda content: shelf.export(str(content.get("name", "")), content.get("ids", []))
+            ),
         },
         method="POST",
     )
@@ -290,8 +286,8 @@ def _respond(content: object, status: int = 200) -> Response:
 
 
 def _refuse(error: Exception) -> Response:
-    is_absent = isinstance(error, ArtefactError)
-    refused = Refusal(NOT_FOUND, str(error)) if is_absent else refusal(error)
+    is_absent = isinstance(error, ArtefactError) and not isinstance(error, HeldOutputError)
+    refused = Refusal(NOT_FOUND, str(error)) if is_absent else refusal(error, writes_to=WRITES_TO)
     return _respond({"detail": refused.reason}, refused.status)
 
 

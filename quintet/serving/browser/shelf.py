@@ -180,11 +180,11 @@ class Shelf:
         path = self._path(id)
         from quintet.serving.desks import ExplanationDesk
 
-        with self._desk_lock:
+        with self._desk_lock:  # a desk that `reload` has closed answers nothing
             if self._desk is None:
                 self._desk = ExplanationDesk(folder)
                 self._desk.open()
-        return self._desk.ask(str(path), name_text(path.name), None)
+            return self._desk.ask(str(path), name_text(path.name), None)
 
     def plan(self, options: PlanOptions) -> JsonObject:
         """A plan of tags, which `apply` carries out in part or as a whole.
@@ -218,9 +218,7 @@ class Shelf:
                 raise ConfigError(
                     "Rows must be those of the plan on the page: make a new plan, and choose rows."
                 )
-            folder = self.folder / PLANS_FOLDER
-            folder.mkdir(exist_ok=True)
-            file = next(path for k in range(1, 1 << 20) if not (path := folder / f"plan-{k}.csv").exists())
+            file = _new_plan_file(self.folder / PLANS_FOLDER)
             write_plan([plan.rows[number] for number in sorted(set(numbers))], file)
             self._plan = None
             return apply_plan(file, WritingOptions()).to_json()
@@ -290,7 +288,11 @@ class Shelf:
         Args:
             name: of the playlist.
             ids: of songs, in their order; unknown ones are left out.
+
+        Raises:
+            ConfigError: the name or the ids are none.
         """
+        _require_playlists({name: ids})
         found = [song for song in map(self.view.song, ids) if song is not None]
         lines, _ = m3u_lines(found, self.folder, absolute=True, name=name)
         return b"\n".join(lines) + b"\n"
@@ -337,6 +339,18 @@ class Shelf:
     def _places(self) -> list[JsonObject]:
         places: list[JsonObject] = self.view.songs.select(["root", "path"]).to_pylist()
         return places
+
+
+def _new_plan_file(folder: Path) -> Path:
+    """An empty file of its own in the folder of plans, also if two pages of a library ask at once."""
+    folder.mkdir(exist_ok=True)
+    number = 1
+    while True:
+        path = folder / f"plan-{number}.csv"
+        with suppress(FileExistsError):
+            path.touch(exist_ok=False)
+            return path
+        number += 1
 
 
 def _rows_of(table: pa.Table, id: str) -> list[JsonObject]:

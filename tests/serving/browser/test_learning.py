@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import threading
 import time
 from collections.abc import Callable
+from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 from pathlib import Path
 
 import pytest
 
 from quintet.errors import ConfigError
+from quintet.library.store import Library
 from quintet.serving.browser import learning
 from quintet.serving.browser.learning import LearningDesk
 from quintet.serving.browser.shelf import Shelf
@@ -112,6 +115,18 @@ def test_a_training_that_fails_says_why(
     shelf.learning.begin()  # another one may start
 
 
+def test_a_training_on_a_full_disk_says_where_to_make_room(
+    shelf: Shelf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_: object) -> Library:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(learning.Library, "open", fail)
+    ours, theirs = Pipe(duplex=False)
+    learning.retrain_for_page(theirs, str(shelf.folder), "model")
+    assert "make room where the library" in ours.recv()["reason"]
+
+
 def test_models_that_the_library_does_not_use_are_removed(shelf: Shelf, tmp_path: Path) -> None:
     place = shelf.folder / learning.MODELS_FOLDER
     for name in ("model-1", "model-2", "model-x", "mine"):
@@ -130,7 +145,13 @@ def test_models_that_the_library_does_not_use_are_removed(shelf: Shelf, tmp_path
 
 def test_nobody_else_starts_a_training(shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without the token, under another name, from another page, with another method or a body without end."""
-    monkeypatch.setattr(learning, "retrain_for_page", finish)
+    go_on = threading.Event()
+
+    def wait_and_finish(connection: Connection, folder: str, model: str) -> None:
+        go_on.wait(10)
+        finish(connection, folder, model)
+
+    monkeypatch.setattr(learning, "retrain_for_page", wait_and_finish)
     for path in ("/api/retrain", "/api/retrain/use"):
         assert ask(shelf, path, HOST, {})[0] == 401
         assert ask(shelf, path, {**HOST, "authorization": "Bearer wrong"}, {})[0] == 401
@@ -146,6 +167,7 @@ def test_nobody_else_starts_a_training(shelf: Shelf, monkeypatch: pytest.MonkeyP
     assert not (shelf.folder / learning.MODELS_FOLDER).exists()
     status, _, data = ask(shelf, "/api/retrain", body={"model": "/etc", "folder": "/"})
     assert (status, json.loads(data)["phase"]) == (200, "running")
+    go_on.set()
     assert phase(shelf.learning) == "done"
     model = Path(shelf.learning.state()["result"]["model"])
     assert model.parent == (shelf.folder / learning.MODELS_FOLDER).absolute()

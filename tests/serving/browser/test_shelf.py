@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
 import subprocess
 import sys
 import threading
+from concurrent.futures import Future
 from pathlib import Path
 from urllib.error import HTTPError
 from urllib.request import HTTPCookieProcessor, Request, build_opener
@@ -16,10 +18,14 @@ import pyarrow as pa
 import pytest
 
 from quintet.errors import ArtefactError, ConfigError
+from quintet.files.locks import HeldOutputError
 from quintet.library.corrections import CORRECTIONS_FILE, add_correction, read_corrections
 from quintet.library.store import Library
-from quintet.library.tags.plan import PlanOptions
+from quintet.library.tags import plan_file
+from quintet.library.tags.plan import Plan, PlanOptions
+from quintet.library.tags.plan_file import PlanFile, PlanRow, write_plan
 from quintet.library.tags.tag_file import open_tags
+from quintet.serving import desks
 from quintet.serving.browser import shelf as shelves
 from quintet.serving.browser import song_map
 from quintet.serving.browser.page_server import PageServer
@@ -249,6 +255,8 @@ def test_playlists_are_kept_and_exported(shelf: Shelf) -> None:
     assert len(lines) == 6
     for wrong in ({"a": "b"}, {"a": [1]}, {"": []}):
         assert ask(shelf, "/api/playlists", body=wrong)[0] == 400
+    for wrong in ({"name": "a", "ids": 5}, {"name": "a", "ids": [1]}, {"ids": ids}):
+        assert ask(shelf, "/api/playlists/export", body=wrong)[0] == 400
 
 
 def test_accepted_tags_are_written_and_taken_back(shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -273,6 +281,72 @@ def test_accepted_tags_are_written_and_taken_back(shelf: Shelf, monkeypatch: pyt
         shelf.undo("../plan.jsonl")
     assert shelf.undo(shelf.journals()[0])["fields"] == 1
     assert open_tags(Path(chosen["file"])).state("genre").text == ""
+
+
+def test_two_pages_of_a_library_write_two_plans(shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The second page chooses its name before the first has written its rows."""
+    other = Shelf(shelf.folder)
+    for page, title in ((shelf, "one"), (other, "two")):
+        row = PlanRow(shelf.folder.parent / f"{title}.mp3", "genre", "", (title,))
+        page._plan = Plan((row,), (), {}, 1)
+
+    def write_second_first(rows: list[PlanRow], path: Path) -> None:
+        if rows[0].values == ("one",):
+            other.apply([0])
+        write_plan(rows, path)
+
+    monkeypatch.setattr(plan_file, "write_plan", write_second_first)
+    shelf.apply([0])
+    plans = sorted((shelf.folder / shelves.PLANS_FOLDER).glob("*.csv"))
+    assert [PlanFile.read(plan).rows[0].values for plan in plans] == [("one",), ("two",)]
+
+
+def test_an_explanation_is_asked_before_its_desk_is_closed(
+    shelf: Shelf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The library is read anew at the moment at which a page asks."""
+
+    class Desk:
+        def __init__(self, folder: Path) -> None:
+            self.is_open = False
+
+        def open(self) -> None:
+            self.is_open = True
+
+        def ask(self, path: str, name: str, segment_s: float | None) -> Future[str]:
+            thread = threading.Thread(target=shelf.reload, daemon=True)
+            thread.start()
+            thread.join(0.2)
+            assert self.is_open
+            return Future()
+
+        def close(self) -> None:
+            self.is_open = False
+
+    monkeypatch.setattr(desks, "ExplanationDesk", Desk)
+    (shelf.folder / "bundle.json").touch()
+    shelf.view.library.facts.model = {"path": str(shelf.folder)}
+    shelf.explain(shelf.view.ids[0])
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "said"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device"), 507, "make room where the library"),
+        (HeldOutputError("An output must be written by one command at a time."), 503, "one command"),
+        (ArtefactError("A song must be in the library."), 404, "in the library"),
+    ],
+)
+def test_a_refusal_says_what_to_do(
+    shelf: Shelf, monkeypatch: pytest.MonkeyPatch, error: Exception, status: int, said: str
+) -> None:
+    def fail(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(shelves, "add_correction", fail)
+    found = ask(shelf, "/api/corrections", body={"id": shelf.view.ids[0], "label": "jazz"})
+    assert found[0] == status
+    assert said in json.loads(found[2])["detail"]
 
 
 def test_a_genre_without_a_model_is_not_explained(shelf: Shelf) -> None:
