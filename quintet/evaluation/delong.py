@@ -7,7 +7,6 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ndtr, ndtri
 
 from quintet.errors import DatasetError
 from quintet.evaluation.array_types import Codes, Floats, Groups, Indicator
@@ -90,6 +89,8 @@ def delong(
             f"DeLong's test needs two positives and two negatives. Received {n_true} positives "
             f"and {n_false} negatives. Leave this class out."
         )
+    from scipy.special import ndtr, ndtri  # predict imports this module for Holm's correction, and no SciPy
+
     both_scores = [np.asarray(scores, dtype=np.float64) for scores in (first, second)]
     components = [_delong_components(positive, scores) for scores in both_scores]
     areas = [float(one.positives.mean()) for one in components]

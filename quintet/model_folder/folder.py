@@ -12,10 +12,10 @@ import io
 import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,6 +31,9 @@ from quintet.files.untrusted.strict_json import parse_object
 
 if TYPE_CHECKING:
     import pandas as pd
+    import pyarrow as pa
+
+Content = TypeVar("Content")
 
 SCHEMA_VERSION = 1
 BUNDLE = "bundle.json"
@@ -301,13 +304,29 @@ class OpenFolder:
         """
         import pandas as pd
 
-        from quintet.files.untrusted.parquet import PARQUET_ERRORS, read_parquet
-
         if name not in self.files:
             return pd.DataFrame()
+        frame: pd.DataFrame = self.read_table(name, columns, lambda table: table.to_pandas())
+        return frame
+
+    def read_table(
+        self, name: str, columns: Sequence[str] | None, content: Callable[[pa.Table], Content]
+    ) -> Content:
+        """What a function reads from a table of the folder, for which pandas is not imported.
+
+        Args:
+            name: path in the folder, which must be listed.
+            columns: names of the columns. None: all.
+            content: the function. What it raises about a damaged table becomes an `ArtefactError`.
+
+        Raises:
+            ArtefactError: if it has changed, or is no table of a plausible size.
+        """
+        from quintet.files.untrusted.parquet import PARQUET_ERRORS, read_parquet
+
         data = self.files.read(name)
         try:
-            frame: pd.DataFrame = read_parquet(data, columns).to_pandas()
+            return content(read_parquet(data, columns))
         except ArtefactError:
             raise
         except PARQUET_ERRORS as error:
@@ -315,7 +334,6 @@ class OpenFolder:
                 f"A table of a model must be a parquet file. {self.files.path(name)} cannot be read "
                 f"({reason(error)}). Restore the model folder, or train again."
             ) from error
-        return frame
 
     def frames(self, folder: str) -> dict[str, pd.DataFrame]:
         """Name → table, for the listed parquet files directly in a folder."""

@@ -37,14 +37,15 @@ NEEDED_TO_EXPLAIN = ("pandas", "pyarrow", "numba", "yaml", "scipy.special")  # t
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A model of twelve clips of two classes: three table members and a network."""
+    """A model of twenty clips of two classes, with three table members and a network; and other files."""
     folder = tmp_path_factory.mktemp("frozen")
     rng = np.random.default_rng(0)
-    for k in range(12):
+    for k in range(20):
         (folder / "music" / f"class{k % 2}").mkdir(parents=True, exist_ok=True)
         sound = 0.1 * (1 + k % 2) * rng.normal(size=12000)
         soundfile.write(folder / "music" / f"class{k % 2}" / f"{k}.wav", sound, 8000)
-    for name, seconds in (("new", 1.4), ("long", 4.0)):
+    (folder / "others").mkdir()
+    for name, seconds in (("new", 1.4), ("long", 4.0), *((f"others/{k}", 1.4) for k in range(10))):
         soundfile.write(folder / f"{name}.wav", 0.15 * rng.normal(size=int(8000 * seconds)), 8000)
     log_mel = LogMelParameters(n_mels=32)
     parameters = FeatureParameters(feature_set="bahuleyan2018", families=("temporal",), log_mel=log_mel)
@@ -214,6 +215,17 @@ def test_predict_imports_no_library_that_fits(run: Path) -> None:
     printed = subprocess.run(program, capture_output=True, text=True, check=True).stdout.splitlines()
     assert printed[0].startswith("file,status")
     assert printed[-1] == "[]"
+
+
+def test_the_test_of_drift_in_predict_needs_arrow_alone(run: Path) -> None:
+    words = ["predict", str(run / "model"), str(run / "others"), "--json", "-q"]
+    heavy = tuple(name for name in HEAVY if name != "pyarrow")
+    program = [sys.executable, "-c", IMPORTS.format(heavy=heavy), *words]
+    *answer, imported = subprocess.run(
+        program, capture_output=True, text=True, check=True
+    ).stdout.splitlines()
+    assert json.loads("\n".join(answer))["drift"]["n"] == 10
+    assert imported == "[]"
 
 
 def test_explain_imports_no_library_that_fits(run: Path, tmp_path: Path) -> None:

@@ -78,7 +78,7 @@ def find_drift(
     """Compare new clips with the training clips.
 
     Args:
-        training: features `(n, d)`, NaN where unknown.
+        training: features `(n, d)`, float32 or float64, NaN where unknown.
         groups: group of each training clip, `(n,)`.
         new: features of the new clips, `(m, d)`.
         names: names of the d columns.
@@ -97,7 +97,7 @@ def find_drift(
         >>> find_drift(training, groups, rng.normal(size=(30, 6)), names).unlike
         ()
     """
-    from quintet.evaluation.comparisons import holm  # it needs SciPy, which predictions of few files do not
+    from quintet.evaluation.comparisons import holm  # predictions of few files need none of it
 
     rng = np.random.default_rng(seed)
     order = rng.permutation(len(groups))
@@ -107,16 +107,17 @@ def find_drift(
     queries = _some(order[first], MOST_QUERIES, rng)
     rows = _some(np.arange(len(training)), MOST_ROWS, rng)
     chosen = _some(np.arange(len(new)), MOST_QUERIES, rng)
-    values, others = _standardise(training, training), _standardise(new[chosen], training)
+    mean, deviation = _moments(training)
+    near, usual_clips, new_clips = (
+        _standardise(clips, mean, deviation) for clips in (training[rows], training[queries], new[chosen])
+    )
     same_group = groups[queries][:, None] == groups[rows][None]
     families = np.array([feature_family(name) for name in names])
     tests = []
     for family in (ALL, *dict.fromkeys(families.tolist())):
         own = np.ones(len(names), bool) if family == ALL else families == family
-        usual = np.where(same_group, np.inf, _distances(values[queries][:, own], values[rows][:, own])).min(
-            axis=1
-        )
-        found = _distances(others[:, own], values[rows][:, own]).min(axis=1)
+        usual = np.where(same_group, np.inf, _distances(usual_clips[:, own], near[:, own])).min(axis=1)
+        found = _distances(new_clips[:, own], near[:, own]).min(axis=1)
         usual = usual[np.isfinite(usual)]
         middle = float(np.median(usual))
         if middle > 0:
@@ -156,15 +157,23 @@ def _some(positions: NDArray[np.intp], most: int, rng: np.random.Generator) -> N
     return positions if len(positions) <= most else np.sort(rng.choice(positions, most, replace=False))
 
 
-def _standardise(values: Floats, reference: Floats) -> Floats:
-    """Columns in standard deviations of the reference, in [-8, 8]; 0 where unknown or constant."""
-    known = np.where(np.isfinite(reference), reference, np.nan)
-    has_values = np.isfinite(known).any(axis=0)
-    mean, deviation = np.zeros(known.shape[1]), np.zeros(known.shape[1])
-    mean[has_values] = np.nanmean(known[:, has_values], axis=0)
-    deviation[has_values] = np.nanstd(known[:, has_values], axis=0)
+def _moments(training: Floats) -> tuple[Floats, Floats]:
+    """Mean and standard deviation of the known values of each column, `(d,)`; 0 where none is known.
+
+    One column at a time, so that a table of many clips is not copied.
+    """
+    moments = np.zeros((2, training.shape[1]))
+    for k, column in enumerate(training.T):
+        known = column[np.isfinite(column)].astype(np.float64)
+        if len(known):
+            moments[:, k] = known.mean(), known.std()
+    return moments[0], moments[1]
+
+
+def _standardise(clips: Floats, mean: Floats, deviation: Floats) -> Floats:
+    """Columns in standard deviations from the mean, in [-8, 8]; 0 where unknown or constant."""
     varies = deviation > 1e-12 * np.maximum(np.abs(mean), 1e-300)
-    scaled = (values - mean) / np.where(varies, deviation, np.inf)
+    scaled = (clips - mean) / np.where(varies, deviation, np.inf)
     return np.where(np.isfinite(scaled), np.clip(scaled, -LIMIT, LIMIT), 0.0)
 
 
