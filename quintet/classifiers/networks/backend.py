@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import importlib
 import logging
-import os
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -57,8 +56,6 @@ class Cards(NamedTuple):
 @lru_cache(maxsize=1)
 def load_keras() -> ModuleType:
     """Import Keras and return the module. The backend is TensorFlow unless the user sets KERAS_BACKEND."""
-    os.environ.setdefault("KERAS_BACKEND", "tensorflow")
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     # Each fold has its own network, which is traced anew on purpose. TensorFlow would warn about it.
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
     with silence_libraries():

@@ -66,9 +66,9 @@ def network_size(
     Raises:
         ConfigError: as `build_network`.
     """
+    keras = load_keras()  # first: it silences what the import prints
     from keras.src.backend.common import global_state
 
-    keras = load_keras()
     waiting = global_state.get_global_attribute("uninitialized_variables", set_to_default=True, default=[])
     n_before = len(waiting)
     try:

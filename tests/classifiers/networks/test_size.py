@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -90,3 +93,29 @@ def test_training_says_so_before_the_first_fit(tmp_path: Path, monkeypatch: pyte
     with pytest.raises(ConfigError, match="QUINTET_MEMORY_GB=6"):
         train(table, tmp_path / "other", settings=settings, options=options)
     assert not (tmp_path / "other" / "config.json").exists()
+
+
+def run_outside_ci(code: str) -> subprocess.CompletedProcess[str]:
+    """Code in a process of its own, without the level of TensorFlow that `.ci/run` sets."""
+    environment = {name: value for name, value in os.environ.items() if name != "TF_CPP_MIN_LOG_LEVEL"}
+    environment["PYTHONPATH"] = str(Path(__file__).parents[3])
+    return subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=True
+    )
+
+
+@pytest.mark.slow
+def test_the_first_use_of_keras_prints_nothing() -> None:
+    done = run_outside_ci(
+        "from quintet.classifiers.networks.size import network_size\n"
+        "network_size('feed_forward', (8, 8), 2, {})"
+    )
+    assert (done.stdout, done.stderr) == ("", "")
+
+
+def test_the_level_of_tensorflow_is_set_before_keras_is_imported() -> None:
+    done = run_outside_ci(
+        "import os, sys, quintet.classifiers.networks\n"
+        "print(os.environ['TF_CPP_MIN_LOG_LEVEL'], 'keras' in sys.modules)"
+    )
+    assert done.stdout.split() == ["3", "False"]
