@@ -20,8 +20,10 @@ from quintet.library.scanning.scan import ScanOptions, scan
 from quintet.library.scanning.watching import Watcher, WatchSettings
 from quintet.library.store import DATABASE_FILE, Library
 from quintet.library.tags import plan as planning
+from quintet.library.tags import plan_growth
 from quintet.library.tags.plan import PlanOptions
-from quintet.library.tags.plan_file import PlanFile
+from quintet.library.tags.plan_file import PlanFile, PlanRow
+from quintet.library.tags.plan_growth import add_proposals, grow_plan
 from quintet.library.vectors import VECTORS_FILE
 
 PROPOSALS = PlanOptions(("bpm",), min_confidence=0.0)
@@ -99,6 +101,22 @@ def test_a_song_that_is_being_written_waits(folder: Path, monkeypatch: pytest.Mo
     assert found.summaries[str(music)].new == 1
 
 
+def test_a_song_that_has_gone_and_comes_again_waits_again(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [1000.0]
+    monkeypatch.setattr(watching, "steady_time_s", lambda: now[0])
+    watcher = Watcher(folder, WatchSettings(settle_s=10))
+    song = write_song(folder.parent / "music/second.wav", 1, old=False)
+    times = (song.stat().st_atime_ns, song.stat().st_mtime_ns)
+    assert watcher.look().n_waiting == 1
+    song.unlink()
+    assert watcher.look().n_waiting == 0
+    now[0] += 100
+    os.utime(write_song(song, 1, old=False), ns=times)
+    assert watcher.look().n_waiting == 1
+
+
 def test_a_known_song_that_is_written_again_is_neither_gone_nor_read(folder: Path) -> None:
     music = folder.parent / "music"
     watcher = Watcher(folder, WatchSettings(settle_s=60))
@@ -150,6 +168,29 @@ def test_the_plan_grows_and_keeps_what_its_owner_did(folder: Path) -> None:
     assert again.look().n_proposals == 1
     assert {row.file.name for row in PlanFile.read(plan).rows} == {"first.wav", "second.wav", "fourth.wav"}
     assert (music / "fourth.wav").read_bytes() == write_song(folder.parent / "same.wav", 3).read_bytes()
+
+
+def test_two_plans_of_one_library_keep_their_marks(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The second plan is looked at while the first one grows, and gets no song twice."""
+    first, second = folder.parent / "first.csv", folder.parent / "second.csv"
+
+    def grow_second_first(path: Path, rows: list[PlanRow]) -> int:
+        if path == first:
+            assert add_proposals(folder, second, PROPOSALS) == 1
+        return grow_plan(path, rows)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(plan_growth, "grow_plan", grow_second_first)
+        assert add_proposals(folder, first, PROPOSALS) == 1
+    second.unlink()  # its owner has removed it: no song comes back
+    assert add_proposals(folder, second, PROPOSALS) == 0
+
+
+def test_a_list_of_plans_that_is_too_large_is_not_read(folder: Path) -> None:
+    marks = folder / plan_growth.MARKS_FILE
+    marks.touch()
+    os.truncate(marks, 1 << 40)
+    assert add_proposals(folder, folder.parent / "plan.csv", PROPOSALS) == 1
 
 
 def test_an_interrupt_between_scan_and_plan_forgets_no_song(

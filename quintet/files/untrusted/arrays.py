@@ -97,6 +97,16 @@ def read_npz(data: bytes, rules: Mapping[str, ArrayRule]) -> dict[str, StoredArr
     return result
 
 
+_ARCHIVE_FAULTS = (
+    zipfile.BadZipFile,
+    NotImplementedError,  # a later version of the format, patches, strong encryption
+    OverflowError,  # a place of 2^63 and more
+    EOFError,  # an entry that goes beyond the end
+    KeyError,  # no such entry
+)
+"""What `zipfile` raises over archives in memory, besides ValueError."""
+
+
 def open_archive(data: bytes) -> zipfile.ZipFile:
     """An archive whose entries are stored as they are, without compression, each name once.
 
@@ -105,7 +115,7 @@ def open_archive(data: bytes) -> zipfile.ZipFile:
     """
     try:
         archive = zipfile.ZipFile(io.BytesIO(data))
-    except (zipfile.BadZipFile, NotImplementedError, OverflowError, EOFError) as error:
+    except _ARCHIVE_FAULTS as error:
         raise ValueError(f"no archive: {error}") from error
     entries = archive.infolist()
     if len(entries) > limits.ENTRIES or len({entry.filename for entry in entries}) < len(entries):
@@ -127,7 +137,7 @@ def read_entry(archive: zipfile.ZipFile, name: str) -> bytes:
     """
     try:
         return archive.read(name)
-    except (zipfile.BadZipFile, NotImplementedError, EOFError, KeyError, RuntimeError, OSError) as error:
+    except _ARCHIVE_FAULTS as error:
         raise ValueError(f"the entry {name[:60]!r} cannot be read: {error}") from error
 
 
