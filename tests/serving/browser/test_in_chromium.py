@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,15 +17,13 @@ from quintet.serving.browser.page_server import PageServer
 from .made_library import make_library
 
 pytestmark = pytest.mark.slow
-CHROMIUM = Path("/usr/bin/chromium")
 DRAWN = 'body[data-map-drawn]:not([data-map-drawn="0"])'
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PageServer]:
-    folder = tmp_path_factory.mktemp("page")
-    make_library(folder, 60, with_sound=True)
-    server = PageServer(folder / "my.library")
+@contextmanager
+def served(folder: Path) -> Iterator[PageServer]:
+    """The page of a library, at a free port."""
+    server = PageServer(folder)
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     yield server
@@ -33,15 +32,11 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PageServer]:
 
 
 @pytest.fixture(scope="module")
-def chromium() -> Iterator[Any]:
-    playwright = pytest.importorskip("playwright.sync_api")
-    if not CHROMIUM.exists():
-        pytest.skip("there is no Chromium")
-    with playwright.sync_playwright() as play:
-        options = ["--no-sandbox", "--autoplay-policy=no-user-gesture-required"]
-        browser = play.chromium.launch(executable_path=str(CHROMIUM), args=options)
-        yield browser
-        browser.close()
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PageServer]:
+    folder = tmp_path_factory.mktemp("page")
+    make_library(folder, 60, with_sound=True)
+    with served(folder / "my.library") as server:
+        yield server
 
 
 @pytest.fixture

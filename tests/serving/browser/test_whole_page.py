@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ from quintet.library.vectors import update_vectors
 from quintet.serving.browser.page_server import PageServer
 from tests.library.test_predict_songs import write_music
 
-from .test_in_chromium import CHROMIUM, DRAWN, until
+from .test_in_chromium import DRAWN, served, until
 
 pytestmark = pytest.mark.slow
 LONG_MS = 900_000
@@ -38,24 +37,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PageServer]:
     with library.writing():
         scan(library, folder / "music", ScanOptions(embeddings=()))
         update_vectors(library)
-    server = PageServer(library.folder)
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    yield server
-    server.stop()
-    thread.join(20)
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Any]:
-    playwright = pytest.importorskip("playwright.sync_api")
-    if not CHROMIUM.exists():
-        pytest.skip("there is no Chromium")
-    with playwright.sync_playwright() as play:
-        options = ["--no-sandbox", "--autoplay-policy=no-user-gesture-required"]
-        browser = play.chromium.launch(executable_path=str(CHROMIUM), args=options)
-        yield browser
-        browser.close()
+    with served(library.folder) as server:
+        yield server
 
 
 def show(page: Any, view: str) -> None:
