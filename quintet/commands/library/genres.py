@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from quintet.commands.terminal.options import Json, Quiet
+from quintet.commands.terminal.options import GenreMapFile, Json, Quiet, TagLabels
 
 EXAMPLE = (
     "Example: quintet library genres my.library --map genres.toml -o genres.parquet   (then: quintet train "
@@ -17,13 +17,8 @@ EXAMPLE = (
 
 def genres(
     library: Annotated[Path, typer.Argument(help="Library made by `quintet library scan`.")],
-    label_by: Annotated[
-        str, typer.Option("--label-by", help="Where labels are: tag:genre, tag:mood, tag:grouping.")
-    ] = "tag:genre",
-    map_: Annotated[
-        Path | None,
-        typer.Option("--map", help="Genre map (.toml): names that are one, white and black list."),
-    ] = None,
+    label_by: TagLabels = "tag:genre",
+    map_: GenreMapFile = None,
     write_map: Annotated[
         Path | None, typer.Option(help="Write a genre map to edit, with the genres that were found.")
     ] = None,

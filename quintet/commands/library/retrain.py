@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from quintet.commands.terminal.options import Jobs, Json, Quiet, Seed
+from quintet.commands.terminal.options import GenreMapFile, Jobs, Json, Quiet, Seed, TagLabels
 
 if TYPE_CHECKING:
     from quintet.library.retraining.retrain import Retraining
@@ -19,13 +19,8 @@ EXAMPLE = "Example: quintet library retrain my.library -o model/   (add --use to
 def retrain(
     library: Annotated[Path, typer.Argument(help="Library made by `quintet library scan`.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="Model folder to make.")],
-    label_by: Annotated[
-        str, typer.Option("--label-by", help="Where labels are: tag:genre, tag:mood, tag:grouping.")
-    ] = "tag:genre",
-    map_: Annotated[
-        Path | None,
-        typer.Option("--map", help="Genre map (.toml): names that are one, white and black list."),
-    ] = None,
+    label_by: TagLabels = "tag:genre",
+    map_: GenreMapFile = None,
     members: Annotated[
         str | None,
         typer.Option("--members", "-m", help="Members that read tables, between commas. Default: all four."),

@@ -81,6 +81,13 @@ ManifestRoot = Annotated[
     Path | None,
     typer.Option("--root", help="Folder that the paths in a manifest start from. Default: its own folder."),
 ]
+TagLabels = Annotated[
+    str, typer.Option("--label-by", help="Where labels are: tag:genre, tag:mood, tag:grouping.")
+]
+GenreMapFile = Annotated[
+    Path | None,
+    typer.Option("--map", help="Genre map (.toml): names that are one, white and black list."),
+]
 IgnoreColumn = Annotated[
     list[str] | None,
     typer.Option(
