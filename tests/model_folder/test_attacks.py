@@ -234,6 +234,18 @@ def test_reading_a_file_follows_no_link_by_itself(name: str, tmp_path: Path) -> 
         listed_files.read_inside(root, name, limit=100)
 
 
+@pytest.mark.parametrize("name", ["gone", "folder", "link", "pipe"])
+def test_the_reason_does_not_speak_of_a_model_where_there_is_none(tmp_path: Path, name: str) -> None:
+    """Stores of spectrograms are read so too."""
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "link").symlink_to("folder")
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(ArtefactError) as caught:
+        listed_files.read_inside(tmp_path, name, limit=100)
+    words = str(caught.value).replace(str(tmp_path), "")
+    assert not {"model", "train"} & set(words.split())
+
+
 def test_a_file_beyond_the_limit_is_not_read(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(bytes(101))
     with pytest.raises(ArtefactError, match="at most 100"):

@@ -155,7 +155,7 @@ class ListedFiles:
         if name not in self.records:
             raise ArtefactError(
                 f"A folder's list must name every file that is read. {self.path(name)} is not listed. "
-                "Restore it from a copy, or train again."
+                "Restore it from a copy, or make the folder again."
             )
         return self.records[name]
 
@@ -209,7 +209,7 @@ def _open_inside(root: Path, name: str, *, limit: int, size: int | None) -> Iter
         facts = os.fstat(descriptor)
         if not stat.S_ISREG(facts.st_mode):
             raise ArtefactError(
-                f"A file of a model must be an ordinary file. {path} is a device, a pipe or a folder. "
+                f"A file of a folder must be an ordinary file. {path} is a device, a pipe or a folder. "
                 "Do not use this folder."
             )
         if facts.st_size > limit:
@@ -221,11 +221,11 @@ def _open_inside(root: Path, name: str, *, limit: int, size: int | None) -> Iter
         raise
     except FileNotFoundError:
         raise ArtefactError(
-            f"The model folder must be complete. {path} is missing: restore it from a copy, or train again."
+            f"A folder must be complete. {path} is missing: restore it from a copy, or make the folder again."
         ) from None
     except (OSError, ValueError) as error:
         raise ArtefactError(
-            f"A file of a model must be readable. {path} is not ({reason(error)}). Copy the folder again."
+            f"A file of a folder must be readable. {path} is not ({reason(error)}). Copy the folder again."
         ) from error
     finally:
         for opened in descriptors:
@@ -263,7 +263,7 @@ def _walk(root: Path, name: str, descriptors: list[int]) -> int:
 
 def _is_link(path: Path) -> ArtefactError:
     return ArtefactError(
-        f"A model folder must hold its files itself. {path} is a link. "
+        f"A folder must hold its files itself. {path} is a link. "
         "Copy the folder with its files, or do not use it."
     )
 
@@ -277,6 +277,6 @@ def _too_large(path: Path, size: int, limit: int) -> ArtefactError:
 
 def _change_error(path: Path) -> ArtefactError:
     return ArtefactError(
-        f"A file of the model must be as it was written. {path} has changed since: "
-        "restore it, or train again."
+        f"A file of a folder must be as it was written. {path} has changed since: "
+        "restore it, or make the folder again."
     )
