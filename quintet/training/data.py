@@ -4,27 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from quintet.datasets.groups import group_name, require_disjoint
+from quintet.datasets.groups import require_disjoint
 from quintet.datasets.labels import label_indicator, label_set
 from quintet.datasets.splits.protocols import SplitSettings, make_split
 from quintet.datasets.splits.sound_blocks import sound_blocks
 from quintet.datasets.splits.split import Positions, Split
 from quintet.ensemble.crossfit import Inputs
-from quintet.errors import AlignmentError, ArtefactError, ConfigError, DatasetError
+from quintet.errors import ConfigError, DatasetError
 from quintet.evaluation.telling import telling_columns, telling_warnings
 from quintet.features.storage.augmented_spectrograms import AugmentedSpectrograms
-from quintet.features.storage.column_roles import quote_names, text_column
+from quintet.features.storage.column_roles import quote_names
 from quintet.features.storage.external_table import LABEL_MISSING, NUMBER_MISSING
 from quintet.features.storage.join import ROW_MISSING, foreign_columns
 from quintet.features.storage.spectrograms import SpectrogramStore
 from quintet.features.storage.table import FeatureTable, is_usable
-from quintet.files.tables import read_table_file
 from quintet.training.settings import TrainSettings
 
 Texts = NDArray[np.str_]
@@ -429,57 +427,3 @@ def split_settings(
         settings.seed,
         settings.split_values if protocol == "given" else {},
     )
-
-
-def regroup(table: FeatureTable, groups: str | Path) -> FeatureTable:
-    """The same table with the groups of a CSV file.
-
-    Args:
-        table: the feature table.
-        groups: a CSV file with the columns `id` and `group`, for example from `quintet audit --groups-to`.
-
-    Raises:
-        AlignmentError: if the file cannot be read, lacks a column or a usable clip of the table, or gives a
-            clip two groups.
-    """
-    listed = _read_groups(groups)
-    by_id = listed.drop_duplicates("id").set_index("id")["group"]
-    new_groups = table.frame["id"].astype(str).map(by_id)
-    without_group = new_groups.isna() & is_usable(table.frame)
-    absent = table.frame.loc[without_group, "id"].tolist()
-    if absent:
-        raise AlignmentError(
-            f"Every usable clip must have a group. {groups} has none for {len(absent)}, "
-            f"for example {absent[0]!r}: audit this table again."
-        )
-    names = new_groups.map(group_name, na_action="ignore").fillna(table.frame["group"].astype(str))
-    frame = table.frame.assign(group=names)
-    return FeatureTable(frame, {**table.metadata, "grouped": bool(frame["group"].duplicated().any())})
-
-
-def _read_groups(file: str | Path) -> pd.DataFrame:
-    """Rows of a CSV file with the columns `id` and `group`, one group per clip."""
-    try:
-        listed = read_table_file(Path(file)).frame
-    except (ArtefactError, DatasetError) as error:
-        raise AlignmentError(
-            f"A file of groups must be a readable CSV. {error} `audit --groups-to` writes one."
-        ) from error
-    missing = {"id", "group"} - set(listed.columns)
-    if missing:
-        raise AlignmentError(
-            "A file of groups must have the columns id and group. "
-            f"{file} lacks: {', '.join(sorted(missing))}."
-        )
-    listed = listed[["id", "group"]].apply(text_column)
-    several = sorted(str(id) for id, names in listed.groupby("id")["group"] if _count_groups(names) > 1)
-    if several:
-        raise AlignmentError(
-            f"A clip must have one group. {file} gives two or more to {len(several)}, "
-            f"for example {several[0]!r}: keep one."
-        )
-    return listed
-
-
-def _count_groups(names: pd.Series) -> int:
-    return int(names.dropna().map(group_name).nunique())

@@ -24,7 +24,7 @@ from quintet.errors import (
 )
 from quintet.features.storage.external_table import Roles, foreign_table
 from quintet.features.storage.table import FeatureTable
-from quintet.training.data import regroup
+from quintet.training.corrections.groups import regroup
 from quintet.training.settings import TrainSettings
 from quintet.training.train import train
 

@@ -20,7 +20,8 @@ from quintet.features.storage.split_lists import add_splits
 from quintet.features.storage.table import FeatureTable, write_feature_table
 from quintet.predictions.evaluate import evaluate
 from quintet.predictions.predictions import Predictions, read_predictions
-from quintet.training.data import make_training_split, regroup
+from quintet.training.corrections.groups import regroup
+from quintet.training.data import make_training_split
 from quintet.training.settings import TrainSettings
 from tests.fuzz.model_folders import check_probabilities, put, refusal, seed_table
 from tests.fuzz.mutations import choose, mutate_bytes, mutate_csv, mutate_parquet

@@ -17,7 +17,7 @@ from quintet.features.parameters import FeatureParameters
 from quintet.features.storage.read import read_feature_table
 from quintet.features.storage.table import FeatureTable
 from quintet.labelling.suggest import suggest, write_suggestions
-from quintet.training.corrections import relabel
+from quintet.training.corrections.labels import relabel
 from quintet.training.settings import TrainSettings
 from quintet.workflow import extract, train
 

@@ -211,12 +211,12 @@ class TableColumns:
 
             table = join_tables(table, parse_joins(self.join))
         if labels is not None:
-            from quintet.training.corrections import relabel
+            from quintet.training.corrections.labels import relabel
 
             table = relabel(table, labels)
         if groups is None:
             return table
-        from quintet.training.data import regroup
+        from quintet.training.corrections.groups import regroup
 
         return regroup(table, groups)
 

@@ -19,7 +19,7 @@ from quintet.features.storage.table import FeatureTable
 from quintet.model_folder.run import ENSEMBLE_PREDICTION, Run, read_run
 from quintet.model_folder.unseen import unseen_clips
 from quintet.predictions.predictions import Predictions
-from quintet.training.corrections import relabel
+from quintet.training.corrections.labels import relabel
 
 
 @pytest.fixture(scope="module")

@@ -10,16 +10,15 @@ import pandas as pd
 from quintet.datasets.labels import is_label_set, label_name, label_set
 from quintet.datasets.manifest import build_manifest
 from quintet.embeddings.columns.networks import find_embedder
-from quintet.errors import AlignmentError, ArtefactError, DatasetError, unknown_name
+from quintet.errors import AlignmentError, unknown_name
 from quintet.features.extraction.chunks import ProgressCallback
 from quintet.features.extraction.in_memory import collect_rows, describe_clips
 from quintet.features.extraction.worker import Job
-from quintet.features.storage.column_roles import text_column
 from quintet.features.storage.table import FeatureTable
 from quintet.files.display.file_names import text_path
 from quintet.files.display.names import printable
 from quintet.files.display.spreadsheets import plain_cell
-from quintet.files.tables import read_table_file
+from quintet.training.corrections.edited_file import read_edited, require_one_value
 
 SHOWN = 3  # corrections that a note lists
 
@@ -118,29 +117,16 @@ def _with_new_clips(
 
 def _read_corrections(file: str | Path) -> pd.DataFrame:
     """Columns `corrected` and perhaps `label` and `path` by clip id; only rows with a correction."""
-    try:
-        listed = read_table_file(Path(file)).frame
-    except (ArtefactError, DatasetError) as error:
-        raise AlignmentError(
-            f"A file of corrected labels must be a readable CSV. {error} `audit --labels-to` writes one."
-        ) from error
-    missing = [name for name in ("id", "corrected") if name not in listed.columns]
-    if missing:
-        raise AlignmentError(
-            "A file of corrected labels must have the columns id and corrected. "
-            f"{printable(str(file))} lacks: {', '.join(missing)}."
-        )
-    names = [name for name in ("id", "corrected", "label", "path") if name in listed.columns]
-    texts = listed[names].apply(text_column)
+    texts = read_edited(
+        file,
+        "corrected",
+        what="corrected labels",
+        writer="audit --labels-to",
+        more=("label", "path"),
+    )
     texts = texts.map(lambda cell: plain_cell(cell) if isinstance(cell, str) else cell)
     filled = texts[texts["corrected"].map(lambda cell: isinstance(cell, str) and bool(label_set(cell)))]
-    names_of = filled.groupby("id")["corrected"].agg(lambda cells: len({label_name(cell) for cell in cells}))
-    twice = names_of.index[names_of > 1].tolist()
-    if twice:
-        raise AlignmentError(
-            f"A clip must have one corrected label. {printable(str(file))} gives two or more to "
-            f"{len(twice)}, for example {printable(str(twice[0]))!r}: keep one."
-        )
+    require_one_value(filled, "corrected", label_name, noun="corrected label", file=file)
     return filled.drop_duplicates("id").set_index("id")
 
 

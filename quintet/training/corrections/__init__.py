@@ -1,0 +1,1 @@
+"""CSV files that correct the labels or the groups of a feature table."""
