@@ -156,6 +156,9 @@ class Watcher:
         now, clock = steady_time_s(), time.time()
         before = known.get(found.root, {})
         waiting = set()
+        present = {file.path for file in found.files}
+        for gone in [place for place in self._seen if place[0] == found.root and place[1] not in present]:
+            del self._seen[gone]
         for file in found.files:
             state, place = (file.size, file.mtime_ns), (found.root, file.path)
             if before.get(file.path) == state:

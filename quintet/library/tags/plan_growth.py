@@ -18,6 +18,8 @@ from quintet.files.display.spreadsheets import columns_csv, plain_cell
 from quintet.files.json_text import is_missing
 from quintet.files.locks import output_lock
 from quintet.files.tables import read_table_file
+from quintet.files.untrusted import limits
+from quintet.files.untrusted.bounded import read_bounded
 from quintet.files.untrusted.strict_json import parse_object
 from quintet.library.store import Library
 from quintet.library.tags.plan import PlanOptions, make_plan
@@ -58,10 +60,21 @@ def add_proposals(folder: Path, plan: Path, options: PlanOptions) -> int:
     if name in marks and not ids:
         return 0
     n_added = grow_plan(plan, make_plan(library, options, ids=ids).rows)
-    marks[name] = max([since, *(when for when in changed if when)])
-    content = {plan_name: when.isoformat() for plan_name, when in marks.items()}
-    write_text(folder / MARKS_FILE, json.dumps({"plans": content}, indent=1) + "\n")
+    _keep_mark(folder, name, max([since, *(when for when in changed if when)]))
     return n_added
+
+
+def _keep_mark(folder: Path, name: str, until: datetime) -> None:
+    """Note until when the songs have been looked at for a plan. The marks of other plans stay.
+
+    Raises:
+        HeldOutputError: another command is writing the marks.
+    """
+    path = folder / MARKS_FILE
+    with output_lock(path):
+        marks = _read_marks(folder) | {name: until}  # another plan may have grown in between
+        content = {plan_name: when.isoformat() for plan_name, when in marks.items()}
+        write_text(path, json.dumps({"plans": content}, indent=1) + "\n")
 
 
 def _read_marks(folder: Path) -> dict[str, datetime]:
@@ -70,7 +83,7 @@ def _read_marks(folder: Path) -> dict[str, datetime]:
     if not path.is_file():
         return {}
     try:
-        plans: Mapping[str, str] = parse_object(path.read_bytes(), path)["plans"]
+        plans: Mapping[str, str] = parse_object(read_bounded(path, limits.JSON_BYTES), path)["plans"]
         return {name: datetime.fromisoformat(when).astimezone(UTC) for name, when in plans.items()}
     except (ArtefactError, LookupError, AttributeError, TypeError, ValueError):
         return {}
