@@ -33,11 +33,8 @@ test-docs: $(READY)  ## the notebook and the commands of README, tutorial and ho
 test-all: $(READY)  ## every test, the slow ones too
 	@$(BIN)/python -m pytest -q -n 2 --dist loadfile
 
-test-mlflow: $(READY)  ## the tests of quintet.mlflow, in an environment that has MLflow beside the locked versions
-	@$(PYTHON) -m venv --clear $(VENV)-mlflow
-	@$(BIN)/python -c "import sysconfig; print(sysconfig.get_path('purelib'))" > "$$(echo $(VENV)-mlflow/lib/python*/site-packages)/locked.pth"
-	@$(VENV)-mlflow/bin/python -m pip install -qq --disable-pip-version-check 'mlflow-skinny>=3'
-	@$(VENV)-mlflow/bin/python -m pytest -q tests/model/test_mlflow.py
+test-mlflow: $(READY)  ## the tests of quintet.mlflow, the round trip through MLflow too
+	@$(BIN)/python -m pytest -q tests/model/test_mlflow.py
 
 test-lowest:   ## the quick tests with the lowest versions that pyproject.toml admits (needs uv)
 	@$(MAKE) --no-print-directory .bounds BOUND=lowest RESOLUTION=lowest-direct

@@ -1,8 +1,8 @@
-"""Models in MLflow. The round trip needs MLflow, which is not in the lock: `make test-mlflow` brings it."""
+"""Models in MLflow. The round trip takes seconds, most of them to import MLflow: `make test-mlflow`."""
 
 from __future__ import annotations
 
-import importlib.util
+import importlib
 import sys
 from pathlib import Path
 
@@ -13,8 +13,6 @@ import pytest
 import quintet
 import quintet.mlflow
 from quintet.errors import ConfigError, MissingExtraError
-
-HAS_MLFLOW = importlib.util.find_spec("mlflow") is not None
 
 
 @pytest.fixture(scope="module")
@@ -52,12 +50,12 @@ def test_a_pyfunc_predicts_rows_as_the_ensemble_does(
     np.testing.assert_array_equal(frame["confidence"], expected.max(axis=1))
 
 
-@pytest.mark.skipif(not HAS_MLFLOW, reason="MLflow is not installed (make test-mlflow)")
+@pytest.mark.slow
 @pytest.mark.filterwarnings("default")  # MLflow warns about its own types when it is imported
 def test_a_logged_model_comes_back_the_same(
     fitted: quintet.EnsembleClassifier, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    mlflow = pytest.importorskip("mlflow")
+    mlflow = importlib.import_module("mlflow")
     monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
     monkeypatch.chdir(tmp_path)
     mlflow.set_tracking_uri((tmp_path / "runs").as_uri())
