@@ -34,13 +34,13 @@ def open_(
     The page is served from 127.0.0.1 (or --host) and needs the token in its address. Nothing is loaded from
     elsewhere. Ctrl-C ends it.
     """
-    from quintet.commands.terminal.console import print_message
-    from quintet.commands.terminal.output import print_json
+    from quintet.commands.terminal.console import print_message, write_data
+    from quintet.files.json_text import json_text
     from quintet.serving.browser.page_server import PageServer, open_page
 
     def show_address(server: PageServer) -> None:
         if json_:
-            print_json({"command": "library open", "library": library, "url": server.address})
+            write_data(json_text({"command": "library open", "library": library, "url": server.address}))
             sys.stdout.flush()
         print_message(f"{library} is open at {server.address}   Ctrl-C ends it.", quiet=quiet)
         if browser:

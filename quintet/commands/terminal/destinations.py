@@ -13,7 +13,6 @@ import typer
 from quintet.commands.terminal.faults import is_folder_gone
 from quintet.errors import ArtefactError
 from quintet.files.display.file_names import name_text
-from quintet.files.internet.remote import is_remote
 from quintet.files.locks import output_lock
 from quintet.files.paths import OPEN_FILES
 
@@ -117,6 +116,8 @@ def prepare_file(output: str | Path | None, option: str = OUTPUT_OPTION) -> None
     Raises:
         ArtefactError: if a folder has this name, or the file cannot be written.
     """
+    from quintet.files.internet.remote import is_remote  # every command imports this module
+
     if output is None or is_remote(output):
         return
     file = Path(output)

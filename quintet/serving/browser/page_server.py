@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from contextlib import ExitStack
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, suppress
+from importlib import import_module
 from pathlib import Path
 
 from quintet.serving.browser.routes import make_page_app
@@ -37,10 +39,13 @@ class PageServer(HttpServer):
 
     def __init__(self, folder: Path, port: int = 0, token: str | None = None, *, host: str = HOST) -> None:
         with ExitStack() as undo:
+            pool = undo.enter_context(ThreadPoolExecutor(1, "read-library"))
+            reading = pool.submit(Shelf, folder)  # Arrow reads it while Python imports the server
             super().__init__(host, port)
-            self.host = host
             undo.callback(self.close)
-            self.shelf = Shelf(folder)
+            self.host = host
+            _import_starlette()
+            self.shelf = reading.result()
             self.token = new_token() if token is None else token
             gated = TokenGate(make_page_app(self.shelf), self.token, self.port)
             self.set_application(Gate(gated))
@@ -60,6 +65,13 @@ class PageServer(HttpServer):
         finally:
             self.shelf.close()
             self.shelf.is_prepared.wait(LEAVE_S)
+
+
+def _import_starlette() -> None:
+    """Import what the routes need while the library is read. They say so themselves if it is missing."""
+    with suppress(ImportError):
+        for name in ("applications", "responses", "routing"):
+            import_module(f"starlette.{name}")
 
 
 def open_page(folder: Path, port: int, ready: Callable[[PageServer], object], *, host: str = HOST) -> None:

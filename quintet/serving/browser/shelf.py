@@ -84,7 +84,8 @@ class Shelf:
             self._desk.close()
 
     def warm_up(self) -> None:
-        """Draw the map, and prepare similar songs and conditions, when a page is shown; a thread does it."""
+        """Prepare what a page asks for first, and when it is shown the rest and the map; a thread does it."""
+        self.view.prepare()
         self._is_shown.wait(PATIENCE_S)
         with suppress(QuintetError):
             for prepare in (self._near, lambda: self.where("tempo > 0")):
@@ -100,7 +101,7 @@ class Shelf:
         model = facts.model or {}
         return {
             "name": name_text(self.folder.absolute().name),
-            "n": len(self.view.ids),
+            "n": self.view.songs.num_rows,
             "roots": [name_text(root) for root in facts.roots],
             "classes": [shown_text(str(name)) for name in model.get("classes", [])],
             "model": model.get("path"),

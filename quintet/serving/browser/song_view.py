@@ -53,12 +53,30 @@ class SongView:
     def __init__(self, library: Library) -> None:
         self.library = library
         self.songs = library.present_songs()
-        self.ids: list[str] = self.songs.column("id").to_pylist()
         self._digests = read_digests(library.folder)
         self._lock = threading.Lock()
-        known = read_map(library.folder, self._digests.to_pylist()) if len(self._digests) else None
-        self.is_drawn = known is not None or not len(self._digests)
-        self._points = known
+        self._drawn: Floats | None = None
+
+    @cached_property
+    def ids(self) -> list[str]:
+        """Id of each song."""
+        ids: list[str] = self.songs.column("id").to_pylist()
+        return ids
+
+    @cached_property
+    def _kept(self) -> Floats | None:
+        """The map that is kept beside the library; None if there is none of these sounds."""
+        return read_map(self.library.folder, self._digests.to_pylist()) if len(self._digests) else None
+
+    @cached_property
+    def _first(self) -> Floats:
+        """The map before the one that takes a minute."""
+        return first_map(self.vectors)
+
+    @property
+    def is_drawn(self) -> bool:
+        """Whether the map has its last form."""
+        return self._drawn is not None or self._kept is not None or not len(self._digests)
 
     @cached_property
     def row_of(self) -> dict[str, int]:
@@ -107,26 +125,39 @@ class SongView:
         ]
         return path if any(path.is_relative_to(root) for root in roots) else None
 
+    def prepare(self) -> None:
+        """Read the map and encode the columns, which a page asks for first."""
+        with self._lock:
+            _ = self.is_drawn, self._columns
+
     def draw_map(self) -> bool:
         """Compute the map if it was not kept: one thread does it, in a minute. Whether it is there."""
         with self._lock:
             if not self.is_drawn:
                 try:
-                    self._points = make_map(self.library.folder, self._digests.to_pylist(), self.vectors)
+                    self._drawn = make_map(self.library.folder, self._digests.to_pylist(), self.vectors)
                 except QuintetError:  # the first map stays
                     return False
-                self.is_drawn = True
         return True
 
     def map_bytes(self) -> bytes:
         """Places of the songs, `x` and `y` from 0 to `MAP_STEPS`; `NO_PLACE` for songs without one."""
-        if self._points is None:
-            self._points = first_map(self.vectors)
-        steps = np.rint(self._points * MAP_STEPS).astype(np.uint16)
-        found = np.full((len(self.ids), 2), NO_PLACE, np.uint16)
+        is_drawn = self.is_drawn
+        points = self._drawn if self._drawn is not None else self._kept
+        steps = np.rint((self._first if points is None else points) * MAP_STEPS).astype(np.uint16)
+        found = np.full((self.songs.num_rows, 2), NO_PLACE, np.uint16)
         known = self._places >= 0
         found[known] = steps[self._places[known]]
-        return pack({"drawn": self.is_drawn}, {"x": found[:, 0], "y": found[:, 1]})
+        return pack({"drawn": is_drawn}, {"x": found[:, 0], "y": found[:, 1]})
+
+    @cached_property
+    def _columns(self) -> tuple[JsonObject, dict[str, NDArray[np.generic]]]:
+        """Values of `NAMES` and of the moods, and the arrays that the map and the groups need."""
+        coded = {name: codes(self.songs.column(name)) for name in NAMES} | {"mood": self._moods()}
+        arrays: dict[str, NDArray[np.generic]] = {name: found for name, (_, found) in coded.items()}
+        for name in NUMBERS:
+            arrays[name] = numbers(self.songs.column(name)).astype(np.float32)
+        return {name: values for name, (values, _) in coded.items()}, arrays
 
     def columns_bytes(self, corrections: Mapping[str, str]) -> bytes:
         """What the map and the groups need: `names` and codes of `NAMES`, moods, the numbers of `NUMBERS`.
@@ -136,16 +167,8 @@ class SongView:
         """
         sounds = self.songs.column("audio_digest")
         corrected = {row: corrections[sounds[row].as_py()] for row in self.rows_of(corrections)}
-        coded = {name: codes(self.songs.column(name)) for name in NAMES} | {"mood": self._moods()}
-        return pack(
-            {
-                "n": len(self.ids),
-                "names": {name: values for name, (values, _) in coded.items()},
-                "corrected": corrected,
-            },
-            {name: found for name, (_, found) in coded.items()}
-            | {name: numbers(self.songs.column(name)).astype(np.float32) for name in NUMBERS},
-        )
+        names, arrays = self._columns
+        return pack({"n": self.songs.num_rows, "names": names, "corrected": corrected}, arrays)
 
     def texts_bytes(self) -> bytes:
         """What the list and the search need: the texts of `TEXTS`, `names` and codes of `LONG_NAMES`."""
@@ -161,7 +184,7 @@ class SongView:
         activations = self.library.table("activations")
         names = [name for name in activations.column_names if name.startswith(MOOD)]
         if not names or not activations.num_rows:
-            return [], np.full(len(self.ids), -1, np.int32)
+            return [], np.full(self.songs.num_rows, -1, np.int32)
         matrix = np.column_stack([numbers(activations.column(name)) for name in names])
         strongest = matrix.argmax(axis=1).astype(np.int32)
         known = activations.column("id").combine_chunks()

@@ -19,7 +19,7 @@ let zoom = 1, centre = [0.5, 0.5];
 export function start({ point, play }) {
   onPoint = point;
   onPlay = play;
-  gl = canvas.getContext("webgl", { antialias: true, premultipliedAlpha: true, preserveDrawingBuffer: true });
+  gl = canvas.getContext("webgl", { antialias: false, premultipliedAlpha: true, preserveDrawingBuffer: true });
   if (gl) prepare();
   else plain = canvas.getContext("2d");
   new ResizeObserver(draw).observe(canvas);
