@@ -214,7 +214,7 @@ def _choose(
         return means[rule] - means[other], standard_error(losses[rule] - losses[other], groups, n_groups)
 
     differences = {rule: gap(rule, best) for rule in losses}
-    folds = f"{n_folds} folds by group"
+    folds = f"{n_folds} folds"
     if validation is not None:
         chosen, reason = _choose_on_validation_part(possible, means, gap, groups, validation)
     else:

@@ -76,7 +76,7 @@ class SplitFacts:
     """Facts about the split that the scores rest on. A fact that an older folder does not record is None.
 
     Args:
-        protocol: `group`, `random` or `given`.
+        protocol: `group`, `sound`, `random` or `given`.
         grouped: whether groups are known and were kept together.
         groups_known: whether the data say which clips belong to one group.
         n_folds: number of folds of the training part; 1 if the data bring a validation part.

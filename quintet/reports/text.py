@@ -89,9 +89,10 @@ def split_note(run: Run) -> Stamp:
             "Random split",
             "Clips were drawn without regard to groups. Scores on music by new artists are probably lower.",
         )
-    text = f"No {noun} occurs both in training and in test."
+    whole = f"{noun} (clips of one artist or recording)" if noun == "group" else noun
+    text = f"No {whole} occurs both in training and in test."
     if run.part != "test":
-        text = f"Each clip was predicted by members that were trained without its {noun}."
+        text = f"Each clip was predicted by members that were trained without its {whole}."
     return Stamp("good", f"Split by {noun}", f"{text} Intervals resample whole {noun}s.")
 
 

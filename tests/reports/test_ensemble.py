@@ -335,7 +335,7 @@ def test_random_scores_are_stamped_in_the_leak_gate(folder: Path, text: str) -> 
     run = read_run(folder)
     assert run.results.leak_gate is not None
     sentence = gap_sentence(run.results.leak_gate, run)
-    assert "accuracy of the plain mean of the members changes by +0.200 [+0.100, +0.300]" in sentence
+    assert "accuracy of all members together changes by +0.200 [+0.100, +0.300]" in sentence
     assert "recognising the artist" in sentence
     assert "+0.200<small>+0.100 – +0.300</small>" in gate
 

@@ -30,13 +30,13 @@ from quintet.model_folder.scores import RunScores
 from quintet.model_folder.unseen import Unseen, unseen_clips
 from quintet.predictions.predictions import Predictions
 from quintet.reports.front.bars import Measure, Scale
-from quintet.reports.front.explanations import explain_commands
+from quintet.reports.front.explanations import ExplainCommands, explain_commands
 from quintet.reports.front.headline import SHARES, Success, evidence, headline, luck, share_words
-from quintet.reports.front.page import strip_note, worst_class
+from quintet.reports.front.page import explain_note, strip_note, worst_class
 from quintet.reports.front.reasons import FAMILY_WORDS, NO_INTERVAL, _column_reasons, members_note, reasons
 from quintet.reports.front.sounds import make_sounds
 from quintet.reports.front.training_words import training_words
-from quintet.reports.front.trust import Check, next_steps, summary
+from quintet.reports.front.trust import Check, checks, count_copies, next_steps, summary
 from quintet.reports.front.unseen import all_mistakes, class_strip, unseen_confusions
 from quintet.reports.sections.model_card import model_card_section
 from quintet.reports.text import FEW_CLIPS, split_note
@@ -121,7 +121,7 @@ def test_the_checks_have_the_numbers_of_the_prediction_files(model_folder: Path,
     first = re.search(r"Most frequent: (.+?) taken for (.+?) \((\d+)\)", first_screens)
     assert first is not None
     assert int(first[3]) == rivals[first[1], first[2]] == rivals.max()
-    assert f"({len(test)} held-out, {len(table) - len(test)} out-of-fold)" in first_screens
+    assert f"({len(test)} held out, {len(table) - len(test)} in cross-validation)" in first_screens
     assert f"! Few clips {len(test)} held-out clips leave" in first_screens
 
 
@@ -287,19 +287,64 @@ def test_checks_that_were_not_made_are_counted() -> None:
     assert summary([good, left, left]).endswith("2 are open.")
 
 
+def with_digests(run: Run, digests: dict[str, str]) -> Run:
+    """The run with a digest of its own for each clip, except those given."""
+    own = [digests.get(str(name), f"xxh3:{name}") for name in run.features.index]
+    return replace(run, features=run.features.assign(audio_digest=own))
+
+
+def test_the_same_sound_on_both_sides_of_a_split_is_counted(run: Run) -> None:
+    parts = run.split.groupby("part")["id"].apply(list)
+    apart = with_digests(run, {})
+    assert count_copies(apart) == 0
+    copied = with_digests(run, dict.fromkeys([parts["train"][0], *parts["test"][:2]], "xxh3:same"))
+    assert count_copies(copied) == 2
+    assert count_copies(with_digests(run, dict.fromkeys(parts["test"][:2], "xxh3:same"))) == 0
+    folds = run.split[run.split["part"] == "train"].groupby("fold")["id"].first()
+    in_two_folds = with_digests(run, dict.fromkeys(folds.iloc[:2], "xxh3:same"))
+    assert count_copies(replace(in_two_folds, test={})) == 2
+    one_fold = run.split[run.split["fold"] == folds.index[0]]["id"].iloc[:2]
+    assert count_copies(replace(with_digests(run, dict.fromkeys(one_fold, "xxh3:same")), test={})) == 0
+    unknown = replace(run, features=run.features.drop(columns="audio_digest", errors="ignore"))
+    assert count_copies(unknown) is None
+
+
+def test_no_two_checks_say_the_same(run: Run) -> None:
+    no_gate = replace(run.results, leak_gate=None)
+    good = replace(no_gate, split=replace(no_gate.split, protocol="group", groups_known=True))
+    unknown = replace(no_gate, split=replace(no_gate.split, protocol="sound", groups_known=False))
+    by_group = replace(with_digests(run, {}), results=good)
+    names = [check.name for check in checks(by_group, None, 0.0)]
+    assert names[0].startswith("Split by")
+    assert names[-1] == "Copies"
+    no_digests = replace(by_group, features=run.features.drop(columns="audio_digest", errors="ignore"))
+    assert len(checks(no_digests, None, 0.0)) == 3
+    leak = checks(replace(by_group, results=unknown), None, 0.0)[-1]
+    assert (leak.name, leak.kind) == ("Leak", "open")
+    assert "random,sound" in leak.text
+    copies = with_digests(run, dict.fromkeys(run.split.groupby("part")["id"].first(), "xxh3:same"))
+    assert checks(replace(copies, results=good), None, 0.0)[-1].kind == "warn"
+
+
+def test_only_explanations_of_training_clips_are_said_to_come_from_a_model_that_learnt_them(run: Run) -> None:
+    parts = run.split.groupby("part")["id"].first()
+    assert "final model" in explain_note(run, ExplainCommands(names={parts["train"]: "a"}))
+    assert explain_note(run, ExplainCommands(names={parts["test"]: "a"})) == ""
+
+
 def test_the_note_of_the_strip_has_the_sum_of_its_rows(run: Run) -> None:
     unseen = unseen_clips(run)
     strip = class_strip(unseen)
     names = np.array(unseen.predictions.classes)[unseen.predictions.probabilities.argmax(axis=1)]
     right = (names == unseen.predictions.labels).sum()
     note = strip_note(unseen, strip, run)
-    assert f"{right:,} right predictions among the {len(unseen.predictions):,} clips" in note
+    assert f"{right:,} of {len(unseen.predictions):,} clips are right" in note
     assert ("Grey" in note) == bool((strip["clips"] < FEW_CLIPS).any())
 
 
 def test_one_member_is_named_without_a_weight(run: Run) -> None:
     bundle = {**run.bundle, "members": ["random_forest"]}
-    assert members_note(replace(run, bundle=bundle)) == "One member decides: random forest."
+    assert members_note(replace(run, bundle=bundle)) == "One classifier decides: random forest."
 
 
 def test_a_step_without_an_interval_is_not_certain(run: Run) -> None:
@@ -317,6 +362,17 @@ def test_a_step_without_an_interval_is_not_certain(run: Run) -> None:
     assert found is not None
     assert [reason.is_certain for reason in found.families] == [False, True]
     assert found.lead.endswith(NO_INTERVAL)  # nothing is said to be chance: it is not known
+
+
+def test_a_column_that_stands_for_others_says_how_many(run: Run) -> None:
+    nan = np.full(2, np.nan)
+    players = ("tonal.a + 12 alike", "tonal.b")
+    steps = pd.DataFrame({"player": players, "value": [0.2, 0.1], "low": [0.1, 0.05], "high": [0.3, 0.2]})
+    sampled = SampledShapley(players, np.ones((3, 2)), np.ones((3, 2)), nan, nan, 4, 1)
+    listed, _ = _column_reasons(ColumnExplanation(sampled, steps, 1), run)
+    assert [reason.name for reason in listed] == ["tonal.a", "tonal.b"]
+    assert "12 columns" in listed[0].others
+    assert listed[1].others == ""
 
 
 def test_columns_without_any_interval_are_listed_and_not_called_chance(run: Run) -> None:
@@ -427,6 +483,22 @@ def test_a_training_is_told_in_sentences_with_the_numbers_of_its_files(model_fol
     assert ("may be chance" in said) == (accuracy["low"] <= value <= accuracy["high"])
     unknown = replace(run.results, split=replace(run.results.split, groups_known=False))
     assert len(training_words(run.bundle, fusion, unknown)) == len(others) + 2
+
+
+@pytest.mark.parametrize(
+    ("protocol", "known", "group_by", "whole"),
+    [("group", True, "artist", "each artist"), ("sound", False, None, "alike"), ("group", False, None, "")],
+)
+def test_a_training_says_what_its_folds_keep_whole(
+    model_folder: Path, run: Run, protocol: str, known: bool, group_by: str | None, whole: str
+) -> None:
+    fusion = json.loads((model_folder / "fusion.json").read_text())
+    fusion["comparison"] = {"reason": "the simplest"}
+    split = replace(run.results.split, protocol=protocol, groups_known=known, group_by=group_by)
+    chosen = training_words(run.bundle, fusion, replace(run.results, split=split))
+    why = next(sentence for sentence in chosen if sentence.startswith("Chosen"))
+    assert ("in one fold" in why) == bool(whole)
+    assert whole in why
 
 
 def test_members_whose_score_is_unknown_are_not_compared(model_folder: Path, run: Run) -> None:

@@ -110,6 +110,7 @@ class Front:
         reasons: what the prediction relies on; None if it could not be explained.
         sounds: sounds of the mistakes.
         explain: commands that explain the mistakes.
+        explain_note: what these explanations do not show; empty if there is nothing to say.
         badge: text of the badge; empty without a score.
         noun: what a class is called.
         downloads: the numbers behind the first screens.
@@ -134,6 +135,7 @@ class Front:
     reasons: Reasons | None
     sounds: Sounds
     explain: ExplainCommands
+    explain_note: str
     badge: str
     noun: str
     downloads: tuple[Download, ...]
@@ -164,6 +166,7 @@ def front_page(data: ReportData, title: str, folder: Path | None) -> Front:
     why = reasons(run, data.explanation)
     sentence = headline(result, noun) if result else "The scores of this model are below"
     stamp = split_note(run)
+    commands = explain_commands(run, list(mistakes["clip_id"].head(MAX_EXPLAINED)), folder)
     sounds = make_sounds(run, _clips_to_hear(mistakes, data.suspects, unseen), folder)
     pictures = {}
     if result:
@@ -189,11 +192,28 @@ def front_page(data: ReportData, title: str, folder: Path | None) -> Front:
         n_mistakes=len(mistakes),
         reasons=why,
         sounds=sounds,
-        explain=explain_commands(run, list(mistakes["clip_id"].head(MAX_EXPLAINED)), folder),
+        explain=commands,
+        explain_note=explain_note(run, commands),
         badge=badge_text(result, stamp.short) if result else "",
         noun=noun,
         downloads=_downloads(strip, mistakes, confusions),
         pictures=pictures,
+    )
+
+
+def explain_note(run: Run, commands: ExplainCommands) -> str:
+    """What explanations of mistakes in the training part do not show; empty if there are none.
+
+    Args:
+        run: the model folder.
+        commands: commands that explain the mistakes.
+    """
+    training = run.split.loc[run.split["part"] == "train", "id"]
+    if not training.isin(list(commands.names)).any():
+        return ""
+    return (
+        "“Explain” asks the final model, which was trained on all clips that were not held out: it may know "
+        "their labels by now."
     )
 
 
@@ -267,15 +287,16 @@ def strip_note(unseen: Unseen, strip: pd.DataFrame, run: Run) -> str:
         run: the model folder.
     """
     n, n_held_out = len(unseen.predictions), unseen.n_held_out
-    counts = {"held-out": n_held_out, oof_noun(run): n - n_held_out}
-    origin = ", ".join(f"{number:,} {noun}" for noun, number in counts.items() if number)
-    what = "Tags found at a probability of one half"
+    others = "in cross-validation" if oof_noun(run) == "out-of-fold" else "in the validation part"
+    counts = {"held out": n_held_out, others: n - n_held_out}
+    origin = ", ".join(f"{number:,} {where}" for where, number in counts.items() if number)
+    what = f"Tags found at a probability of one half in {n:,} clips"
     if not run.multilabel:
-        what = f"{strip['right'].sum():,} right predictions"
+        what = f"{strip['right'].sum():,} of {n:,} clips are right"
     grey = " Grey: fewer than ten clips." if (strip["clips"] < FEW_CLIPS).any() else ""
     only = " The headline counts the held-out clips only." if 0 < n_held_out < n else ""
-    among = f"among the {n:,} clips that were predicted unseen ({origin})"
-    return f"{what} {among}, with 95 % intervals.{only}{grey}"
+    unseen_by = "each predicted by members that were trained without it"
+    return f"{what}, {unseen_by} ({origin}). Thin lines: 95 % intervals.{only}{grey}"
 
 
 def confusion_words(confusions: pd.DataFrame | None) -> str:

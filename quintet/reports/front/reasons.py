@@ -13,7 +13,7 @@ from quintet.explanation.importance import family
 from quintet.explanation.members import RunExplanation
 from quintet.explanation.shapley.family_shapley import SPECTROGRAM
 from quintet.model_folder.run import Run
-from quintet.reports.formats import column_notes, format_list, format_signed
+from quintet.reports.formats import column_notes, count, format_list, format_signed
 from quintet.reports.front.bars import Measure, Span, common_scale
 from quintet.reports.front.headline import HEAVY
 from quintet.reports.style import family_paint
@@ -57,6 +57,7 @@ class Reason:
         span: its bar.
         is_certain: whether its interval does not hold zero.
         by_class: class → its bar for the clips of the class.
+        others: which other columns it stands for, in words; empty for a family, or a column of its own.
     """
 
     name: str
@@ -66,6 +67,7 @@ class Reason:
     span: Span
     is_certain: bool
     by_class: Mapping[str, Span]
+    others: str = ""
 
 
 @dataclass(frozen=True)
@@ -147,10 +149,10 @@ def members_note(run: Run) -> str:
     """Which members decide, with their weights; members without weight are counted."""
     shares = run.member_shares
     if len(shares) == 1:
-        return f"One member decides: {inline_name(next(iter(shares)), run)}."
+        return f"One classifier decides: {inline_name(next(iter(shares)), run)}."
     heavy = {name: share for name, share in shares.items() if share >= HEAVY}
     listed = format_list([f"{inline_name(name, run)} ({share:.2f})" for name, share in heavy.items()])
-    text = f"Members by weight in the ensemble: {listed}."
+    text = f"The classifiers that decide together (its members), with their weights: {listed}."
     without = [display_name(name, run) for name in shares if name not in heavy]
     if without:
         text += f" Without weight: {format_list(without)}."
@@ -195,7 +197,8 @@ def _column_reasons(columns: ColumnExplanation, run: Run) -> tuple[tuple[Reason,
     n_clips = len(columns.shapley.values)
     note = (
         f"All other columns together add {format_signed(float(rest), 2)}. Estimated on {n_clips} clips by "
-        "drawing orders of the columns; columns with nearly the same values count as one."
+        "adding columns in random orders (sampled Shapley values); columns with nearly the same values count "
+        "as one."
     )
     if own.empty:
         return (), note
@@ -215,16 +218,17 @@ def _column_reasons(columns: ColumnExplanation, run: Run) -> tuple[tuple[Reason,
     scale = common_scale(measures)
     found = []
     for name, measure, is_certain in zip(own["player"], measures, certain, strict=True):
-        first = str(name).partition(" + ")[0]
+        first, _, alike = str(name).partition(" + ")
         found.append(
             Reason(
-                name=str(name),
+                name=first,
                 words=_words(str(name), run),
                 family=family(first),
                 paint=family_paint(family(first)),
                 span=scale.span(measure),
                 is_certain=is_certain,
                 by_class={},
+                others=_others(alike),
             )
         )
     return tuple(found), note + (_marks(certain, has_intervals=has_intervals))
@@ -234,7 +238,13 @@ def _marks(certain: Sequence[bool], *, has_intervals: bool) -> str:
     """What a faint bar means, if there is one."""
     if not has_intervals:
         return NO_INTERVAL
-    return "" if all(certain) else " Faint: the interval holds zero."
+    return "" if all(certain) else " Faint: may be chance, because the interval holds zero."
+
+
+def _others(alike: str) -> str:
+    """What `2 alike` means: `and 2 columns of nearly the same values`; nothing of nothing."""
+    number = alike.partition(" ")[0]
+    return f"and {count(int(number), 'column')} of nearly the same values" if number.isdigit() else ""
 
 
 def _is_rest(player: str) -> bool:
@@ -262,6 +272,6 @@ def _families_note(game: EnsembleExplanation, run: Run) -> str:
     lines = "; thin lines: 95 % intervals" if has_intervals else ""
     return (
         f"What each feature family adds to the probability of the {truth(run)}, from {game.base:.2f} without "
-        f"input to {game.prediction:.2f} (exact Shapley values of the ensemble, mean over {n} clips that no "
-        f"member was fitted on{lines})."
+        f"input to {game.prediction:.2f} with all of it (exact Shapley values of the ensemble, mean over {n} "
+        f"clips that no member was trained on{lines})."
     )

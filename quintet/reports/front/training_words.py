@@ -83,7 +83,17 @@ def _chosen_words(bundle: JsonObject, fusion: JsonObject, results: RunScores) ->
         text += f"; no weight for {format_list(light)}"
     reason = fusion.get("comparison", {}).get("reason", "")
     where = "training" if results.split.validation is None else "validation"
-    return f"{text}. Why, on the {where} part: {reason}." if reason else f"{text}."
+    return f"{text}. Why, on the {where} part{_fold_words(results)}: {reason}." if reason else f"{text}."
+
+
+def _fold_words(results: RunScores) -> str:
+    """What folds keep on one side, in brackets; nothing where each clip is its own group."""
+    split = results.split
+    if split.protocol == "sound":
+        return " (clips that sound alike in one fold)"
+    if not split.groups_known or split.protocol == "random":
+        return ""
+    return f" (each {split.group_by or 'group'} in one fold)"
 
 
 def _alone_words(bundle: JsonObject, results: RunScores, part: str) -> str:

@@ -17,6 +17,7 @@ from quintet.reports.text import (
     FEW_CLIPS,
     FEW_GROUPS,
     LARGE_CALIBRATION_ERROR,
+    evaluation_part,
     group_noun,
     groups_known,
     kind,
@@ -50,18 +51,19 @@ class Check:
 
 
 def checks(run: Run, result: Success | None, calibration_error: float) -> tuple[Check, ...]:
-    """Groups, number of clips, calibration and leak gate.
+    """Groups, number of clips, calibration, and what the members may recognise instead of the class.
 
     Args:
         run: the model folder.
         result: the success; None if there is none.
         calibration_error: expected calibration error of the ensemble prediction.
     """
+    leak = _leak_check(run)
     return (
         _group_check(run),
         _sample_check(run, result),
         _calibration_check(calibration_error),
-        _leak_check(run),
+        *((leak,) if leak else ()),
     )
 
 
@@ -78,7 +80,9 @@ def summary(found: Sequence[Check]) -> str:
 
 def _group_check(run: Run) -> Check:
     stamp = split_note(run)
-    text = stamp.text if groups_known(run) else unknown_groups(run.results.split.protocol)
+    text = unknown_groups(run.results.split.protocol)
+    if groups_known(run):
+        text = stamp.text.partition(" Intervals resample")[0]
     return Check(stamp.short, stamp.kind, text, "split")
 
 
@@ -117,16 +121,51 @@ def _calibration_check(error: float) -> Check:
     return Check("Probabilities", "good", text, "trust")
 
 
-def _leak_check(run: Run) -> Check:
+def _leak_check(run: Run) -> Check | None:
+    """The leak gate, else copies of a clip on both sides of the split; None if neither is known.
+
+    The split itself has its own check.
+    """
     gate = run.results.leak_gate
     sentence = gap_sentence(gate, run) if gate else ""
     is_good = split_note(run).kind == "good"
     if sentence:
-        return Check("Leak gate", "good" if is_good else "warn", sentence, "gate")
+        return Check("Leak", "good" if is_good else "warn", sentence, "gate")
+    n = count_copies(run)
+    if n:
+        clips = count(n, f"{evaluation_part(run)} clip")
+        text = (
+            f"{clips} {'has' if n == 1 else 'have'} exactly the sound of a clip that members were trained on."
+        )
+        return Check("Copies", "warn", text, "split")
+    text = "" if n is None else "No clip that was scored has exactly the sound of a training clip."
     if is_good:
-        return Check("Leak", "good", f"No {group_noun(run)} is on both sides of the split.", "split")
-    text = "Not measured: `train --protocols random,group` compares two splits where groups are known."
-    return Check("Leak", "open", text, "split")
+        return Check("Copies", "good", text, "split") if text else None
+    harder = "group" if groups_known(run) else "sound"
+    advice = f"How much a harder split would take away: `train --protocols random,{harder}` measures it."
+    return Check("Leak", "open", f"{text} {advice}".strip(), "split")
+
+
+def count_copies(run: Run) -> int | None:
+    """Number of scored clips whose decoded sound is also that of a clip their members were trained on.
+
+    Args:
+        run: the model folder. Without a held-out part, members are those of the other folds.
+
+    Returns:
+        None if the digests of the sounds are not known.
+    """
+    features, split = run.features, run.split
+    if "audio_digest" not in features or not {"id", "part", "fold"} <= set(split.columns):
+        return None
+    clips = split.assign(digest=split["id"].map(features["audio_digest"])).dropna(subset=["digest"])
+    if clips.empty:
+        return None
+    training = clips[clips["part"] == "train"]
+    if run.part == "test":
+        return int(clips.loc[clips["part"] == "test", "digest"].isin(training["digest"]).sum())
+    folds = training.groupby("digest")["fold"].transform("nunique")
+    return int((folds > 1).sum())
 
 
 def next_steps(run: Run, strip: pd.DataFrame, found: Sequence[Check], *, can_play: bool) -> tuple[str, ...]:
@@ -155,9 +194,11 @@ def next_steps(run: Run, strip: pd.DataFrame, found: Sequence[Check], *, can_pla
         named = few if len(few) <= MOST_NAMED else [*few[:MOST_NAMED], f"{len(few) - MOST_NAMED} more"]
         steps.append(f"Bring ten clips or more of each {kind(run)}; {format_list(named)} {verb} fewer.")
     elif kinds_found.get("Few clips") == "warn":
-        steps.append("Bring more clips: the interval shrinks with the square root of their number.")
+        steps.append("Bring more clips: four times as many make the interval half as wide.")
     if kinds_found.get("Probabilities") == "warn":
-        steps.append("Do not use the probabilities as thresholds; `predict --confidence 0.9` gives sets.")
+        steps.append(
+            "Set no threshold on the probabilities: `predict --confidence 0.9` names all that are likely."
+        )
     if run.results.learning_curve is None:
         steps.append("`train --learning-curve` measures what more data would bring.")
     return tuple(steps[:MAX_STEPS])

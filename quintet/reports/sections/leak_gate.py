@@ -103,10 +103,10 @@ def gap_sentence(gate: LeakGate, run: Run) -> str:
     first, last = protocol_name(protocols[0]), protocol_name(protocols[-1])
     interval = f"[{format_signed(difference.low)}, {format_signed(difference.high)}]"
     change = f"{format_signed(difference.value)} {interval}"
-    score = score_phrase(key)
-    sentence = f"From “{last}” to “{first}”, the {score} of the plain mean of the members changes by {change}"
+    score = f"the {score_phrase(key)} of all members together"
+    sentence = f"With “{first}” instead of “{last}”, {score} changes by {change}"
     if difference.low > 0:
-        return f"{sentence}: this part of the score comes from recognising the {unit(run)}, not the class."
+        return f"{sentence}: so much comes from recognising the {unit(run)}, not the class."
     if difference.high < 0:
         return f"{sentence}: here “{first}” is the harder split."
     return f"{sentence}, which may be chance."
