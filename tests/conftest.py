@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,7 @@ from quintet.ensemble.fusion import Fusion
 from quintet.evaluation.intervals import Resampling
 from quintet.evaluation.scores import score
 from quintet.explanation.members import RunExplanation
+from quintet.files.locks import HeldOutputError, output_lock
 from quintet.model_folder.folder import ModelFolder
 from quintet.predictions.predictions import Predictions
 from quintet.reports import run_page
@@ -265,8 +268,16 @@ def _write_rest(
 
 @pytest.fixture(scope="session")
 def page(model_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The report on `model_folder`."""
-    return write_report(model_folder, tmp_path_factory.mktemp("runs") / "report", title="Demo <music>")
+    """The report on `model_folder`, written once for all workers."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "report"
+    while True:
+        try:
+            with output_lock(folder.with_name("report of all workers")):
+                page = folder / "index.html"
+                return page if page.exists() else write_report(model_folder, folder, title="Demo <music>")
+        except HeldOutputError:  # the other worker is writing it
+            time.sleep(0.2)
 
 
 @pytest.fixture(scope="session")

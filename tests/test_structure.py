@@ -10,6 +10,7 @@ import ast
 import importlib.util
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -90,6 +91,7 @@ def absolute_words(root: Path, path: Path, node: ast.ImportFrom) -> list[str]:
     return package[: len(package) - node.level + 1] + words
 
 
+@cache
 def exported(root: Path, name: str) -> Path | None:
     """The file from which the package's own `__init__` imports a public name."""
     front = root / "__init__.py"
@@ -101,7 +103,12 @@ def exported(root: Path, name: str) -> Path | None:
     return None
 
 
-def imported_files(root: Path, path: Path) -> Iterator[tuple[int, Path]]:
+@cache
+def imported_files(root: Path, path: Path) -> tuple[tuple[int, Path], ...]:
+    return tuple(_find_imported_files(root, path))
+
+
+def _find_imported_files(root: Path, path: Path) -> Iterator[tuple[int, Path]]:
     """(line, file) of every import of a file of the package, lazy and type-checking imports included.
 
     `from quintet import X` is an import of `quintet/X.py` if there is such a file. Otherwise it is an import

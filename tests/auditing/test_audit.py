@@ -140,7 +140,7 @@ def noises(
     ("planted", "named"),
     [
         ({}, set()),
-        ({"gains": (1.0, 8.0)}, {"loudness"}),
+        pytest.param({"gains": (1.0, 8.0)}, {"loudness"}, marks=pytest.mark.slow),
         ({"rates": (16000, 22050)}, {"sample rate", "bandwidth cut-off"}),
     ],
 )

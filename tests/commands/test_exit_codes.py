@@ -178,6 +178,7 @@ def test_a_deleted_current_folder_is_one_sentence(tmp_path: Path) -> None:
     assert done.stderr.count(b"\n") == 1
 
 
+@pytest.mark.slow
 def test_any_encoding_and_any_width_of_the_terminal_will_do() -> None:
     words = ("list", "members")
     plain = run_process(*words, PYTHONIOENCODING="utf-8")

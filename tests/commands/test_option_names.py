@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -38,11 +39,12 @@ def options_of(command: object) -> set[str]:
     return found.union(*map(options_of, getattr(command, "commands", {}).values()))
 
 
-def texts(path: Path) -> Iterator[tuple[int, str]]:
+@cache
+def texts(path: Path) -> tuple[tuple[int, str], ...]:
     """Strings of a module, with their lines; docstrings and the parts of f-strings are strings, too."""
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Constant) and isinstance(node.value, str):
-            yield node.lineno, node.value
+    nodes = ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+    strings = (node for node in nodes if isinstance(node, ast.Constant))
+    return tuple((node.lineno, node.value) for node in strings if isinstance(node.value, str))
 
 
 def mentions(pattern: re.Pattern[str], *, folder: str = "quintet") -> Iterator[tuple[str, str]]:

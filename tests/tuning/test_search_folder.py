@@ -83,6 +83,7 @@ def test_a_replacement_that_is_stopped_anywhere_is_finished_by_the_next_command(
     assert files_of(tmp_path) == expected
 
 
+@pytest.mark.slow
 def test_the_earlier_search_stays_until_the_new_one_is_whole(table: FeatureTable, tmp_path: Path) -> None:
     pytest.importorskip("optuna")
     settings = TuneSettings(members=("logistic_regression",), folds=2, resamples=20)

@@ -43,6 +43,7 @@ def search(
 # ---------------------------------------------------------------------------------------------- result
 
 
+@pytest.mark.slow
 def test_a_planted_optimum_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A ring around a disc: an RBF kernel with a far too small gamma is almost linear."""
     rng = np.random.default_rng(3)
@@ -77,7 +78,7 @@ def test_trial_0_is_the_default_and_wins_a_tie(table: FeatureTable, tmp_path: Pa
     assert not tuned.clear
 
 
-@pytest.mark.parametrize("metric", ["log_loss", "macro_auc"])
+@pytest.mark.parametrize("metric", ["log_loss", pytest.param("macro_auc", marks=pytest.mark.slow)])
 def test_the_values_are_the_out_of_fold_scores_of_train(
     table: FeatureTable, tmp_path: Path, metric: str
 ) -> None:

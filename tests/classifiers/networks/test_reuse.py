@@ -26,6 +26,7 @@ def fit(seed: int) -> Any:
     return make_member("vgg_small", seed=seed, **SETTINGS).fit(*data(seed))
 
 
+@pytest.mark.slow
 def test_a_later_fit_is_that_of_a_new_network_and_leaves_earlier_ones_as_they_are() -> None:
     unseen = data(7)[0]
     reuse._idle.clear()

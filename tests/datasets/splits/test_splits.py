@@ -82,6 +82,7 @@ class TestFolds:
         sizes = [len(valid) for _, valid in folds]
         assert max(sizes) - min(sizes) <= 1
 
+    @pytest.mark.slow
     def test_more_even_than_scikit_learn(self):
         """Independent oracle: `StratifiedGroupKFold` on 30 random corpora."""
         rng, ours, theirs = np.random.default_rng(0), [], []

@@ -198,6 +198,7 @@ def test_a_worker_streams_a_long_recording_to_the_same_row(tmp_path, monkeypatch
     assert received.facts == expected.facts
 
 
+@pytest.mark.slow
 def test_memory_grows_with_the_series_only(tmp_path, monkeypatch):
     monkeypatch.setattr(soundfile_reader, "BLOCK_SAMPLES", 1 << 14)
     monkeypatch.setattr(streaming, "STRETCH", 64 * 512)

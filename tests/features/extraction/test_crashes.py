@@ -185,7 +185,7 @@ def slow_corpus(tmp_path: Path) -> Path:
 
 
 def test_killed_at_random_moments_and_resumed(slow_corpus: Path, tmp_path: Path) -> None:
-    kill_and_resume(slow_corpus, tmp_path, repetitions=2, seed=0)
+    kill_and_resume(slow_corpus, tmp_path, repetitions=1, seed=0)
 
 
 @pytest.mark.slow
