@@ -47,9 +47,13 @@ class LearningDesk:
         self._state: JsonObject = {"phase": "none"}
         self._process: BaseProcess | None = None
         self._model: Path | None = None
+        self._is_stopped = False
 
     def state(self) -> JsonObject:
-        """`phase` (`none`, `running`, `done`, `used`, `failed`), progress, and the result of a training."""
+        """`phase` (`none`, `running`, `done`, `used`, `failed`, `stopped`), and what belongs to it.
+
+        While something runs: progress, and whether it `can_stop`. Later: the result of a training.
+        """
         return dict(self._state)
 
     def begin(self) -> JsonObject:
@@ -77,6 +81,24 @@ class LearningDesk:
             self._start(use_for_page, str(self._folder), str(self._model), done="used")
         return self.state()
 
+    def stop(self) -> JsonObject:
+        """End the training that runs. Its unfinished model is removed when its process has ended.
+
+        Raises:
+            ConfigError: none runs, or songs are being predicted, whose tables must be whole.
+        """
+        with self._lock:
+            if self._state["phase"] != "running" or self._process is None:
+                raise ConfigError("A training must run to be stopped. None does: it has ended.")
+            if not self._state["can_stop"]:
+                raise ConfigError(
+                    "The songs of a library must have predictions of one model. They are being predicted: "
+                    "wait until all are."
+                )
+            self._is_stopped = True
+            self._process.kill()
+        return self.state()
+
     def close(self) -> None:
         """End what is under way. The next training removes an unfinished model."""
         if self._process is not None:
@@ -100,7 +122,9 @@ class LearningDesk:
 
     def _start(self, work: Callable[..., None], *arguments: str, done: str) -> None:
         before = {name: value for name, value in self._state.items() if name == "result"}
-        self._state = {"phase": "running", "step": "Reading the library", "done": 0, "total": 0, **before}
+        progress = {"step": "Reading the library", "done": 0, "total": 0, "can_stop": done == "done"}
+        self._state = {"phase": "running", **progress, **before}
+        self._is_stopped = False
         ours, theirs = Pipe(duplex=False)
         self._process = start_process(work, theirs, *arguments)
         theirs.close()
@@ -124,7 +148,21 @@ class LearningDesk:
             process.join()
         if not failed and done == "used":
             self._changed()
-        self._state = failed or {"phase": done, "result": result}
+        with self._lock:
+            if failed and self._is_stopped:
+                self._remove_model()
+                failed = {"phase": "stopped"}
+            self._state = failed or {"phase": done, "result": result}
+
+    def _remove_model(self) -> None:
+        """Remove the model that a stopped training has begun, and what it wrote beside it."""
+        if self._model is not None:
+            for path in (self._model, *self._model.parent.glob(f".{self._model.name}.*")):
+                if path.is_dir() and not path.is_symlink():
+                    shutil.rmtree(path, ignore_errors=True)
+                else:
+                    path.unlink(missing_ok=True)
+            self._model = None
 
 
 def retrain_for_page(connection: Connection, folder: str, model: str) -> None:

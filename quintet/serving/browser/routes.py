@@ -183,6 +183,7 @@ def _changes(shelf: Shelf) -> list[Route]:
             ),
             "/api/playlists": change(shelf.keep_playlists),
             "/api/retrain": change(lambda _: shelf.learning.begin()),
+            "/api/retrain/stop": change(lambda _: shelf.learning.stop()),
             "/api/retrain/use": change(lambda _: shelf.learning.use()),
             "/api/playlists/export": change(
                 lambda content: shelf.export(str(content.get("name", "")), content.get("ids", []))

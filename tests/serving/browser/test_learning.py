@@ -30,9 +30,9 @@ class ThreadProcess:
     """A thread in the place of a process."""
 
     def __init__(self, target: Work, connection: Connection, *arguments: str) -> None:
-        own = Connection(os.dup(connection.fileno()))
+        self.own = Connection(os.dup(connection.fileno()))
         self.is_killed = False
-        self.thread = threading.Thread(target=target, args=(own, *arguments), daemon=True)
+        self.thread = threading.Thread(target=target, args=(self.own, *arguments), daemon=True)
         self.thread.start()
 
     def join(self) -> None:
@@ -40,6 +40,7 @@ class ThreadProcess:
 
     def kill(self) -> None:
         self.is_killed = True
+        self.own.close()
 
 
 @pytest.fixture
@@ -91,6 +92,42 @@ def test_progress_outcome_and_use(shelf: Shelf, monkeypatch: pytest.MonkeyPatch)
     desk.use()
     assert phase(desk) == "used"
     assert shelf.view is not before
+
+
+def test_a_training_is_stopped_and_leaves_nothing(shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
+    def begin_a_model(connection: Connection, folder: str, model: str) -> None:
+        Path(model).mkdir()
+        Path(model, "half").write_text("x")
+        (Path(model).parent / f".{Path(model).name}.lock").touch()
+        connection.send({"step": "Training: svm", "done": 1, "total": 0})
+
+    monkeypatch.setattr(learning, "retrain_for_page", begin_a_model)
+    desk, path = shelf.learning, "/api/retrain/stop"
+    assert ask(shelf, path, body={})[0] == 400  # nothing runs
+    desk.begin()
+    while desk.state()["done"] != 1:
+        time.sleep(0.01)
+    for headers in (HOST, {**KEY, "origin": "http://evil.example"}):
+        assert ask(shelf, path, headers, {})[0] in (401, 403)
+    assert ask(shelf, path)[0] == 405
+    assert desk.state()["can_stop"]
+    assert ask(shelf, path, body={})[0] == 200
+    assert phase(desk) == "stopped"
+    assert list((shelf.folder / learning.MODELS_FOLDER).iterdir()) == []
+    with pytest.raises(ConfigError, match="trained before"):
+        desk.use()
+    monkeypatch.setattr(learning, "retrain_for_page", finish)
+    monkeypatch.setattr(learning, "use_for_page", begin_a_model)
+    desk.begin()
+    assert phase(desk) == "done"
+    desk.use()
+    while desk.state()["done"] != 1:
+        time.sleep(0.01)
+    assert ask(shelf, path, body={})[0] == 400  # predictions are written
+    assert desk._process is not None
+    desk._process.kill()
+    assert phase(desk) == "failed"
+    assert (shelf.folder / learning.MODELS_FOLDER / "model-1" / "half").exists()
 
 
 @pytest.mark.parametrize(

@@ -135,9 +135,11 @@ def retrain(page: Any, server: PageServer) -> None:
     show(page, "learn")
     assert page.locator("#corrections li").count() == 2
     assert "no model yet" in page.locator("#learn-score").inner_text()
+    stop_a_training(page, server)
     page.locator("#retrain").click()
     until(page, "document.getElementById('retrain').disabled")
     page.wait_for_selector("#use-model", timeout=LONG_MS)
+    assert not page.locator("#stop-retrain").is_visible()
     words = page.locator(".outcome").inner_text()
     assert "2 corrections" in words
     assert "36 songs of 12 artists" in words
@@ -149,6 +151,22 @@ def retrain(page: Any, server: PageServer) -> None:
     untagged = kept[kept["genre"].isna()]
     truth = ["low" if int(path.split("/")[0]) % 2 else "high" for path in untagged.index]
     assert (untagged["verdict"] == truth).mean() > 0.8
+
+
+def stop_a_training(page: Any, server: PageServer) -> None:
+    """In its midst: the process ends, and nothing of its model is left."""
+    before = {path: path.stat().st_mtime_ns for path in server.shelf.folder.glob("*.*")}
+    page.locator("#retrain").click()
+    until(page, "document.getElementById('learn-state').textContent.startsWith('Training')")
+    process = server.shelf.learning._process
+    assert process is not None
+    assert process.is_alive()
+    page.locator("#stop-retrain").click()
+    until(page, "document.getElementById('learn-state').textContent.includes('stopped')")
+    assert not process.is_alive()
+    assert page.evaluate("document.activeElement.id") == "retrain"
+    assert list((server.shelf.folder / "models").iterdir()) == []
+    assert {path: path.stat().st_mtime_ns for path in before} == before
 
 
 def ask_why(page: Any, server: PageServer) -> None:

@@ -8,6 +8,7 @@ let reload = async () => {};
 export async function start(given) {
   reload = given.reload;
   find("retrain").addEventListener("click", () => begin("/api/retrain"));
+  find("stop-retrain").addEventListener("click", stop);
   show(await ask("/api/retrain"));
 }
 
@@ -37,15 +38,24 @@ async function begin(path) {
   try { show(await ask(path, {})); } catch (error) { say(error.message, true); }
 }
 
+// `look` shows the end, when the process has ended.
+async function stop() {
+  try { await ask("/api/retrain/stop", {}); } catch (error) { say(error.message, true); }
+}
+
+const ENDS = { used: "The songs are predicted with this model.", stopped: "The training was stopped. The library is as it was before, and your corrections are kept." };
+
 function show(state) {
-  const isRunning = state.phase === "running", bar = find("learn-progress");
+  const isRunning = state.phase === "running", bar = find("learn-progress"), button = find("stop-retrain");
   find("retrain").disabled = isRunning;
   bar.hidden = !isRunning;
+  if (document.activeElement === button && !isRunning) find("retrain").focus();
+  button.hidden = !(isRunning && state.can_stop);
   if (isRunning) {
     if (state.total) { bar.max = state.total; bar.value = state.done; } else bar.removeAttribute("value");
     say(state.total ? `${state.step}: ${state.done} of ${state.total}` : state.step);
     setTimeout(look, LOOK_MS);
-  } else say(state.phase === "failed" ? state.reason : state.phase === "used" ? "The songs are predicted with this model." : "", state.phase === "failed");
+  } else say(state.phase === "failed" ? state.reason : ENDS[state.phase] ?? "", state.phase === "failed");
   find("learn-outcome").replaceChildren(...(state.result && !isRunning ? [outcome(state.result, state.phase)] : []));
 }
 

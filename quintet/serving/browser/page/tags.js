@@ -47,16 +47,17 @@ function render() {
   find("plan-tools").hidden = !plan.rows.length;
   const body = shown.slice(0, MOST_SHOWN).map((at) => {
     const row = plan.rows[at];
-    return make("tr", {},
-      make("td", {}, make("input", { type: "checkbox", "aria-label": `Accept ${row.proposed} for ${row.file}`, checked: accepted.has(at),
+    return make("tr", { role: "row" },
+      make("td", { role: "cell" }, make("input", { type: "checkbox", "aria-label": `Accept ${row.proposed} for ${row.file}`, checked: accepted.has(at),
         onchange: (event) => { if (event.target.checked) accepted.add(at); else accepted.delete(at); count(); } })),
-      make("td", {}, row.file.split("/").slice(-2).join(" / ")),
-      make("td", {}, row.field),
-      make("td", {}, row.now ? make("del", {}, row.now) : make("span", { class: "hint" }, "empty"), ...becomes(), make("ins", {}, row.proposed)),
-      make("td", { class: "num" }, row.confidence === null ? "" : `${Math.round(100 * row.confidence)} %`));
+      make("td", { role: "cell" }, row.file.split("/").slice(-2).join(" / ")),
+      make("td", { role: "cell" }, row.field),
+      make("td", { role: "cell" }, row.now ? make("del", {}, row.now) : make("span", { class: "hint" }, "empty"), ...becomes(), make("ins", {}, row.proposed)),
+      make("td", { role: "cell", class: "num" }, row.confidence === null ? "" : `${Math.round(100 * row.confidence)} %`));
   });
-  const head = make("tr", {}, ...["Accept", "File", "Field", "Now → proposed", "Confidence"].map((text) => make("th", { scope: "col", class: text === "Confidence" ? "num" : "" }, text)));
-  find("plan").replaceChildren(...(plan.rows.length ? [make("table", {}, make("thead", {}, head), make("tbody", {}, ...body))] : []));
+  // Roles, because a phone shows each row as two lines, and a table that is no table for the eyes loses its own.
+  const head = make("tr", { role: "row" }, ...["Accept", "File", "Field", "Now → proposed", "Confidence"].map((text) => make("th", { role: "columnheader", scope: "col", class: text === "Confidence" ? "num" : "" }, text)));
+  find("plan").replaceChildren(...(plan.rows.length ? [make("table", { role: "table" }, make("thead", { role: "rowgroup" }, head), make("tbody", { role: "rowgroup" }, ...body))] : []));
   if (shown.length > MOST_SHOWN) find("plan").append(make("p", { class: "hint" }, `${MOST_SHOWN} of ${shown.length} are listed; the buttons mean all.`));
   count();
 }
