@@ -144,6 +144,8 @@ def _plan(
         counts = ", ".join(f"{count} {reason}" for reason, count in reasons.items())
         if counts:
             print_message(f"{field}: songs without a proposal: {counts}", quiet=quiet)
+    if result.advice:
+        print_message(result.advice, quiet=quiet)
     n_files = len({row.file for row in result.rows})
     print_message(
         f"{len(result.rows)} proposals for {n_files} of {result.n_songs} songs → {plan}   "

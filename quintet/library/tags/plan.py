@@ -32,6 +32,10 @@ from quintet.library.tags.tag_file import open_tags
 MODES = ("fill", "append", "replace")
 """What a plan does where a field is not empty: nothing, add the new values, or replace them."""
 DEFAULT_CONFIDENCE = 0.5
+CONFIDENCE_STEP = 0.2
+"""How much less confidence of the prediction sets is suggested where they are large."""
+LEAST_SET_CONFIDENCE = 0.5
+"""Smallest confidence of prediction sets that is suggested."""
 MOOD_FAMILY = "mood_"
 
 UNASKED, SEVERAL, NONE = (
@@ -102,12 +106,14 @@ class Plan:
         refusals: the ledger: files whose tags cannot be read or written, with the reason.
         left_out: field → reason → number of songs without a proposal.
         n_songs: songs of the library whose files were there at the last scan.
+        advice: what gives more proposals, if most songs have several genres in their set; else empty.
     """
 
     rows: tuple[PlanRow, ...]
     refusals: tuple[Refusal, ...]
     left_out: dict[str, dict[str, int]]
     n_songs: int
+    advice: str = ""
 
     def to_json(self) -> JsonObject:
         """Numbers and the ledger."""
@@ -116,6 +122,7 @@ class Plan:
             "proposals": len(self.rows),
             "files": len({row.file for row in self.rows}),
             "left_out": self.left_out,
+            "advice": self.advice,
             "refused": [refusal.to_json() for refusal in self.refusals],
         }
 
@@ -155,7 +162,33 @@ def make_plan(
         if progress is not None:
             progress(number, len(work))
     counts = {field: dict(counter) for field, counter in left_out.items()}
-    return Plan(tuple(rows), tuple(refusals), counts, songs.num_rows)
+    n_genres = sum(row.field == "genre" for row in rows)
+    advice = smaller_sets(library, n_genres, counts.get("genre", {}).get(SEVERAL, 0))
+    return Plan(tuple(rows), tuple(refusals), counts, songs.num_rows, advice)
+
+
+def smaller_sets(library: Library, n_proposed: int, n_several: int) -> str:
+    """What gives more proposals, and what it costs, if more songs have several genres than one in their set.
+
+    Args:
+        library: whose model has made the sets.
+        n_proposed: genres that are proposed.
+        n_several: songs with several genres in their set.
+
+    Returns:
+        Sentences; empty if the sets are small enough, or cannot be made smaller in earnest.
+    """
+    confidence = (library.facts.model or {}).get("confidence")
+    if not isinstance(confidence, float) or n_several <= n_proposed:
+        return ""
+    lower = round(confidence - CONFIDENCE_STEP, 2)
+    if lower < LEAST_SET_CONFIDENCE:
+        return ""
+    return (
+        f"At the confidence {confidence:g}, {n_several} songs have several genres in their prediction set. "
+        f"Scan with --model and --confidence {lower:g} for smaller sets: more songs "
+        "get a proposal, and more of these may be wrong."
+    )
 
 
 def proposals_by_file(library: Library, options: PlanOptions) -> dict[Path, dict[str, Proposal]]:

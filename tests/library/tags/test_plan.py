@@ -110,6 +110,18 @@ def test_only_sure_songs_with_one_genre_are_filled(library: Library) -> None:
     assert plan.n_songs == len(plan.rows) + len(plan.refusals) + sum(plan.left_out["genre"].values())
 
 
+@pytest.mark.parametrize(
+    ("confidence", "several", "proposed", "suggested"),
+    [(0.9, 8, 2, "0.7"), (0.9, 2, 2, ""), (0.7, 8, 0, "0.5"), (0.6, 8, 0, ""), (None, 8, 0, "")],
+)
+def test_large_sets_are_told_with_what_makes_them_smaller(
+    library: Library, confidence: float | None, several: int, proposed: int, suggested: str
+) -> None:
+    library.facts.model = {"confidence": confidence}
+    advice = planning.smaller_sets(library, proposed, several)
+    assert f"--confidence {suggested} " in advice if suggested else advice == ""
+
+
 def test_append_and_replace(library: Library) -> None:
     assert rows(library, mode="append") == {
         "sure": ("", ("rock",)),

@@ -29,7 +29,8 @@ async function propose(event) {
     accepted = new Set();
     const reasons = Object.values(plan.left_out).flatMap((counts) => Object.entries(counts)).map(([reason, count]) => `${reason} (${count.toLocaleString("en")})`);
     say(`${plan.proposals} proposals for ${plan.files} of ${plan.songs} songs.`
-      + (reasons.length ? ` Without one: ${reasons.join(", ")}.` : "") + (plan.refused.length ? ` ${plan.refused.length} files cannot be written: ${plan.refused[0].reason}` : ""));
+      + (reasons.length ? ` Without one: ${reasons.join(", ")}.` : "") + (plan.advice ? ` ${plan.advice}` : "")
+      + (plan.refused.length ? ` ${plan.refused.length} files cannot be written: ${plan.refused[0].reason}` : ""));
     render();
   } catch (error) { say(error.message, true); }
 }
