@@ -103,8 +103,9 @@ class EnsembleClassifier(classifier.EnsembleClassifier):
         probability; logistic regression and XGBoost: log-odds). For the ensemble: by feature family (the part
         of a column's name before the first dot) or by column, in probability, fused and calibrated. Up to 12
         parts, the values are exact with respect to the background rows, and `error_std` is the standard error
-        that the small number of these rows causes. The values of more parts are estimated from random orders
-        (`error_std`: their standard error); they add up exactly, too.
+        that the small number of these rows causes. So they are of any number of parts, if forests and
+        networks are joined by a weighted mean that is not calibrated. Otherwise the values of more parts are
+        estimated from random orders (`error_std`: their standard error); they add up exactly, too.
 
         Args:
             X: rows to explain, `(n, d)`, with the columns of the fit.

@@ -4,10 +4,12 @@
 |---|---|---|---|
 | a table member | columns | its own (`explanation.importance.SPACES`) | exact for each kind of member |
 | the ensemble | feature families, or at most 12 parts | fused, calibrated probability | all coalitions |
-| the ensemble | more columns | fused, calibrated probability | random orders, with standard errors |
+| a weighted mean of forests and networks, not calibrated | any columns | probability | sum of trees |
+| any other ensemble | more columns | fused, calibrated probability | random orders, with standard errors |
 
-The fused probability is no sum over columns and no sum of trees, so nothing but all 2^k coalitions gives its
-exact values. Of many columns they are therefore estimated; their sum is exact all the same.
+In general the fused probability is no sum over columns and no sum of trees, so nothing but all 2^k coalitions
+gives its exact values. Of many columns they are therefore estimated; their sum is exact all the same. The
+attribute `error_std` says how far off a value may be.
 """
 
 from __future__ import annotations
@@ -22,9 +24,11 @@ from numpy.typing import NDArray
 
 from quintet.classifiers.registry import reads_table
 from quintet.classifiers.spectrogram.sequences import SpectrogramInput
+from quintet.classifiers.views import split_name
 from quintet.ensemble.array_types import Floats, Positions
 from quintet.ensemble.classifier import EnsembleClassifier
 from quintet.ensemble.crossfit import Inputs, member_probabilities
+from quintet.ensemble.fusion import RULES
 from quintet.errors import ConfigError, unknown_name
 from quintet.explanation.contracts import import_shap
 from quintet.explanation.importance import explain, family
@@ -35,6 +39,7 @@ from quintet.explanation.shapley.family_shapley import (
     columns_by_family,
     family_shapley,
 )
+from quintet.explanation.shapley.linear_shapley import LinearShapley, linear_shapley
 from quintet.explanation.shapley.sampled_shapley import (
     Game,
     SampledShapley,
@@ -95,7 +100,9 @@ def ensemble_values(
     spectrograms: SpectrogramInput | None = None,
     n_orders: int = N_ORDERS,
 ) -> shap.Explanation:
-    """Shapley values of groups of columns for the probabilities of the ensemble: exact for at most 12 groups.
+    """Shapley values of groups of columns for the probabilities of the ensemble.
+
+    They are exact for at most 12 groups, and for any number if `is_sum_of_trees`; otherwise estimates.
 
     Args:
         ensemble: a fitted ensemble.
@@ -118,6 +125,15 @@ def ensemble_values(
     has_networks = bool(networks)
     groups = find_parts(parts, [str(name) for name in table.columns], n_more=int(has_networks))
     predictions = _network_predictions(ensemble, networks, background, spectrograms)
+    if len(groups) + has_networks > MAX_PLAYERS and is_sum_of_trees(ensemble):
+        fusion = ensemble.fusions_[ensemble.rule_]
+        forests = {
+            name: None if name in networks else cast("TableMember", member)
+            for name, member in ensemble.members_.items()
+        }
+        weights = dict(zip(fusion.members, fusion.weights, strict=True))
+        exact = linear_shapley(forests, weights, table, background.rows, players=groups, networks=predictions)
+        return _explanation(ensemble, exact, exact.errors, table, groups)
     members = {
         name: None if name in networks else QuickTable(cast("TableMember", member))
         for name, member in ensemble.members_.items()
@@ -135,6 +151,32 @@ def ensemble_values(
         game = ensemble_game(members, fuse, table, background.rows, players=players, networks=predictions)
         found = _sample(game, list(players), len(table), len(background.rows), n_orders, ensemble.seed)
         errors = found.errors
+    return _explanation(ensemble, found, errors, table, groups)
+
+
+def is_sum_of_trees(ensemble: EnsembleClassifier) -> bool:
+    """Whether the ensemble prediction is a weighted mean of forests and networks, and not calibrated.
+
+    Args:
+        ensemble: a fitted ensemble. Members without weight do not count.
+    """
+    fusion = ensemble.fusions_[ensemble.rule_]
+    decisive = [name for name, weight in zip(fusion.members, fusion.weights, strict=True) if weight]
+    return (
+        RULES[fusion.rule].pool == "linear"
+        and fusion.temperatures is None
+        and ensemble.calibration_.method == "none"
+        and all(not reads_table(name) or split_name(name)[0] == "random_forest" for name in decisive)
+    )
+
+
+def _explanation(
+    ensemble: EnsembleClassifier,
+    found: FamilyShapley | SampledShapley | LinearShapley,
+    errors: Floats | None,
+    table: pd.DataFrame,
+    groups: Mapping[str, list[str]],
+) -> shap.Explanation:
     explanation: shap.Explanation = import_shap().Explanation(
         values=found.values,
         base_values=found.base,

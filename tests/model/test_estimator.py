@@ -13,8 +13,10 @@ import pandas as pd
 import pytest
 
 import quintet
+from quintet.ensemble.calibration import Calibration
 from quintet.errors import ArtefactError, ConfigError
 from quintet.explanation.importance import outputs
+from quintet.model.shap_values import is_sum_of_trees
 from quintet.model_folder.folder import relist
 
 MEMBERS = ("logistic_regression", "random_forest")
@@ -115,6 +117,34 @@ def test_values_of_many_columns_are_estimates_with_honest_errors_and_an_exact_su
     assert values.error_std.max() < 0.2 * np.abs(expected).max()
     with pytest.raises(ConfigError, match="even number of orders"):
         ensemble.shap_values(some, parts="columns", n_orders=3)
+
+
+@pytest.mark.parametrize("multilabel", [False, pytest.param(True, marks=pytest.mark.slow)])
+def test_values_of_many_columns_are_exact_where_forests_are_joined_by_a_mean(
+    multilabel: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("quintet.model.shap_values.MAX_PLAYERS", 3)  # many: more than that
+    rng = np.random.default_rng(2)
+    y = np.arange(48) % 2
+    X = rng.normal(size=(48, 7)) + 1.2 * y[:, None] * (np.arange(7) < 5)
+    labels = np.column_stack([y, rng.integers(0, 2, 48), 1 - y]) if multilabel else y
+    ensemble = quintet.EnsembleClassifier(
+        ("random_forest",), n_splits=2, rules=("mean",), settings={"random_forest": {"n_estimators": 7}}
+    ).fit(X, labels)
+    some, background = X[:3], X[20:24]
+    ensemble.calibration_ = Calibration("temperature", 1.3)
+    assert not is_sum_of_trees(ensemble)
+    ensemble.calibration_ = Calibration("none")
+    assert is_sum_of_trees(ensemble)
+    values = ensemble.shap_values(some, parts="columns", background=background)
+    expected = np.array([every_coalition(ensemble, row, background) for row in some])
+    assert np.abs(expected).max() > 0.05
+    np.testing.assert_allclose(values.values, expected, atol=1e-12)
+    total = values.values.sum(axis=1) + values.base_values
+    np.testing.assert_allclose(total, ensemble.predict_proba(some), atol=1e-12)
+    alone = [ensemble.shap_values(some, parts="columns", background=row[None]).values for row in background]
+    errors = np.std(alone, axis=0, ddof=1) / 2  # of the mean over four background rows
+    np.testing.assert_allclose(values.error_std, errors, atol=1e-12)
 
 
 @pytest.mark.parametrize("member", MEMBERS)

@@ -56,7 +56,7 @@ def tree_shapley(forest: Forest, rows: Floats, *, n_jobs: int | None = None) -> 
     """
     from quintet.explanation.shapley.compiled import add_tree_values
 
-    depths = _tree_depths(forest)
+    depths = tree_depths(forest)
     quadratures = _quadratures(int(depths.max()))
     values = np.zeros((*rows.shape, forest.value.shape[1]))
     single = rows.astype(np.float32, order="C")
@@ -88,7 +88,7 @@ def _count_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _tree_depths(forest: Forest) -> NDArray[np.int64]:
+def tree_depths(forest: Forest) -> NDArray[np.int64]:
     """(trees,) number of decisions on the longest path of each tree."""
     n_nodes = len(forest.left)
     depth = np.zeros(n_nodes, dtype=np.int64)

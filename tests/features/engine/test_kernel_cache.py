@@ -266,9 +266,10 @@ def test_a_stored_kernel_runs_as_python_if_the_compiler_is_switched_off(tmp_path
 
 
 def test_all_compiled_code_of_the_package_is_in_the_one_cache():
-    from quintet.explanation.shapley import compiled, kernels
+    from quintet.explanation.shapley import compiled, forest_kernels, kernels
 
-    loops = {name for name, value in vars(kernels).items() if hasattr(value, "py_func") and name[0] != "_"}
+    members = {**vars(kernels), **vars(forest_kernels)}
+    loops = {name for name, value in members.items() if hasattr(value, "py_func") and name[0] != "_"}
     stored = {name for name, value in vars(compiled).items() if isinstance(value, native.StoredKernel)}
     assert stored == loops
     package = Path(compilation.__file__).parents[2]
