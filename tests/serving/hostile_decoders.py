@@ -1,4 +1,4 @@
-"""What worker processes of the tests do: decoders that crash or hang, and the names of loaded modules."""
+"""What worker processes of the tests do: decoders that crash, hang or take all memory; names of modules."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ import sys
 import time
 from typing import Any
 
+import numpy as np
 import soundfile
 
 from quintet.audio.decode import DecodedClip, load_clip
 
-CRASH_RATE, HANG_RATE = 8101, 8102
+CRASH_RATE, HANG_RATE, BOMB_RATE = 8101, 8102, 8103
 
 
 def load(path: str, **options: Any) -> DecodedClip:
@@ -24,6 +25,8 @@ def load(path: str, **options: Any) -> DecodedClip:
         os.kill(os.getpid(), signal.SIGSEGV)
     if rate == HANG_RATE:
         time.sleep(60)
+    if rate == BOMB_RATE:
+        np.ones(1 << 29)  # four gigabytes
     return load_clip(path, **options)
 
 

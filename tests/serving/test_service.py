@@ -58,6 +58,7 @@ def music(tmp_path_factory: pytest.TempPathFactory) -> Path:
     cut.write_bytes(cut.read_bytes()[:-2000])
     write_tone(root / "crash.wav", 1, rate=hostile_decoders.CRASH_RATE)
     write_tone(root / "hang.wav", 1, rate=hostile_decoders.HANG_RATE)
+    write_tone(root / "bomb.wav", 1, rate=hostile_decoders.BOMB_RATE)
     (root / "words.mp3").write_text("this is not audio, " * 99)
     return root
 
@@ -165,7 +166,9 @@ def test_a_recording_that_cannot_be_read_is_422_with_the_row_of_predict(
     assert (status, json.loads(text)["files"][0]["status"]) == (422, "failed")
 
 
-def test_a_crash_or_a_hang_of_the_decoder_costs_its_own_request(music: Path, server: ModelServer) -> None:
+def test_a_crash_a_hang_or_a_bomb_of_the_decoder_costs_its_own_request(
+    music: Path, server: ModelServer
+) -> None:
     model = server.service.predictions._model
     assert model is not None
     hostile = tuple(replace(job, load=hostile_decoders.load) for job in model.jobs)
@@ -178,16 +181,18 @@ def test_a_crash_or_a_hang_of_the_decoder_costs_its_own_request(music: Path, ser
             status, _, text = send(server, f"/predict?segment=0&name={name}", content)
             answers[name] = status, json.loads(text)
 
-        threads = [threading.Thread(target=ask, args=(name,)) for name in ("crash", "hang", "new")]
+        threads = [threading.Thread(target=ask, args=(name,)) for name in ("crash", "hang", "bomb", "new")]
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join()
     finally:
         server.service.predictions._model = model
-    assert {name: status for name, (status, _) in answers.items()} == {"crash": 422, "hang": 422, "new": 200}
+    statuses = {name: status for name, (status, _) in answers.items()}
+    assert statuses == {"crash": 422, "hang": 422, "bomb": 422, "new": 200}
     assert "worker process died" in answers["crash"][1]["detail"]
     assert "longer than 0.7 s" in answers["hang"][1]["detail"]
+    assert "memory" in answers["bomb"][1]["detail"]
     assert [answers[name][1]["files"][0]["stage"] for name in ("crash", "hang")] == ["worker", "worker"]
 
 

@@ -18,9 +18,11 @@ from quintet.library.corrections import add_correction
 from quintet.library.playlists.build import PlaylistSettings, build_playlist
 from quintet.library.playlists.space import SongSpace
 from quintet.library.playlists.write import SUFFIXES, write_playlist
+from quintet.library.retraining.retrain import RetrainOptions, retrain
 from quintet.library.scanning import scan as scanning
 from quintet.library.scanning.finish import finish_scan
 from quintet.library.scanning.scan import ScanOptions
+from quintet.library.scanning.watching import Watcher, WatchSettings
 from quintet.library.store import Library
 from quintet.library.tags.plan import PlanOptions, make_plan
 from quintet.library.tags.plan_file import PlanFile, write_plan
@@ -44,7 +46,7 @@ def prepare(seeds: Path) -> Runner:
     """A library of six songs with predictions, moods, corrections, playlists, and a journal."""
     with in_this_process():
         seed = make_seed(seeds)
-    readers = (read_tables, ask, near, learn, plan, page, rescan)
+    readers = (read_tables, ask, near, learn, plan, page, rescan, watch, again)
 
     def run(rng: Rng, folder: Path) -> Counter[str]:
         target = folder / "my.library"
@@ -88,6 +90,8 @@ def make_seed(seeds: Path) -> Path:
     shelf = Shelf(library.folder)
     shelf.keep_playlists({"mine": ids[:2]})
     (library.folder / PLANS_FOLDER).mkdir()
+    watch(library.folder, music)
+    make_song(music / "late.wav", seed=N_SONGS)
     return library.folder
 
 
@@ -210,6 +214,27 @@ def page(folder: Path, music: Path) -> str:
     shelf.export("mine", shelf.view.ids)
     json.dumps(answers, allow_nan=False)
     return "page"
+
+
+def watch(folder: Path, music: Path) -> str:
+    """Two looks of a watcher, which add a new song to a plan that somebody has edited."""
+    target = folder.with_name("watched.csv")
+    watcher = Watcher(folder, WatchSettings(0.0, 1, target, PlanOptions(("genre", "bpm"), "append", 0.0)))
+    for found in (watcher.look(), watcher.look()):
+        if any(root == str(music) and of.n_songs < N_SONGS for root, of in found.summaries.items()):
+            raise AssertionError(f"songs are lost: {found}")
+        json.dumps(found.to_json(), allow_nan=False)
+        if target.exists():
+            PlanFile.read(target)
+    return "watched"
+
+
+def again(folder: Path, music: Path) -> str:
+    """A model of the genres with the corrections, and whether they helped."""
+    options = RetrainOptions(genres=GenreMap(least=1), members=("logistic_regression",))
+    result = retrain(Library.open(folder), folder.with_name("model"), options)
+    json.dumps(result.to_json(), allow_nan=False)
+    return "retrained"
 
 
 def rescan(folder: Path, music: Path) -> str:
