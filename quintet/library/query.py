@@ -9,13 +9,16 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from quintet.errors import ConfigError, MissingExtraError, unknown_name
+from quintet.errors import ConfigError, MachineError, MissingExtraError, unknown_name
+from quintet.files.machine import GOES_ON
 
 MOST_CHARACTERS = 4_000
 """Longest condition."""
@@ -55,6 +58,27 @@ def import_duckdb() -> Any:
     except ImportError as error:
         raise MissingExtraError("A question about a library", "library") from error
     return duckdb
+
+
+@contextmanager
+def machine_faults() -> Iterator[None]:
+    """Faults of the machine that DuckDB meets, as errors that name them: a full disk, too little memory.
+
+    Raises:
+        MachineError: DuckDB cannot write its file.
+        MemoryError: the memory is not enough.
+        MissingExtraError: DuckDB is not installed.
+    """
+    duckdb = import_duckdb()
+    try:
+        yield
+    except duckdb.OutOfMemoryException as error:
+        raise MemoryError(_first_line(error)) from error
+    except (duckdb.IOException, duckdb.FatalException) as error:
+        raise MachineError(
+            f"The database of a library must be written. DuckDB reports: {_first_line(error)}. "
+            f"Make room, or write to another disk. {GOES_ON}"
+        ) from error
 
 
 def column_name(text: str) -> str:
@@ -140,7 +164,8 @@ class SongQuery:
         if limit is not None:
             text += f" LIMIT {int(limit)}"
         try:
-            positions: NDArray[np.int64] = connection.execute(text).fetchnumpy()["position"]
+            with machine_faults():
+                positions: NDArray[np.int64] = connection.execute(text).fetchnumpy()["position"]
         except import_duckdb().Error as error:
             raise _refusal(where or "", _first_line(error)) from error
         return positions

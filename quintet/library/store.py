@@ -32,7 +32,7 @@ from quintet.files.untrusted.bounded import read_bounded
 from quintet.files.untrusted.parquet import PARQUET_ERRORS, read_parquet
 from quintet.files.untrusted.strict_json import parse_object
 from quintet.library.feature_parts import FeatureParts
-from quintet.library.query import SongQuery, import_duckdb
+from quintet.library.query import SongQuery, import_duckdb, machine_faults
 from quintet.library.schema import GONE, SCHEMA_VERSION, TableName, conform, empty_table, require_complete
 from quintet.library.stored import damaged
 
@@ -236,23 +236,28 @@ class Library:
         """Write `library.duckdb` from the tables, for programs that speak SQL. Quintet itself never reads it.
 
         Raises:
+            MachineError: the disk is full.
             MissingExtraError: DuckDB is not installed.
         """
-        duckdb = import_duckdb()
         target = self.folder / DATABASE_FILE
         # DuckDB makes a log beside its file, and leaves it there if the disk is full.
         with atomic_replace(target) as temporary, TemporaryDirectory(prefix=".", dir=self.folder) as place:
             database = Path(place, DATABASE_FILE)
-            connection = duckdb.connect(str(database))
-            try:
-                for name in ("songs", "tags", "verdicts", "failures", "activations"):
-                    connection.register("source", self.table(name))
-                    connection.execute(f"CREATE TABLE {name} AS SELECT * FROM source")
-                    connection.unregister("source")
-                connection.execute("CHECKPOINT")
-            finally:
-                connection.close()
+            with machine_faults():
+                self._fill(database)
             os.replace(database, temporary)
+
+    def _fill(self, database: Path) -> None:
+        """Write the tables into a new file of DuckDB."""
+        connection = import_duckdb().connect(str(database))
+        try:
+            for name in ("songs", "tags", "verdicts", "failures", "activations"):
+                connection.register("source", self.table(name))
+                connection.execute(f"CREATE TABLE {name} AS SELECT * FROM source")
+                connection.unregister("source")
+            connection.execute("CHECKPOINT")
+        finally:
+            connection.close()
 
     def present_songs(self) -> pa.Table:
         """Songs whose files were there at the last scan, as an Arrow table."""

@@ -20,6 +20,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from quintet.commands.terminal.faults import TRACEBACK_VARIABLE
 from quintet.library.corrections import read_corrections
 from quintet.library.tags.plan_file import PlanRow, write_plan
 from quintet.library.tags.rewriting import sound_digest
@@ -185,6 +186,7 @@ def test_every_command_on_disks_that_are_full_at_a_random_byte(
         code = call(monkeypatch, line)
         text = capsys.readouterr()
         assert "Traceback" not in text.out + text.err
+        assert TRACEBACK_VARIABLE not in text.err, "an error that Quintet does not know"
         assert code in (0, 1), text.err
         n_failed += code == 1
         if code == 1:

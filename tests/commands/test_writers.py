@@ -22,6 +22,7 @@ import pytest
 import soundfile
 
 from quintet import cli
+from quintet.commands.terminal.faults import TRACEBACK_VARIABLE
 from quintet.datasets.builtin import audioset_download
 from quintet.errors import ArtefactError
 from quintet.files.locks import output_lock
@@ -293,6 +294,7 @@ def check_full_disk(
     for k, code in enumerate(fill(command, output, monkeypatch, tries=tries)):
         text = capsys.readouterr()
         assert "Traceback" not in text.out + text.err
+        assert TRACEBACK_VARIABLE not in text.err, "an error that Quintet does not know"
         assert code in (0, 1), text.err
         new = output_of(command, output.with_name(f"{output.name}{k}"))
         n_failed += code == 1

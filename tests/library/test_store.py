@@ -14,8 +14,9 @@ import pyarrow.parquet as pq
 import pytest
 from threadpoolctl import threadpool_limits
 
-from quintet.errors import ArtefactError
-from quintet.library import feature_parts
+from quintet.errors import ArtefactError, MachineError
+from quintet.files import machine
+from quintet.library import feature_parts, store
 from quintet.library.corrections import read_corrections
 from quintet.library.feature_parts import FeatureParts
 from quintet.library.playlists.space import SongSpace
@@ -66,6 +67,56 @@ def test_database_holds_the_tables(library: Library) -> None:
         assert {name for (name,) in connection.execute("SHOW TABLES").fetchall()} == set(TABLES)
         found = connection.execute("SELECT tempo, count(*) FROM songs JOIN tags USING (id) GROUP BY 1")
         assert found.fetchall() == [(120.0, 2)]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no limit on the size of files")
+def test_a_full_disk_under_the_database_is_a_fault_of_the_machine(library: Library) -> None:
+    pytest.importorskip("duckdb")
+    resource = pytest.importorskip("resource")
+    library.write_database()
+    before = (library.folder / "library.duckdb").read_bytes()
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    for room in (5_000, 40_000):
+        resource.setrlimit(resource.RLIMIT_FSIZE, (room, limits[1]))
+        try:
+            with pytest.raises(MachineError, match="The database of a library"):
+                library.write_database()
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert (library.folder / "library.duckdb").read_bytes() == before
+    assert [path.name for path in library.folder.glob(".*")] == []
+
+
+@pytest.mark.parametrize(("free", "expected"), [(1 << 20, MachineError), (64 << 30, ArtefactError)])
+def test_a_table_is_not_blamed_for_too_little_memory(
+    library: Library, monkeypatch: pytest.MonkeyPatch, free: int, expected: type[Exception]
+) -> None:
+    """`ulimit -v` ended `library retrain` with the advice to remove the features."""
+    library.write("songs", pa.table({"id": ["a"], "root": ["/m"], "path": ["x"], "status": ["ok"]}))
+
+    def read(*_: object) -> None:
+        raise pa.lib.ArrowMemoryError("ZSTD_DCtx create failed")
+
+    monkeypatch.setattr(store, "read_parquet", read)
+    monkeypatch.setattr(machine, "_free_memory", lambda: free)
+    with pytest.raises((MachineError, ArtefactError)) as caught:
+        library.table("songs")
+    assert caught.type is expected
+
+
+def test_too_little_memory_is_no_fault_of_a_condition(
+    library: Library, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    duckdb = pytest.importorskip("duckdb")
+
+    class Connection:
+        def execute(self, _: str) -> None:
+            raise duckdb.OutOfMemoryException("bad allocation")
+
+    query = library.query
+    monkeypatch.setattr(query, "_open", Connection)
+    with pytest.raises(MemoryError, match="bad allocation"):
+        query.select(order_by="tempo")
 
 
 def test_activations_of_two_families_stay_apart(library: Library) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 
 from quintet.datasets.genre_map import GenreMap
 from quintet.errors import QuintetError
@@ -40,13 +41,15 @@ LINKS = ("/proc/self/environ", "/dev/zero", "/dev/full", "songs.parquet", "..", 
 LARGE = 2 << 30
 """Bytes of a file with a hole."""
 N_SONGS = 6
+TRAININGS = int(os.environ.get("QUINTET_FUZZ_TRAININGS", "25"))
+"""One try in so many trains a model, which takes a second."""
 
 
 def prepare(seeds: Path) -> Runner:
     """A library of six songs with predictions, moods, corrections, playlists, and a journal."""
     with in_this_process():
         seed = make_seed(seeds)
-    readers = (read_tables, ask, near, learn, plan, page, rescan, watch, again)
+    readers = (read_tables, ask, near, learn, plan, page, rescan, watch)
 
     def run(rng: Rng, folder: Path) -> Counter[str]:
         target = folder / "my.library"
@@ -54,6 +57,8 @@ def prepare(seeds: Path) -> Runner:
         for _ in range(int(choose(rng, (1, 1, 1, 2, 3)))):
             spoil(target, rng)
         reader: Callable[[Path, Path], str] = choose(rng, readers)
+        if rng.integers(TRAININGS) == 0:
+            reader = again
         try:
             with in_this_process():
                 return Counter([reader(target, seeds / "music")])
@@ -80,7 +85,7 @@ def make_seed(seeds: Path) -> Path:
         library.write("songs", _table(songs))
         rows = [{"id": id, "label": name, "probability": 0.5, "in_set": True} for id in ids for name in "ab"]
         library.write("verdicts", _table(rows))
-        library.write_activations("mood_", _table([{"id": id, "mood_happy": 0.7} for id in ids], np.float32))
+        library.write("tags", _tags(ids))
         library.facts.model = {"path": str(seeds / "model"), "classes": ["a", "b"], "multilabel": False}
         library.write_facts()
         finish_scan(library)
@@ -92,12 +97,24 @@ def make_seed(seeds: Path) -> Path:
     (library.folder / PLANS_FOLDER).mkdir()
     watch(library.folder, music)
     make_song(music / "late.wav", seed=N_SONGS)
+    moods = _table([{"id": id, "mood_happy": 0.7} for id in ids], np.float32)
+    library.write_activations("mood_", moods)
     return library.folder
+
+
+def _tags(ids: list[str]) -> pa.Table:
+    """An artist for each song, and the genre rock."""
+    fields = {"artist": "artist {}", "genre": "rock"}
+    rows = [
+        {"id": id, "field": field, "position": 0, "value": value.format(k), "source": "TAG"}
+        for k, id in enumerate(ids)
+        for field, value in fields.items()
+    ]
+    return pa.Table.from_pylist(rows)
 
 
 def _table(content: object, kind: type | None = None) -> object:
     import pandas as pd
-    import pyarrow as pa
 
     frame = pd.DataFrame(content)
     if kind is not None:
