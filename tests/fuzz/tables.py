@@ -21,6 +21,7 @@ from quintet.features.storage.table import FeatureTable, write_feature_table
 from quintet.predictions.evaluate import evaluate
 from quintet.predictions.predictions import Predictions, read_predictions
 from quintet.training.corrections.groups import regroup
+from quintet.training.corrections.labels import relabel
 from quintet.training.data import make_training_split
 from quintet.training.settings import TrainSettings
 from tests.fuzz.model_folders import check_probabilities, put, refusal, seed_table
@@ -85,7 +86,7 @@ def prepare_predictions(seeds: Path) -> Runner:
 
 
 def prepare_splits(seeds: Path) -> Runner:
-    """Splits of ours, lists of clips, and files of groups."""
+    """Splits of ours, lists of clips, files of groups, and files of corrected labels."""
     own, frame = seed_features(), seed_table()
     split = make_training_split(own.meta, TrainSettings(members=("svm",), folds=2), grouped=False)
     split.write(seeds / "own.parquet")
@@ -93,6 +94,11 @@ def prepare_splits(seeds: Path) -> Runner:
     listed = frame[["id"]].assign(split=parts, group=[f"g{i // 2}" for i in range(len(frame))])
     listed.to_csv(seeds / "split.csv", index=False)
     listed.to_parquet(seeds / "split.parquet")
+    labels = own.meta["label"].tolist()
+    corrected = frame[["id"]].assign(
+        label=labels, corrected=[labels[(i + 1) // 2] for i in range(len(frame))]
+    )
+    corrected.to_csv(seeds / "labels.csv", index=False)
 
     def read_own(path: Path) -> str:
         found = Split.read(path)
@@ -111,7 +117,11 @@ def prepare_splits(seeds: Path) -> Runner:
         check_features(regroup(own, path))
         return "groups"
 
-    return runner(sorted(seeds.iterdir()), (read_own, read_list, read_groups))
+    def read_labels(path: Path) -> str:
+        check_features(relabel(own, path))
+        return "labels"
+
+    return runner(sorted(seeds.iterdir()), (read_own, read_list, read_groups, read_labels))
 
 
 def prepare_manifests(seeds: Path) -> Runner:
