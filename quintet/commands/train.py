@@ -67,6 +67,13 @@ def train(
         str, typer.Option(help="Fusion rule for predictions; auto chooses on the training part.")
     ] = "auto",
     protocol: ProtocolName = "auto",
+    target: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder of songs (or feature table) that the model shall serve: folds become as far from "
+            "their training part as these songs are (protocol sound)."
+        ),
+    ] = None,
     protocols: Annotated[
         str | None,
         typer.Option(help="Leak gate: compare the same members under several splits: random,group."),
@@ -114,6 +121,8 @@ def train(
     prepare_folder(output)
     ignored = tuple(ignore_column or ())
     columns = TableColumns(id_column, label_column, group_column, label_from, join, ignored)
+    if target is not None and protocol == "auto":
+        protocol = "sound"
     split = SplitOptions(protocol, test_size, folds, seed, split_value)
     table = columns.read(features, groups=groups, split_files=split_file, labels=labels)
     chosen = parse_names(members) or _default_members(table, quiet=quiet)
@@ -123,6 +132,7 @@ def train(
         "resamples": resamples,
         "members": chosen,
         "settings": read_member_settings(settings_file, setting, chosen),
+        "target": None if target is None else str(target),
         "protocols": parse_names(protocols),
         "learning_curve": learning_curve,
     }
@@ -131,7 +141,7 @@ def train(
     elif rule != "auto":
         content["rules"] = list(dict.fromkeys(["mean", rule]))
     settings = parse_settings(TrainSettings, content, where="quintet train")
-    with progress_counter("Spectrograms", quiet=quiet) as progress, TrainingDisplay(quiet=quiet) as display:
+    with progress_counter("Recordings", quiet=quiet) as progress, TrainingDisplay(quiet=quiet) as display:
         result = workflow.train(
             table,
             output,

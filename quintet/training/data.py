@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from quintet.datasets.groups import require_disjoint
 from quintet.datasets.labels import label_indicator, label_set
 from quintet.datasets.splits.protocols import SplitSettings, make_split
-from quintet.datasets.splits.sound_blocks import sound_blocks
 from quintet.datasets.splits.split import Positions, Split
 from quintet.ensemble.crossfit import Inputs
 from quintet.errors import ConfigError, DatasetError
@@ -24,6 +23,7 @@ from quintet.features.storage.join import ROW_MISSING, foreign_columns
 from quintet.features.storage.spectrograms import SpectrogramStore
 from quintet.features.storage.table import FeatureTable, is_usable
 from quintet.training.settings import TrainSettings
+from quintet.training.sound_groups import with_sound_blocks
 
 Texts = NDArray[np.str_]
 Target = NDArray[np.generic]  # labels (n,), or the 0/1 indicator (n, K) of label sets
@@ -32,8 +32,6 @@ Folds = tuple[
 ]  # positions to fit on and positions to predict, one pair per fold
 
 
-DEFAULT_FOLDS = 5
-"""Folds of a run that names no number, if every class has as many groups."""
 SHOWN_ROWS = 3  # rows that a note lists
 
 
@@ -189,7 +187,11 @@ class TrainingPart:
 
 
 def gather(
-    table: FeatureTable, settings: TrainSettings, *, store: SpectrogramStore | None = None
+    table: FeatureTable,
+    settings: TrainSettings,
+    *,
+    store: SpectrogramStore | None = None,
+    target: NDArray[np.float64] | None = None,
 ) -> Material:
     """The usable rows of a table and their split, checked before anything is fitted.
 
@@ -199,6 +201,7 @@ def gather(
         table: the feature table.
         settings: settings of the split.
         store: spectrogram store, if a member reads spectrograms.
+        target: features of the songs of `settings.target`, `(m, d)`.
 
     Raises:
         DatasetError: if the table has no usable row.
@@ -210,7 +213,7 @@ def gather(
     if not len(meta):
         raise _no_rows_error(table)
     if settings.protocol == "sound":
-        table = with_sound_blocks(table, settings)
+        table = with_sound_blocks(table, settings, target)
         meta = table.meta
     split = make_training_split(meta, settings, grouped=table.grouped or settings.protocol == "sound")
     ids, labels, groups = (_texts(values) for values in (meta.index, meta["label"], meta["group"]))
@@ -228,43 +231,6 @@ def _no_rows_error(table: FeatureTable) -> DatasetError:
     return DatasetError(
         "Training must have rows with a label and with numbers. "
         f"All {len(table.frame)} rows of this table are left out{reason}."
-    )
-
-
-def with_sound_blocks(table: FeatureTable, settings: TrainSettings) -> FeatureTable:
-    """The table, where the group of each usable clip is its block of clips that sound alike.
-
-    Its `grouped` stays false: no group is known.
-
-    Raises:
-        ConfigError: if groups are known, or if labels are sets.
-    """
-    if table.grouped:
-        raise ConfigError(
-            "The protocol 'sound' is for data without groups. This table has groups: use 'group', or "
-            "compare both (`protocols`: random, sound, group)."
-        )
-    frame = table.frame.copy()
-    frame.loc[is_usable(frame), "group"] = sound_block_names(table, settings, test_size=settings.test_size)
-    return FeatureTable(frame, table.metadata)
-
-
-def sound_block_names(table: FeatureTable, settings: TrainSettings, *, test_size: float) -> Texts:
-    """Block of each usable clip, `(n,)`. Each class has a block per fold, and one for the test part.
-
-    Raises:
-        ConfigError: if labels are sets.
-    """
-    if table.multilabel:
-        raise ConfigError(
-            "The protocol 'sound' needs one label per clip. This table has label sets: use 'group'."
-        )
-    return sound_blocks(
-        table.features.to_numpy(np.float64),
-        table.meta["label"].astype(str).tolist(),
-        table.features.index.astype(str).tolist(),
-        at_least=(settings.folds or DEFAULT_FOLDS) + bool(test_size),
-        seed=settings.seed,
     )
 
 

@@ -56,6 +56,8 @@ class TrainSettings(Stage):
         protocol: `group` keeps groups together. `sound` keeps clips together that sound alike, where groups
             are not known. `random` ignores groups on purpose, and its scores are marked. `given` follows the
             `split` column of the data. `auto` is `given` if the data have that column, and `group` otherwise.
+        target: folder of songs (or feature table) that the model is to serve, under `sound`: the clips that
+            stay together are chosen so that folds are as far from their training part as these songs are.
         protocols: splits of the leak gate, which compares the same members under each of them.
         split_values: value of the `split` column → part (`train`, `valid`, `test`, `unused`), for values that
             are no part's name. Clips of `unused` are left out.
@@ -73,6 +75,7 @@ class TrainSettings(Stage):
     rules: tuple[str, ...] = RULE_NAMES
     rule: str = "auto"
     protocol: Protocol = "auto"
+    target: str | None = None
     protocols: tuple[Literal["random", "group", "sound", "given"], ...] = ()
     split_values: dict[str, str] = Field(default_factory=dict)
     test_size: float = Field(default=0.2, ge=0.0, lt=1.0)
@@ -99,6 +102,11 @@ class TrainSettings(Stage):
             raise ValueError(
                 f"The rule must be 'auto' or one of the rules ({', '.join(self.rules)}). "
                 f"Received '{self.rule}'."
+            )
+        if self.target is not None and self.protocol != "sound":
+            raise ValueError(
+                "A target chooses clips that stay together, so the protocol must be 'sound'. "
+                f"Received '{self.protocol}'."
             )
         if len(set(self.protocols)) == 1:
             raise ValueError(f"The leak gate compares at least two protocols. Received: {self.protocols[0]}.")

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from quintet.errors import ConfigError
+from quintet.errors import ConfigError, DatasetError
 from quintet.features.storage.read import read_feature_table
 from quintet.features.storage.table import FeatureTable
-from quintet.training.data import gather
+from quintet.training.data import data_notes, gather
 from quintet.training.leak_gate import leak_gate
 from quintet.training.settings import TrainSettings
+from quintet.training.sound_groups import describe_target
 from quintet.workflow import train
 
 
@@ -81,3 +83,34 @@ def test_songs_without_classes_are_no_better_than_chance_by_sound(songs, tmp_pat
     assert accuracy["random"] > accuracy["sound"] + 0.15
     split = result.results.split
     assert (split.protocol, split.grouped, split.groups_known) == ("sound", True, False)
+
+
+@pytest.fixture
+def target(tmp_path) -> Path:
+    """A table of 20 songs that are near to none of the training, without labels."""
+    values = np.random.default_rng(5).normal(size=(20, 8))
+    frame = pd.DataFrame(values, columns=[f"x{i}" for i in range(8)])
+    frame.insert(0, "id", [f"new{i}" for i in range(20)])
+    frame.to_csv(tmp_path / "target.csv", index=False)
+    return tmp_path / "target.csv"
+
+
+def test_a_target_decides_how_many_clips_stay_together(songs, target):
+    settings = TrainSettings(protocol="sound", target=str(target), members=("svm",), test_size=0.0)
+    far = describe_target(target, songs)
+    assert far.shape == (20, 8)
+    material = gather(songs, settings, target=far)
+    assert same_block(material.groups) > 0.6
+    assert any("its 20 songs" in note for note in data_notes(material))
+    near = gather(songs, settings, target=songs.features.to_numpy() + 0.01)
+    assert len(set(near.groups)) == len(near.ids)
+
+
+def test_a_target_needs_the_columns_and_the_protocol(songs, target, tmp_path):
+    with pytest.raises(ValueError, match="must be 'sound'"):
+        TrainSettings(target="songs")
+    pd.read_csv(target).drop(columns="x3").to_csv(tmp_path / "less.csv", index=False)
+    with pytest.raises(DatasetError, match="lacks 1: 'x3'"):
+        describe_target(tmp_path / "less.csv", songs)
+    with pytest.raises(DatasetError, match="must be a feature table"):
+        describe_target(tmp_path, songs)
