@@ -63,6 +63,8 @@ def test_scan_similar_playlist_genres(home: Path) -> None:
     names = [line for line in (home / "rock.m3u8").read_text().splitlines() if not line.startswith("#")]
     assert len(names) == 4
     assert all((home / name).is_file() for name in names)
+    assert "similarity" in run(home, "similar", "my.library", "0/3.flac", "-n", "1").stdout
+    assert "similarity" not in run(home, "songs", "my.library", "-n", "1").stdout
     listed = json.loads(run(home, "songs", "my.library", "--order-by=-energy", "-n", "3", "--json").stdout)[
         "songs"
     ]

@@ -43,17 +43,18 @@ def show_songs(
         for path in left_out:
             print_message(f"Left out, since it has a line break in its name: {printable(path)}", quiet=quiet)
         print_message(f"{len(rows) - len(left_out)} songs → {output}", quiet=quiet)
+    last = ["similarity"] if rows and "similarity" in rows[0] else []
     if json_:
-        names = [*FACTS, *(["similarity"] if rows and "similarity" in rows[0] else [])]
+        names = [*FACTS, *last]
         print_json({"songs": [{name: row[name] for name in names} for row in rows]})
     elif output is None:
         from rich.markup import escape
 
-        table = new_table("song", "genre", "tempo", "key", "energy", "similarity")
+        table = new_table("song", "genre", "tempo", "key", "energy", *last)
         for row in rows:
-            numbers = (row["tempo"], row["energy"], row.get("similarity"))
-            tempo, energy, similarity = ("" if number is None else f"{number:.2f}" for number in numbers)
+            numbers = (row["tempo"], row["energy"], *(row[name] for name in last))
+            tempo, *others = ("" if number is None else f"{number:.2f}" for number in numbers)
             genre = row["genre"] or row["verdict"] or ""
-            cells = (row["path"], genre, tempo, row["key"] or "", energy, similarity)
+            cells = (row["path"], genre, tempo, row["key"] or "", *others)
             table.add_row(*(escape(printable(str(cell))) for cell in cells))
         out.print(table)

@@ -173,7 +173,7 @@ def _write(
     if json_:
         print_json({"command": "library tags", **result.to_json()})
     _print_refusals(result.refusals)
-    _print_result(result, quiet=quiet)
+    _print_result(result, "written" if apply is not None else "taken back", quiet=quiet)
     if result.refusals:
         raise typer.Exit(EXIT_DATA)
 
@@ -206,14 +206,14 @@ def _print_refusals(refusals: tuple[Refusal, ...]) -> None:
         print_failure(refusal.file, f"{', '.join(refusal.fields)}: {refusal.reason}")
 
 
-def _print_result(result: WritingResult, *, quiet: bool) -> None:
+def _print_result(result: WritingResult, done: str, *, quiet: bool) -> None:
     from quintet.commands.terminal.console import print_message
 
     if result.n_copies:
         print_message(f"Copies of a run that was killed: {result.n_copies}, now removed.", quiet=quiet)
     equal = f"; {result.n_equal} fields held the values already" if result.n_equal else ""
     left = f"; {len(result.refusals)} left as they are" if result.refusals else ""
-    print_message(f"{result.n_fields} fields of {result.n_files} songs written{equal}{left}", quiet=quiet)
+    print_message(f"{result.n_fields} fields of {result.n_files} songs {done}{equal}{left}", quiet=quiet)
     if result.journal is not None:
         print_message(
             f"Journal → {result.journal}   Way back: quintet library tags --undo {result.journal}",
