@@ -13,7 +13,7 @@ from quintet.explanation.importance import family
 from quintet.explanation.members import RunExplanation
 from quintet.explanation.shapley.family_shapley import SPECTROGRAM
 from quintet.model_folder.run import Run
-from quintet.reports.formats import column_notes, count, format_list, format_signed
+from quintet.reports.formats import column_notes, format_list, format_signed
 from quintet.reports.front.bars import Measure, Span, common_scale
 from quintet.reports.front.headline import HEAVY
 from quintet.reports.style import family_paint
@@ -242,9 +242,11 @@ def _marks(certain: Sequence[bool], *, has_intervals: bool) -> str:
 
 
 def _others(alike: str) -> str:
-    """What `2 alike` means: `and 2 columns of nearly the same values`; nothing of nothing."""
+    """What `2 alike` means: `and 2 near-copies`; nothing of nothing."""
     number = alike.partition(" ")[0]
-    return f"and {count(int(number), 'column')} of nearly the same values" if number.isdigit() else ""
+    if not number.isdigit():
+        return ""
+    return "and a near-copy" if number == "1" else f"and {number} near-copies"
 
 
 def _is_rest(player: str) -> bool:
