@@ -114,6 +114,22 @@ def test_life_of_a_library(music: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_columns_that_quintet_does_not_know_stay(music: Path, tmp_path: Path) -> None:
+    """Tables of a stranger, or of a later version."""
+    library = Library.create(tmp_path / "my.library")
+    scan_all(library, music)
+    for name in ("songs", "tags", "failures"):
+        table = library.table(name)
+        library.write(name, table.append_column("mine", [list(range(table.num_rows))]))
+    write_song(music / "c/5.flac", 5)
+    (music / "c/bad.flac").write_bytes(b"no flac")
+    summary = scan_all(Library.open(library.folder), music)
+    assert (summary.new, summary.failed) == (1, 1)
+    songs = Library.open(library.folder).songs()
+    assert sorted(songs["mine"].dropna()) == [0, 1, 2, 3]
+
+
+@pytest.mark.slow
 def test_library_inside_the_music_is_no_music(music: Path) -> None:
     library = Library.create(music / "b/my.library")
     assert counts(scan_all(library, music)) == {"new": 4}

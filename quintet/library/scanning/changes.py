@@ -279,7 +279,8 @@ class Changes:
             for root, path in zip(roots, paths, strict=True)
         ]
         kept = self._failures.filter(pa.array(mask, pa.bool_()))
-        return pa.concat_tables([kept, pa.Table.from_pylist(list(self._new_failures.values()), FAILURES)])
+        new = pa.Table.from_pylist(list(self._new_failures.values()), FAILURES)
+        return pa.concat_tables([kept, new], promote_options="default")
 
     def finish(self) -> ScanSummary:
         """Mark the songs whose files have gone, and write the tables for the last time."""
@@ -334,7 +335,7 @@ def _sound_columns(examined: Examined) -> JsonObject:
 def _replaced(table: pa.Table, ids: pa.Array, rows: list[JsonObject], schema: pa.Schema) -> pa.Table:
     """A table without the rows of these ids, and with new rows."""
     kept = table.filter(pc.invert(pc.is_in(table.column("id"), value_set=ids)))
-    return pa.concat_tables([kept, pa.Table.from_pylist(rows, schema)])
+    return pa.concat_tables([kept, pa.Table.from_pylist(rows, schema)], promote_options="default")
 
 
 def _mark_copies(songs: pa.Table) -> pa.Table:
