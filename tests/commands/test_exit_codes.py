@@ -14,6 +14,7 @@ from typer.core import TyperGroup
 
 from quintet import cli
 from quintet.commands.terminal import faults
+from quintet.errors import ArtefactError
 from quintet.files import machine
 
 ROOT = Path(__file__).parents[2]
@@ -147,6 +148,19 @@ def test_a_closed_pipe_is_141_without_a_message() -> None:
     done = run_process("list", "members", stdout=write_end)
     os.close(write_end)
     assert (done.returncode, done.stderr) == (faults.EXIT_CLOSED_PIPE, b"")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows deletes no current folder")
+def test_a_model_that_is_missing_in_a_deleted_folder_names_the_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    error = ArtefactError("'my.library' is no library.")
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    assert faults.explain_error(error) == str(error)
+    (tmp_path / "gone").rmdir()
+    assert faults.explain_error(error) == f"{error} {faults.FOLDER_GONE}"
+    monkeypatch.chdir(tmp_path)
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")

@@ -36,6 +36,11 @@ OS_REASONS = {
 }
 
 
+FOLDER_GONE = (
+    "The current folder does not exist any more: change to another folder and run the command again."
+)
+
+
 def explain_error(error: BaseException) -> str:
     """A sentence about an error, with the file that it is about.
 
@@ -43,7 +48,7 @@ def explain_error(error: BaseException) -> str:
         error: an error of Quintet, of the operating system, or any other.
     """
     if isinstance(error, QuintetError):
-        return str(error)
+        return f"{error} {FOLDER_GONE}" if is_folder_gone() and FOLDER_GONE not in str(error) else str(error)
     if isinstance(error, UnicodeEncodeError) and error.reason == "surrogates not allowed":
         return (
             "A table, a model and an output must have a name in UTF-8, their folders too. "
@@ -63,9 +68,7 @@ def explain_error(error: BaseException) -> str:
 
 def _explain_os_error(error: OSError) -> str:
     if is_folder_gone():
-        return (
-            "The current folder does not exist any more: change to another folder and run the command again."
-        )
+        return FOLDER_GONE
     reason = OS_REASONS.get(error.errno or 0, f"{error.strerror or error}.")
     return f"'{error.filename}': {reason}" if error.filename else reason
 
