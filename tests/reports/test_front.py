@@ -254,6 +254,8 @@ def test_the_worst_class_has_a_mistake_even_if_its_clips_are_few(run: Run) -> No
     assert worst_class(few, run).startswith("rock: 1 of 4 right")  # two clips of rock were taken for jazz
     none = strip_of(("jazz", 20, 20, 0), ("rock", 4, 4, 0))
     assert worst_class(none, run).startswith("None")
+    equal = strip_of(("jazz", 20, 9, 2), ("rock", 20, 9, 0), ("ambient", 20, 11, 0))
+    assert worst_class(equal, run).startswith("jazz and rock: 9 of 20 right")
     tags = replace(run, test={run.prediction_name: replace(run.report_predictions, multilabel=True)})
     assert (
         worst_class(few[few["class"] != "rock"], tags)

@@ -6,6 +6,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+MARGIN = 1.05
+
 
 @dataclass(frozen=True)
 class Measure:
@@ -80,13 +82,13 @@ class Scale:
 
 
 def common_scale(measures: Sequence[Measure]) -> Scale:
-    """Range that holds zero, and every value with its interval.
+    """Range that holds zero, and every value with its interval, so that no interval ends at the edge.
 
     Example:
         >>> common_scale([Measure(0.2, 0.1, 0.3, ""), Measure(-0.1, float("nan"), float("nan"), "")])
-        Scale(low=-0.1, high=0.3)
+        Scale(low=-0.105, high=0.315)
     """
     numbers = [0.0]
     for measure in measures:
         numbers += [x for x in (measure.value, measure.low, measure.high) if math.isfinite(x)]
-    return Scale(min(numbers), max(numbers))
+    return Scale(round(MARGIN * min(numbers), 9), round(MARGIN * max(numbers), 9))

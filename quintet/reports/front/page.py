@@ -247,12 +247,16 @@ def worst_class(strip: pd.DataFrame, run: Run) -> str:
     worst = worst_row(strip)
     if worst is None:
         return f"None: every clip of every {kind(run)} is {what}."
+    small = " With so few clips this is anecdotal." if worst["clips"] < FEW_CLIPS else ""
+    is_equal = (strip["right"] == worst["right"]) & (strip["clips"] == worst["clips"])
+    if is_equal.sum() > 1 and not run.multilabel:
+        names = format_list([str(name) for name in strip["class"][is_equal]])
+        return f"{names}: {worst['right']} of {worst['clips']} {what} each.{small}"
     text = f"{worst['class']}: {worst['right']} of {worst['clips']} {what}"
     if worst["mistaken_for"]:
         text += f", most often taken for {worst['mistaken_for']} ({worst['mistaken_clips']})"
     if run.multilabel and worst["extra"]:
         text += f", and given to {count(int(worst['extra']), 'clip')} without it"
-    small = " With so few clips this is anecdotal." if worst["clips"] < FEW_CLIPS else ""
     return f"{text}.{small}"
 
 

@@ -197,7 +197,8 @@ def next_steps(run: Run, strip: pd.DataFrame, found: Sequence[Check], *, can_pla
         steps.append("Bring more clips: four times as many make the interval half as wide.")
     if kinds_found.get("Probabilities") == "warn":
         steps.append(
-            "Set no threshold on the probabilities: `predict --confidence 0.9` names all that are likely."
+            "Do not read a probability as a frequency: `predict --confidence 0.9` lists the classes among "
+            "which the true one is nine times in ten."
         )
     if run.results.learning_curve is None:
         steps.append("`train --learning-curve` measures what more data would bring.")
