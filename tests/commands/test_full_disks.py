@@ -284,7 +284,9 @@ def test_two_plans_of_one_song_at_once(tmp_path: Path) -> None:
     messages = [process.communicate()[1] for process in starts]
     codes = [process.returncode for process in starts]
     for code, message in zip(codes, messages, strict=True):
-        assert code == 0 or (code == 1 and message.strip()), "each may leave songs that another one is writing"
+        assert code == 0 or (code == 1 and message.strip()), (
+            "each may leave songs that another one is writing"
+        )
         assert "Traceback" not in message
     assert set(fields_of(tmp_path).values()) == {NEW}
 
