@@ -151,13 +151,17 @@ def test_several_machines_equal_one_machine_at_a_time() -> None:
     assert bases[3] == -1
 
 
-def test_8_quadrature_nodes_equal_150_for_300_columns() -> None:
+@pytest.mark.parametrize("gamma", [1 / 300, 0.05, 1.0])
+def test_svm_is_exact_for_wide_and_narrow_kernels(gamma: float) -> None:
     rng = np.random.default_rng(1)
     X = rng.normal(size=(60, 300))
-    machine = SVC().fit(X, (X[:, 0] + X[:, 1] > 0).astype(int))
-    few, _ = kernel_shapley([machine], X[:2] + 0.5, X[20:23])
-    many, _ = kernel_shapley([machine], X[:2] + 0.5, X[20:23], n_nodes=150)
-    np.testing.assert_allclose(few, many, atol=1e-10)
+    X[3] *= 40  # an outlier: kernels of 0 beside kernels of 1
+    machine = SVC(gamma=gamma).fit(X, (X[:, 0] + X[:, 1] > 0).astype(int))
+    rows = np.concatenate([X[2:4], X[:1] + 0.5])
+    found, base = kernel_shapley([machine], rows, X[20:23])
+    exact, _ = kernel_shapley([machine], rows, X[20:23], n_nodes=150)
+    np.testing.assert_allclose(found, exact, atol=1e-13)
+    np.testing.assert_allclose(found.sum(axis=1)[:, 0] + base, machine.decision_function(rows), atol=1e-11)
 
 
 @pytest.mark.parametrize("name", TABLE_MEMBERS)

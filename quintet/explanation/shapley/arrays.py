@@ -72,6 +72,24 @@ def gauss_legendre(n_nodes: int) -> Quadrature:
     return Quadrature((nodes + 1) / 2, weights / 2)
 
 
+class Ladder(NamedTuple):
+    """Quadratures of growing size, and the integrands that each integrates within a tolerance.
+
+    Args:
+        nodes: (steps, k) one quadrature per row, filled up with zeros.
+        weights: the same shape.
+        sizes: (steps,) number of nodes, rising.
+        ellipses: (e,) half the sums of the axes of some ellipses with foci at both ends of the interval.
+        reach: (e, steps) the largest absolute value that an integrand may have on an ellipse.
+    """
+
+    nodes: Floats
+    weights: Floats
+    sizes: Integers
+    ellipses: Floats
+    reach: Floats
+
+
 def waiting_nodes() -> Integers:
     """Room for the nodes that wait while a tree is walked."""
     return np.empty((3, MAX_WAITING), np.int64)

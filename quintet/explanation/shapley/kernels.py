@@ -12,7 +12,7 @@ from typing import Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from quintet.explanation.shapley.arrays import Floats, Forest, Integers, Path, Quadrature
+from quintet.explanation.shapley.arrays import Floats, Forest, Integers, Ladder, Path, Quadrature
 from quintet.features.engine.kernel_cache import compiled
 
 Loop = TypeVar("Loop", bound=Callable[..., object])
@@ -30,9 +30,12 @@ _TREE_ARITHMETIC = {"contract", "reassoc", "nsz", "arcp"}
 _compile_exactly: Compiler = compiled(fastmath=False)
 _compile_products: Compiler = compiled(fastmath=True)
 _compile_trees: Compiler = compiled(fastmath=_TREE_ARITHMETIC)
+_compile_step: Compiler = compiled(forceinline=True, fastmath=True)
 _compile_tree_step: Compiler = compiled(forceinline=True, fastmath=_TREE_ARITHMETIC)
 """For the steps of the walk through a tree: they become part of the compiled walk, as fast as one long
 function."""
+SMALLEST = 1e-250
+"""A product of kernels below it is no number that counts, and could be divided by zero."""
 
 
 @_compile_tree_step
@@ -159,6 +162,22 @@ def add_tree_values(
                 at -= 1
 
 
+@_compile_step
+def _choose_step(present: Floats, absent: Floats, ladder: Ladder) -> int:
+    """The smallest quadrature for the product of all factors; -1 if the product is zero everywhere."""
+    found = len(ladder.sizes) - 1
+    for e in range(len(ladder.ellipses)):
+        reach = ladder.ellipses[e]
+        bound = 1.0
+        for j in range(len(present)):
+            bound *= 0.5 * (present[j] + absent[j]) + reach * 0.5 * abs(present[j] - absent[j])
+        if bound < SMALLEST:
+            return -1
+        while found > 0 and bound <= ladder.reach[e, found - 1]:
+            found -= 1
+    return found
+
+
 @_compile_products
 def add_product_values(
     rows: Floats,
@@ -166,7 +185,7 @@ def add_product_values(
     vectors: Floats,
     alphas: Floats,
     gamma: float,
-    quadrature: Quadrature,
+    ladder: Ladder,
     factors: Floats,
     values: Floats,
 ) -> None:
@@ -178,11 +197,10 @@ def add_product_values(
         vectors: (vectors, d) support vectors.
         alphas: (vectors, machines) weight of each support vector in each machine.
         gamma: of the kernel.
-        quadrature: nodes and weights, both (k,).
+        ladder: the quadratures.
         factors: (m + 3, d) room for the factors of one support vector.
         values: (n, d, machines), changed.
     """
-    nodes = quadrature.nodes
     n, d = rows.shape
     m = len(background)
     n_machines = alphas.shape[1]
@@ -199,14 +217,17 @@ def add_product_values(
             total[:] = 0.0
             for b in range(m):
                 without = absent[b]
+                step = _choose_step(present, without, ladder)
+                if step < 0:
+                    continue
                 share[:] = 0.0
-                for k in range(len(nodes)):
-                    t = nodes[k]
+                for k in range(ladder.sizes[step]):
+                    t = ladder.nodes[step, k]
                     product = 1.0
                     for j in range(d):
                         factor = without[j] + t * (present[j] - without[j])
                         product *= factor
-                    product *= quadrature.weights[k]
+                    product *= ladder.weights[step, k]
                     for j in range(d):
                         factor = without[j] + t * (present[j] - without[j])
                         share[j] += product / factor
