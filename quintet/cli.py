@@ -8,12 +8,9 @@ from __future__ import annotations
 import gc
 import os
 import sys
-from collections.abc import Iterator, MutableMapping
-from importlib import import_module
 from typing import Annotated, Any
 
 import typer
-import typer.main
 from typer.core import TyperGroup
 from typer.exceptions import TyperException
 
@@ -30,6 +27,7 @@ from quintet.commands.terminal.faults import (
     ignore_useless_width,
     keep_streams_open,
 )
+from quintet.commands.terminal.late_commands import LateCommands
 from quintet.errors import ArtefactError, QuintetError
 from quintet.files.display.names import printable
 from quintet.files.notices import silence_notices
@@ -55,8 +53,7 @@ COMMANDS = {
     "library": "library.app",
     "list": "list",
 }
-"""Command → its module in `quintet.commands`, in the order of the help. The module has a function of the name
-of the command (`list_` for `list`) and `EXAMPLE`, or a group `app`."""
+"""Command → its module in `quintet.commands`, in the order of the help."""
 
 
 _GOES_ON = "Finished work is kept: the same command continues."
@@ -72,54 +69,12 @@ COLLECTED_AFTER = (50_000, 10, 5)
 at again and again, which takes a fifth of the time of a short command."""
 
 
-class _LoadedWhenUsed(MutableMapping[str, Any]):
-    """Name of a command → the command of typer, made when somebody asks for it.
-
-    So `quintet predict` reads the module and the options of `predict`, and of no other command.
-    """
-
-    def __init__(self) -> None:
-        self._made: dict[str, Any] = dict.fromkeys(COMMANDS)
-
-    def __getitem__(self, name: str) -> Any:
-        if self._made[name] is None:
-            module = import_module(f"quintet.commands.{COMMANDS[name]}")
-            holder = typer.Typer(add_completion=False, rich_markup_mode="rich")
-            holder.callback()(_do_nothing)
-            if hasattr(module, "app"):
-                holder.add_typer(module.app, name=name)
-            else:
-                function = getattr(module, name, None) or getattr(module, f"{name}_")
-                holder.command(name, epilog=module.EXAMPLE)(function)
-            self._made[name] = typer.main.get_command(holder).commands[name]  # type: ignore[attr-defined]
-        return self._made[name]
-
-    def __setitem__(self, name: str, command: Any) -> None:
-        self._made[name] = command
-
-    def __delitem__(self, name: str) -> None:
-        del self._made[name]
-
-    def __contains__(self, name: object) -> bool:
-        return name in self._made
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._made)
-
-    def __len__(self) -> int:
-        return len(self._made)
-
-
-def _do_nothing() -> None:
-    """A callback: with one, typer makes a group of commands even of a single one."""
-
-
 class Commands(TyperGroup):
     """The commands. An interrupt (Ctrl-C) in any of them prints a message."""
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
-        self.commands = _LoadedWhenUsed()
+        self.commands = LateCommands(COMMANDS)
 
     def invoke(self, ctx: Any) -> object:
         """Run the command of the command line. `ctx` has a class of typer that is not public."""

@@ -115,13 +115,20 @@ def test_import_and_help_load_no_heavy_library(command: str) -> None:
     assert "LOADED []" in process.stdout
 
 
-def test_a_command_imports_no_other_command() -> None:
+@pytest.mark.parametrize(
+    ("words", "modules"),
+    [
+        (["predict"], ["predict"]),
+        (["library", "open"], ["library", "library.app", "library.open_page"]),
+    ],
+)
+def test_a_command_imports_no_other_command(words: list[str], modules: list[str]) -> None:
     code = (
-        "import sys; from quintet.cli import app; app(['predict', '--help'], standalone_mode=False); "
+        f"import sys; from quintet.cli import app; app({[*words, '--help']}, standalone_mode=False); "
         "print(sorted(m for m in sys.modules if m.startswith('quintet.commands.') and '.terminal' not in m))"
     )
     process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert process.stdout.splitlines()[-1] == "['quintet.commands.predict']"
+    assert process.stdout.splitlines()[-1] == str([f"quintet.commands.{module}" for module in modules])
 
 
 def test_settings_are_read_without_the_libraries_of_fusion() -> None:

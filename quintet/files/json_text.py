@@ -10,8 +10,6 @@ import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from quintet.files.display.file_names import name_text
 from quintet.files.json_types import JsonObject
 
@@ -36,10 +34,11 @@ def json_value(value: object) -> Any:
     """A value as JSON has it: None for NaN, infinity and missing values, a text for what JSON does not know.
 
     Example:
-        >>> json_value({"score": float("nan"), "classes": ("rock", np.int64(2))})
+        >>> json_value({"score": float("nan"), "classes": ("rock", 2)})
         {'score': None, 'classes': ['rock', 2]}
     """
-    if isinstance(value, np.generic):
+    numpy = sys.modules.get("numpy")  # what nobody has imported has made no value
+    if numpy is not None and isinstance(value, numpy.generic):
         value = value.item()
     if is_missing(value):
         return None
@@ -53,7 +52,9 @@ def json_value(value: object) -> Any:
         return value if math.isfinite(value) else None
     if isinstance(value, Mapping):
         return {json_value(str(name)): json_value(inner) for name, inner in value.items()}
-    if isinstance(value, list | tuple | set | frozenset | np.ndarray):
+    if isinstance(value, list | tuple | set | frozenset) or (
+        numpy is not None and isinstance(value, numpy.ndarray)
+    ):
         return [json_value(inner) for inner in value]
     return str(value)
 

@@ -7,9 +7,6 @@ from typing import Literal
 import pyarrow as pa
 import pyarrow.compute as pc
 
-SCHEMA_VERSION = 1
-"""Version of the folder. Columns may be added without a new one: a table without them reads as missing."""
-
 TableName = Literal["songs", "tags", "verdicts", "failures", "activations"]
 
 SONGS = pa.schema(

@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import json
 import os
-import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -27,46 +25,18 @@ from quintet.files.atomic import atomic_replace, write_text
 from quintet.files.display.file_names import text_path
 from quintet.files.json_types import JsonObject
 from quintet.files.locks import is_vacant, output_lock
-from quintet.files.untrusted import limits
-from quintet.files.untrusted.bounded import read_bounded
 from quintet.files.untrusted.parquet import PARQUET_ERRORS, read_parquet
-from quintet.files.untrusted.strict_json import parse_object
+from quintet.library.facts import FACTS_FILE, SCHEMA_VERSION, LibraryFacts, read_facts
 from quintet.library.feature_parts import FeatureParts
 from quintet.library.query import SongQuery, import_duckdb, machine_faults
-from quintet.library.schema import GONE, SCHEMA_VERSION, TableName, conform, empty_table, require_complete
+from quintet.library.schema import GONE, TableName, conform, empty_table, require_complete
 from quintet.library.stored import damaged
 
 if TYPE_CHECKING:
     import pandas as pd
 
-FACTS_FILE = "library.json"
 DATABASE_FILE = "library.duckdb"
 FEATURES_FOLDER = "features"
-FILE_SUFFIXES = (".json", ".jsonl", ".parquet", ".duckdb")
-"""Of the files that Quintet writes into a library."""
-_HASH = re.compile(r"(?:[0-9a-f]{16})?")
-
-
-@dataclass
-class LibraryFacts:
-    """What holds for the whole library: the content of `library.json`.
-
-    Args:
-        roots: folders that were scanned, absolute.
-        parameters: parameters of the features; None before the first scan.
-        parameter_hash: 16 hex digits of them, or "".
-        feature_names: names of the features, in order.
-        model: the model of the predictions: `path`, `digest`, `classes`, `multilabel`, `confidence`, `score`
-            (a sentence); None without one.
-        quintet: version that wrote the library last.
-    """
-
-    roots: list[str] = field(default_factory=list)
-    parameters: JsonObject | None = None
-    parameter_hash: str = ""
-    feature_names: list[str] = field(default_factory=list)
-    model: JsonObject | None = None
-    quintet: str = __version__
 
 
 class Library:
@@ -122,37 +92,7 @@ class Library:
                 a file, or was written by a newer version.
         """
         path = Path(folder)
-        file = path / FACTS_FILE
-        if not file.is_file():
-            raise ArtefactError(
-                f"A library must be a folder that `quintet library scan` made. '{path}' is none: "
-                f"make one with `quintet library scan MUSIC -o {path.name or 'my.library'}`."
-            )
-        for entry in path.iterdir():
-            if entry.is_symlink():
-                raise ArtefactError(
-                    f"A library must hold its files itself. '{entry}' is a link to '{os.readlink(entry)}': "
-                    "put the file in its place, or remove the link."
-                )
-            if entry.suffix in FILE_SUFFIXES and entry.is_dir():
-                raise ArtefactError(
-                    f"A library must have files where Quintet writes files. '{entry}' is a folder: remove it."
-                )
-        content = parse_object(read_bounded(file, limits.JSON_BYTES), file)
-        if content.pop("schema_version", None) != SCHEMA_VERSION:
-            raise ArtefactError(
-                f"A library must have the schema version {SCHEMA_VERSION}. '{path}' has another: "
-                "use the version of quintet that made it, or scan into a new folder."
-            )
-        known = LibraryFacts.__dataclass_fields__
-        facts = LibraryFacts(**{key: value for key, value in content.items() if key in known})
-        fault = _fault(facts)
-        if fault:
-            raise ArtefactError(
-                f"{FACTS_FILE} of a library must be as Quintet wrote it. In '{file}' {fault} is something "
-                "else: restore it from a copy, or scan into a new folder."
-            )
-        return cls(path, facts)
+        return cls(path, read_facts(path))
 
     @classmethod
     def open_or_create(cls, folder: str | os.PathLike[str]) -> Library:
@@ -341,34 +281,6 @@ class Library:
                 "another program wrote this library."
             )
         return Path(text_path(str(song["root"])), path)
-
-
-def _fault(facts: LibraryFacts) -> str:
-    """The first fact that has another type than it should; empty if all are right."""
-    for name in ("roots", "feature_names"):
-        values = getattr(facts, name)
-        if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
-            return name
-    if not all(map(_is_place, facts.roots)):
-        return "roots"
-    for name in ("parameters", "model"):
-        if not isinstance(getattr(facts, name), dict | None):
-            return name
-    model = facts.model or {}
-    if not (isinstance(model.get("path", ""), str) and isinstance(model.get("classes", []), list)):
-        return "model"
-    is_hash = isinstance(facts.parameter_hash, str) and _HASH.fullmatch(facts.parameter_hash)
-    return "" if is_hash else "parameter_hash"
-
-
-def _is_place(root: str) -> bool:
-    """Whether a text may name a scanned folder."""
-    path = text_path(root)
-    try:
-        os.fsencode(path)
-    except UnicodeEncodeError:
-        return False
-    return os.path.isabs(path) and "\0" not in path
 
 
 def _frame(table: pa.Table) -> pd.DataFrame:

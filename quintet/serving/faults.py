@@ -11,6 +11,8 @@ BAD_REQUEST, FORBIDDEN, NOT_FOUND = 400, 403, 404
 TIMEOUT, TOO_LARGE, MISDIRECTED, UNUSABLE = 408, 413, 421, 422
 CLIENT_LEFT = 499
 FAILED, NOT_HERE, BUSY, FULL_DISK = 500, 501, 503, 507
+LIBRARY_PLACES = "where the library, its songs and the temporary files are"
+"""Where the page of a library writes, for the message of a full disk."""
 
 
 class Refusal(Exception):

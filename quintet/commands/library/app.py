@@ -2,32 +2,44 @@
 
 from __future__ import annotations
 
-import typer
+from typing import Any
 
-from quintet.commands.library import (
-    genres,
-    open_page,
-    playlist,
-    retrain,
-    scan,
-    similar,
-    songs,
-    tag_plan,
-    watch,
-)
+import typer
+from typer.core import TyperGroup
+
+from quintet.commands.terminal.late_commands import LateCommands
+
+COMMANDS = {
+    "scan": "library.scan",
+    "tags": "library.tag_plan",
+    "genres": "library.genres",
+    "songs": "library.songs",
+    "similar": "library.similar",
+    "playlist": "library.playlist",
+    "retrain": "library.retrain",
+    "watch": "library.watch",
+    "open": "library.open_page",
+}
+"""Command → its module in `quintet.commands`, in the order of the help."""
+
+
+class LibraryCommands(TyperGroup):
+    """The commands of a library: one reads the module and the options of itself, and of no other."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.commands = LateCommands(COMMANDS)
+
 
 app = typer.Typer(
+    cls=LibraryCommands,
     help="The music that you own: a scan, similar songs, playlists, and genres for its tags, with a plan "
     "first and a way back.",
     no_args_is_help=True,
     epilog="Begin with: quintet library scan MUSIC -o my.library",
 )
-app.command("scan", epilog=scan.EXAMPLE)(scan.scan)
-app.command("tags", epilog=tag_plan.EXAMPLE)(tag_plan.tags)
-app.command("genres", epilog=genres.EXAMPLE)(genres.genres)
-app.command("songs", epilog=songs.EXAMPLE)(songs.songs)
-app.command("similar", epilog=similar.EXAMPLE)(similar.similar)
-app.command("playlist", epilog=playlist.EXAMPLE)(playlist.playlist)
-app.command("retrain", epilog=retrain.EXAMPLE)(retrain.retrain)
-app.command("watch", epilog=watch.EXAMPLE)(watch.watch)
-app.command("open", epilog=open_page.EXAMPLE)(open_page.open_)
+
+
+@app.callback()
+def _group() -> None:
+    pass

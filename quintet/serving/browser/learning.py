@@ -16,7 +16,7 @@ from quintet.audio.isolation.processes import start_process, use_one_thread
 from quintet.errors import ConfigError
 from quintet.files.json_types import JsonObject
 from quintet.library.store import Library
-from quintet.serving.faults import refusal
+from quintet.serving.faults import LIBRARY_PLACES, refusal
 
 if TYPE_CHECKING:
     from quintet.ensemble.crossfit import TrainingEvent
@@ -26,8 +26,6 @@ MAP_FILE = "genres.toml"
 """The genre map of a library, if it has one."""
 CONFIDENCE = 0.9
 """Of the prediction sets, if the library has no model that says another."""
-WRITES_TO = "where the library, its songs and the temporary files are"
-"""Where the page writes, for the message of a full disk."""
 LOST = "The training must fit into the memory of the machine. Its process ended: try again with less running."
 
 Send = Callable[[JsonObject], object]
@@ -225,6 +223,6 @@ def _send_outcome(connection: Connection, work: Callable[[Send], JsonObject | No
     except (BrokenPipeError, ConnectionError):
         pass  # the page was closed
     except Exception as error:  # noqa: BLE001  the page shows it
-        connection.send({"reason": refusal(error, writes_to=WRITES_TO).reason})
+        connection.send({"reason": refusal(error, writes_to=LIBRARY_PLACES).reason})
     finally:
         connection.close()

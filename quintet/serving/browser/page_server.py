@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, suppress
-from importlib import import_module
+from contextlib import ExitStack
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from quintet.library.facts import read_facts
 from quintet.serving.browser.routes import make_page_app
-from quintet.serving.browser.shelf import Shelf
 from quintet.serving.browser.token_gate import TokenGate, new_token
 from quintet.serving.gate import Gate
 from quintet.serving.server import HttpServer
+
+if TYPE_CHECKING:
+    from quintet.serving.browser.shelf import Shelf
 
 HOST = "127.0.0.1"
 ALL_ADDRESSES = ("0.0.0.0", "::")
@@ -24,6 +26,8 @@ LEAVE_S = 5.0
 
 class PageServer(HttpServer):
     """The page of a library at a port of this machine. No other machine reaches it, unless `host` says so.
+
+    The page itself is answered at once. The library is read meanwhile, and questions about songs wait for it.
 
     Args:
         folder: the library.
@@ -38,18 +42,34 @@ class PageServer(HttpServer):
     """
 
     def __init__(self, folder: Path, port: int = 0, token: str | None = None, *, host: str = HOST) -> None:
+        read_facts(folder)
+        super().__init__(host, port)
         with ExitStack() as undo:
-            pool = undo.enter_context(ThreadPoolExecutor(1, "read-library"))
-            reading = pool.submit(Shelf, folder)  # Arrow reads it while Python imports the server
-            super().__init__(host, port)
             undo.callback(self.close)
-            self.host = host
-            _import_starlette()
-            self.shelf = reading.result()
+            self.folder, self.host = folder, host
             self.token = new_token() if token is None else token
-            gated = TokenGate(make_page_app(self.shelf), self.token, self.port)
+            self._shelf: Shelf | None = None
+            self._fault: Exception | None = None
+            self._reading = threading.Lock()
+            gated = TokenGate(make_page_app(lambda: self.shelf), self.token, self.port)
             self.set_application(Gate(gated))
             undo.pop_all()
+
+    @property
+    def shelf(self) -> Shelf:
+        """The open library, which is read at the first access.
+
+        Raises:
+            ArtefactError: a table of it is damaged.
+        """
+        with self._reading:
+            if self._shelf is None:
+                from quintet.serving.browser.shelf import (
+                    Shelf,  # with Arrow, which the page itself does not need
+                )
+
+                self._shelf = Shelf(self.folder)
+            return self._shelf
 
     @property
     def address(self) -> str:
@@ -58,20 +78,34 @@ class PageServer(HttpServer):
         return f"{url}/?token={self.token}"
 
     def run(self) -> None:
-        """Answer until `stop`, SIGINT or SIGTERM. The map is drawn meanwhile."""
-        threading.Thread(target=self.shelf.warm_up, name="warm-up", daemon=True).start()
+        """Answer until `stop`, SIGINT or SIGTERM. Meanwhile the library is read and its map is drawn.
+
+        Raises:
+            ArtefactError: a table of the library is damaged.
+        """
+        threading.Thread(target=self._prepare, name="read-library", daemon=True).start()
         try:
             super().run()
         finally:
-            self.shelf.close()
-            self.shelf.is_prepared.wait(LEAVE_S)
+            with self._reading:
+                shelf = self._shelf
+            if shelf is not None:
+                shelf.close()
+            if shelf is not None and self._fault is None:
+                shelf.is_prepared.wait(LEAVE_S)
+        if self._fault is not None:
+            raise self._fault
 
-
-def _import_starlette() -> None:
-    """Import what the routes need while the library is read. They say so themselves if it is missing."""
-    with suppress(ImportError):
-        for name in ("applications", "responses", "routing"):
-            import_module(f"starlette.{name}")
+    def _prepare(self) -> None:
+        """Read the library, and prepare what its page asks for. If it cannot be read, the server ends."""
+        try:
+            shelf = self.shelf
+            shelf.view.prepare()
+        except Exception as error:  # noqa: BLE001  `run` raises it
+            self._fault = error
+            self.stop()
+        else:
+            shelf.warm_up()
 
 
 def open_page(folder: Path, port: int, ready: Callable[[PageServer], object], *, host: str = HOST) -> None:

@@ -11,9 +11,7 @@ from typing import TYPE_CHECKING, Any
 from quintet.errors import ArtefactError, ConfigError, MissingExtraError, QuintetError
 from quintet.files.json_text import json_value
 from quintet.files.locks import HeldOutputError
-from quintet.serving.browser.learning import WRITES_TO
-from quintet.serving.browser.shelf import Shelf
-from quintet.serving.faults import NOT_FOUND, Refusal, refusal
+from quintet.serving.faults import LIBRARY_PLACES, NOT_FOUND, Refusal, refusal
 from quintet.serving.pages import page_policy
 
 if TYPE_CHECKING:
@@ -23,8 +21,11 @@ if TYPE_CHECKING:
     from starlette.routing import Route
 
     from quintet.library.tags.plan import PlanOptions
+    from quintet.serving.browser.shelf import Shelf
 
 Endpoint = Callable[["Request"], Awaitable["Response"]]
+ShelfSource = Callable[[], "Shelf"]
+"""Gives the open library. It waits until that is read, so threads call it, and not the loop of the server."""
 
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; media-src 'self'; "
@@ -40,11 +41,11 @@ ASSETS = {
 MOST_BODY_BYTES = 4 << 20
 
 
-def make_page_app(shelf: Shelf) -> Starlette:
+def make_page_app(shelf: ShelfSource) -> Starlette:
     """The application, without the gates.
 
     Args:
-        shelf: what answers.
+        shelf: gives what answers.
 
     Raises:
         MissingExtraError: Starlette is not installed.
@@ -81,50 +82,50 @@ def _assets() -> list[Route]:
     return _routes({"/": page, "/page/{name}": asset})
 
 
-def _songs(shelf: Shelf) -> list[Route]:
+def _songs(shelf: ShelfSource) -> list[Route]:
     """Routes that only read."""
 
     async def state(_: Request) -> Response:
         return await _answer(
-            lambda: {**shelf.state(), "genres": shelf.genres(), "journals": shelf.journals()}
+            lambda: {**shelf().state(), "genres": shelf().genres(), "journals": shelf().journals()}
         )
 
     async def points(request: Request) -> Response:
         if request.query_params.get("wait") == "true":
-            await asyncio.to_thread(shelf.view.draw_map)
-        return await _answer(lambda: shelf.view.map_bytes())
+            await asyncio.to_thread(lambda: shelf().view.draw_map())
+        return await _answer(lambda: shelf().view.map_bytes())
 
     async def details(request: Request) -> Response:
-        return await _answer(lambda: shelf.details(_id(request)))
+        return await _answer(lambda: shelf().details(_id(request)))
 
     async def similar(request: Request) -> Response:
         return await _answer(
             lambda: {
-                "similar": shelf.similar(
+                "similar": shelf().similar(
                     _id(request), _whole(request, "n", 12), _whole(request, "per_artist", 2)
                 )
             }
         )
 
     async def where(request: Request) -> Response:
-        return await _answer(lambda: {"rows": shelf.where(request.query_params.get("condition", ""))})
+        return await _answer(lambda: {"rows": shelf().where(request.query_params.get("condition", ""))})
 
     return _routes(
         {
             "/api/state": state,
-            "/api/songs": lambda _: _answer(shelf.columns),
-            "/api/texts": lambda _: _answer(shelf.texts),
+            "/api/songs": lambda _: _answer(lambda: shelf().columns()),
+            "/api/texts": lambda _: _answer(lambda: shelf().texts()),
             "/api/map": points,
             "/api/where": where,
-            "/api/playlists": lambda _: _answer(shelf.playlists),
-            "/api/retrain": lambda _: _answer(shelf.learning.state),
+            "/api/playlists": lambda _: _answer(lambda: shelf().playlists()),
+            "/api/retrain": lambda _: _answer(lambda: shelf().learning.state()),
             "/api/songs/{id}": details,
             "/api/songs/{id}/similar": similar,
         }
     )
 
 
-def _sound(shelf: Shelf) -> list[Route]:
+def _sound(shelf: ShelfSource) -> list[Route]:
     """Routes that read the file of a song."""
     from starlette.responses import FileResponse, Response
 
@@ -132,7 +133,7 @@ def _sound(shelf: Shelf) -> list[Route]:
         from quintet.serving.browser.song_sound import converted, media_type
 
         try:
-            path = await asyncio.to_thread(shelf.sound_path, _id(request))
+            path = await asyncio.to_thread(lambda: shelf().sound_path(_id(request)))
             kind = media_type(path)
             if kind is not None:
                 return FileResponse(path, media_type=kind)
@@ -145,14 +146,14 @@ def _sound(shelf: Shelf) -> list[Route]:
         def compute() -> object:
             from quintet.serving.browser.song_sound import waveform
 
-            path = shelf.sound_path(_id(request))
+            path = shelf().sound_path(_id(request))
             return {"peaks": waveform(path, path.stat().st_mtime_ns)}
 
         return await _answer(compute)
 
     async def why(request: Request) -> Response:
         try:
-            future = await asyncio.to_thread(shelf.explain, _id(request))
+            future = await asyncio.to_thread(lambda: shelf().explain(_id(request)))
             page = await asyncio.wrap_future(future)
         except Exception as error:  # noqa: BLE001  every error is a response
             return _refuse(error)
@@ -163,7 +164,7 @@ def _sound(shelf: Shelf) -> list[Route]:
     return _routes({f"{song}/sound": sound, f"{song}/waveform": peaks, f"{song}/why": why})
 
 
-def _changes(shelf: Shelf) -> list[Route]:
+def _changes(shelf: ShelfSource) -> list[Route]:
     """Routes that write something: into the library, or tags into songs."""
 
     def change(work: Callable[[dict[str, Any]], object]) -> Endpoint:
@@ -175,18 +176,18 @@ def _changes(shelf: Shelf) -> list[Route]:
 
     return _routes(
         {
-            "/api/plan": change(lambda content: shelf.plan(_options(content))),
-            "/api/plan/apply": change(lambda content: shelf.apply(_numbers(content))),
-            "/api/undo": change(lambda content: shelf.undo(str(content.get("journal")))),
+            "/api/plan": change(lambda content: shelf().plan(_options(content))),
+            "/api/plan/apply": change(lambda content: shelf().apply(_numbers(content))),
+            "/api/undo": change(lambda content: shelf().undo(str(content.get("journal")))),
             "/api/corrections": change(
-                lambda content: shelf.correct(str(content.get("id")), str(content.get("label", "")))
+                lambda content: shelf().correct(str(content.get("id")), str(content.get("label", "")))
             ),
-            "/api/playlists": change(shelf.keep_playlists),
-            "/api/retrain": change(lambda _: shelf.learning.begin()),
-            "/api/retrain/stop": change(lambda _: shelf.learning.stop()),
-            "/api/retrain/use": change(lambda _: shelf.learning.use()),
+            "/api/playlists": change(lambda content: shelf().keep_playlists(content)),
+            "/api/retrain": change(lambda _: shelf().learning.begin()),
+            "/api/retrain/stop": change(lambda _: shelf().learning.stop()),
+            "/api/retrain/use": change(lambda _: shelf().learning.use()),
             "/api/playlists/export": change(
-                lambda content: shelf.export(str(content.get("name", "")), content.get("ids", []))
+                lambda content: shelf().export(str(content.get("name", "")), content.get("ids", []))
             ),
         },
         method="POST",
@@ -288,7 +289,7 @@ def _respond(content: object, status: int = 200) -> Response:
 
 def _refuse(error: Exception) -> Response:
     is_absent = isinstance(error, ArtefactError) and not isinstance(error, HeldOutputError)
-    refused = Refusal(NOT_FOUND, str(error)) if is_absent else refusal(error, writes_to=WRITES_TO)
+    refused = Refusal(NOT_FOUND, str(error)) if is_absent else refusal(error, writes_to=LIBRARY_PLACES)
     return _respond({"detail": refused.reason}, refused.status)
 
 

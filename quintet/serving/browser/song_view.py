@@ -28,6 +28,8 @@ from quintet.serving.browser.columns import (
 from quintet.serving.browser.song_map import first_map, make_map, read_map
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from quintet.serving.browser.song_map import Floats
 
 TEXTS = ("id", "title", "path")
@@ -53,7 +55,6 @@ class SongView:
     def __init__(self, library: Library) -> None:
         self.library = library
         self.songs = library.present_songs()
-        self._digests = read_digests(library.folder)
         self._lock = threading.Lock()
         self._drawn: Floats | None = None
 
@@ -62,6 +63,11 @@ class SongView:
         """Id of each song."""
         ids: list[str] = self.songs.column("id").to_pylist()
         return ids
+
+    @cached_property
+    def _digests(self) -> pa.Array:
+        """Digest of the sound of each vector."""
+        return read_digests(self.library.folder)
 
     @cached_property
     def _kept(self) -> Floats | None:

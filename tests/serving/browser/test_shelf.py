@@ -8,10 +8,10 @@ import json
 import subprocess
 import sys
 import threading
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from urllib.error import HTTPError
-from urllib.request import HTTPCookieProcessor, Request, build_opener
+from urllib.request import HTTPCookieProcessor, Request, build_opener, urlopen
 
 import numpy as np
 import pyarrow as pa
@@ -51,7 +51,7 @@ def ask(
     shelf: Shelf, path: str, headers: dict[str, str] | None = None, body: object = None
 ) -> tuple[int, dict[str, str], bytes]:
     """Status, headers and body of one request through both gates."""
-    gate = Gate(TokenGate(make_page_app(shelf), TOKEN, 9))
+    gate = Gate(TokenGate(make_page_app(lambda: shelf), TOKEN, 9))
     sent: list[dict] = []
     place, _, query = path.partition("?")
     scope = {
@@ -107,7 +107,7 @@ def test_no_route_answers_a_stranger(shelf: Shelf) -> None:
     reads anything with it."""
     routes = [
         (route.path.replace("{id}", shelf.view.ids[0]).replace("{name}", "main.js"), method)
-        for route in make_page_app(shelf).routes
+        for route in make_page_app(lambda: shelf).routes
         for method in route.methods
     ]
     assert {("/api/plan/apply", "POST"), ("/api/songs", "GET")} <= set(routes)
@@ -193,12 +193,56 @@ def test_a_page_opens_without_the_libraries_that_it_needs_later(tmp_path: Path) 
     make_library(tmp_path, 5)
     code = (
         "import sys\nfrom pathlib import Path\nfrom quintet.serving.browser.page_server import PageServer\n"
-        f"shelf = PageServer(Path({str(tmp_path / 'my.library')!r})).shelf\n"
-        "shelf.state(), shelf.genres(), shelf.columns(), shelf.texts()\n"
+        f"server = PageServer(Path({str(tmp_path / 'my.library')!r}))\n"
+        "print([name for name in ('numpy', 'pyarrow', 'fastapi') if name in sys.modules])\n"
+        "shelf = server.shelf\nshelf.state(), shelf.genres(), shelf.columns(), shelf.texts()\n"
         "print([name for name in ('pandas', 'fastapi', 'sklearn', 'scipy') if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"
+    assert done.stdout.split() == ["[]", "[]"]
+
+
+def test_the_page_is_answered_while_its_library_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_library(tmp_path, 5)
+    is_asked, may_read, read = threading.Event(), threading.Event(), Shelf
+
+    def read_late(folder: Path) -> Shelf:
+        assert may_read.wait(20)
+        return read(folder)
+
+    monkeypatch.setattr(shelves, "Shelf", read_late)
+    server = PageServer(tmp_path / "my.library")
+
+    def get(path: str) -> bytes:
+        request = Request(server.url + path, headers={"Authorization": f"Bearer {server.token}"})
+        with urlopen(request, timeout=20) as answer:
+            content: bytes = answer.read()
+        return content
+
+    def ask_for_songs() -> int:
+        is_asked.set()
+        return int(json.loads(get("/api/state"))["n"])
+
+    with ThreadPoolExecutor(2) as pool:
+        running = pool.submit(server.run)
+        asked = pool.submit(ask_for_songs)
+        assert is_asked.wait(20)
+        assert b"<html" in get("/")
+        assert not asked.done()
+        may_read.set()
+        assert asked.result(20) == 5
+        server.stop()
+        running.result(20)
+
+
+def test_a_server_ends_if_its_library_is_damaged(tmp_path: Path) -> None:
+    make_library(tmp_path, 5)
+    for name in ("vectors", "songs"):
+        (tmp_path / "my.library" / f"{name}.parquet").write_bytes(b"PAR1")
+        with pytest.raises(ArtefactError, match=f"{name}.parquet"):
+            PageServer(tmp_path / "my.library").run()
 
 
 def test_similar_songs_are_near_and_of_several_artists(shelf: Shelf) -> None:

@@ -1,0 +1,62 @@
+"""Commands that are made when somebody asks for them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, MutableMapping
+from importlib import import_module
+from typing import Any
+
+import typer
+import typer.main
+
+
+class LateCommands(MutableMapping[str, Any]):
+    """Name of a command → the command of typer, made at the first access.
+
+    So `quintet predict` reads the module and the options of `predict`, and of no other command.
+
+    Args:
+        modules: name of a command → its module in `quintet.commands`, in the order of the help. The module
+            has a function of the name of the command (`list_` for `list`) and `EXAMPLE`, or a group `app`.
+
+    Example:
+        >>> commands = LateCommands({"list": "list"})
+        >>> list(commands), commands["list"].name
+        (['list'], 'list')
+    """
+
+    def __init__(self, modules: Mapping[str, str]) -> None:
+        self._modules = modules
+        self._made: dict[str, Any] = dict.fromkeys(modules)
+
+    def __getitem__(self, name: str) -> Any:
+        if self._made[name] is None:
+            module = import_module(f"quintet.commands.{self._modules[name]}")
+            holder = typer.Typer(add_completion=False, rich_markup_mode="rich")
+            holder.callback()(_do_nothing)
+            if hasattr(module, "app"):
+                holder.add_typer(module.app, name=name)
+            else:
+                function = getattr(module, name, None) or getattr(module, f"{name}_")
+                holder.command(name, epilog=module.EXAMPLE)(function)
+            self._made[name] = typer.main.get_command(holder).commands[name]  # type: ignore[attr-defined]
+        return self._made[name]
+
+    def __setitem__(self, name: str, command: Any) -> None:
+        self._made[name] = command
+
+    def __delitem__(self, name: str) -> None:
+        del self._made[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._made
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._made)
+
+    def __len__(self) -> int:
+        return len(self._made)
+
+
+def _do_nothing() -> None:
+    """A callback: with one, typer makes a group of commands even of a single one."""
