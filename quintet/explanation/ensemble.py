@@ -34,13 +34,11 @@ from quintet.predictions.predictions import Predictions
 NETWORK_INPUT = f"{SPECTROGRAM}\0"
 """Stands among columns for the input of the networks. No column of a file has this name."""
 MAX_GAME_CLIPS = 60
-"""Most clips for the exact values of families."""
+"""Most clips for the values of families and of columns, so that both have the same sum."""
 MAX_GAME_BACKGROUND = 12
 """Most background clips for the values of families and columns."""
 MAX_SHUFFLED_CLIPS = 400
 """Most clips for permutation importance."""
-MAX_SAMPLED_CLIPS, SAMPLED_PAIRS = 24, 12
-"""Most clips for the sampled values of columns, and pairs of orders per clip."""
 MANY_CLASSES = 20
 """Number of classes beyond which fewer clips are explained, in proportion."""
 MIN_GAIN = 0.005
@@ -175,7 +173,8 @@ def explain_columns(
     """Sampled Shapley values of columns.
 
     The players are the given ones, the other columns of each family, and the spectrogram if networks take
-    part.
+    part. Clips and background clips are those of `explain_ensemble` with the same seed, and each background
+    clip is used equally often, so that the sums of both are equal.
 
     Args:
         run: a model folder.
@@ -184,7 +183,7 @@ def explain_columns(
         seed: draws the clips, the orders and the resamples.
     """
     rng = np.random.default_rng(seed)
-    limit = _clips_per_part(run, MAX_SAMPLED_CLIPS, assemblies)
+    limit = _clips_per_part(run, MAX_GAME_CLIPS, assemblies)
     players = _column_players(run, columns, has_networks=bool(assemblies[0].networks))
     ids: list[str] = []
     parts, n_background = [], MAX_GAME_BACKGROUND
@@ -205,7 +204,7 @@ def explain_columns(
             list(players),
             n_clips=len(rows),
             n_background=len(background),
-            n_pairs=SAMPLED_PAIRS,
+            n_pairs=_even_pairs(len(background)),
             seed=seed,
         )
         parts.append(part)
@@ -213,6 +212,12 @@ def explain_columns(
         n_background = min(n_background, len(background))
     shapley = sampling.concatenate_clips(parts)
     return ColumnExplanation(shapley, _column_steps(run, shapley, ids, seed), n_background)
+
+
+def _even_pairs(n_background: int) -> int:
+    """Pairs of orders in which each background clip has the same number of turns."""
+    n_orders = n_background * -(-MAX_GAME_BACKGROUND // n_background)
+    return n_orders if n_orders % 2 else n_orders // 2
 
 
 def _column_players(

@@ -12,7 +12,7 @@ from quintet.files.locks import output_lock
 from quintet.model_folder.folder import ModelFolder
 from quintet.model_folder.replacement import read_unchanged
 from quintet.model_folder.run import Run, content_used, read_run
-from quintet.reports.front.page import SHOWN_CLASSES, Front, front_page
+from quintet.reports.front.page import SHORT_STRIP, SHOWN_CLASSES, Front, front_page
 from quintet.reports.front.sounds import sounds_json
 from quintet.reports.front.subject import default_title
 from quintet.reports.html import NumberFiles, PageKind, render, replace_page
@@ -206,6 +206,7 @@ def page_context(
         "title": title,
         "front": front,
         "shown_classes": SHOWN_CLASSES,
+        "short_strip": SHORT_STRIP,
         "full": data.full,
         "multilabel": run.multilabel,
         "nouns": kinds(run),

@@ -46,7 +46,10 @@ def test_every_count_above_zero_is_one_cell_with_its_names() -> None:
 
 def test_the_table_has_every_count_in_the_row_of_the_truth() -> None:
     counts = counts_of(6)
-    rows = ET.fromstring(numbered_matrix(counts, "label")).findall(".//tbody/tr")
+    matrix = ET.fromstring(numbered_matrix(counts, "label"))
+    names = ["".join(head.itertext()) for head in matrix.findall(".//thead/tr/th")]
+    assert names[1:] == list(counts.columns)  # in words: nobody looks up numbers
+    rows = matrix.findall(".//tbody/tr")
     assert [row.attrib["data-class"] for row in rows] == list(counts.index)
     for i, row in enumerate(rows):
         cells = row.findall("td")

@@ -32,14 +32,14 @@ from quintet.predictions.predictions import Predictions
 from quintet.reports.front.bars import Measure, Scale
 from quintet.reports.front.explanations import ExplainCommands, explain_commands
 from quintet.reports.front.headline import SHARES, Success, evidence, headline, luck, share_words
-from quintet.reports.front.page import explain_note, strip_note, worst_class
+from quintet.reports.front.page import explain_note, strip_note, strip_scope, worst_class
 from quintet.reports.front.reasons import FAMILY_WORDS, NO_INTERVAL, _column_reasons, members_note, reasons
 from quintet.reports.front.sounds import make_sounds
 from quintet.reports.front.training_words import training_words
 from quintet.reports.front.trust import Check, checks, count_copies, next_steps, summary
 from quintet.reports.front.unseen import all_mistakes, class_strip, unseen_confusions
 from quintet.reports.sections.model_card import model_card_section
-from quintet.reports.text import FEW_CLIPS, split_note
+from quintet.reports.text import FEW_CLIPS, display_name, split_note
 
 
 @pytest.fixture(scope="session")
@@ -121,7 +121,6 @@ def test_the_checks_have_the_numbers_of_the_prediction_files(model_folder: Path,
     first = re.search(r"Most frequent: (.+?) taken for (.+?) \((\d+)\)", first_screens)
     assert first is not None
     assert int(first[3]) == rivals[first[1], first[2]] == rivals.max()
-    assert f"({len(test)} held out, {len(table) - len(test)} in cross-validation)" in first_screens
     assert f"! Few clips {len(test)} held-out clips leave" in first_screens
 
 
@@ -143,7 +142,8 @@ def test_members_stand_with_their_weights(
     weights = rules["weighted"]["weights"]
     assert run.member_shares == pytest.approx(weights)
     for name, weight in weights.items():
-        assert (f"({weight:.2f})" in first_screens) == (weight > 0), name
+        stands = f"{display_name(name, run)} {weight:.2f}" in first_screens
+        assert stands == (weight > 0), name
     assert "Without weight: Random forest." in first_screens
     assert max(weights, key=lambda name: weights[name]) == "vgg_small"  # which the details do not explain
     assert "the explained member with the largest weight" in page.read_text(encoding="utf-8")
@@ -279,7 +279,7 @@ def test_a_run_without_a_held_out_part_is_not_said_to_have_one(run: Run) -> None
     assert "test" not in alone.text
     without_test = replace(whole, test={})
     unseen = unseen_clips(without_test)
-    assert "held" not in strip_note(unseen, class_strip(unseen), without_test)
+    assert "held" not in strip_scope(unseen, class_strip(unseen), without_test)
 
 
 def test_checks_that_were_not_made_are_counted() -> None:
@@ -334,14 +334,23 @@ def test_only_explanations_of_training_clips_are_said_to_come_from_a_model_that_
     assert explain_note(run, ExplainCommands(names={parts["test"]: "a"})) == ""
 
 
-def test_the_note_of_the_strip_has_the_sum_of_its_rows(run: Run) -> None:
-    unseen = unseen_clips(run)
-    strip = class_strip(unseen)
-    names = np.array(unseen.predictions.classes)[unseen.predictions.probabilities.argmax(axis=1)]
-    right = (names == unseen.predictions.labels).sum()
-    note = strip_note(unseen, strip, run)
-    assert f"{right:,} of {len(unseen.predictions):,} clips are right" in note
-    assert ("Grey" in note) == bool((strip["clips"] < FEW_CLIPS).any())
+def test_the_parts_of_the_strip_add_up_to_its_rows(run: Run, model_folder: Path, first_screens: str) -> None:
+    table = stored(model_folder)
+    is_right, is_test = table["predicted"] == table["label"], table["part"] == "test"
+    held_out = f"{is_right[is_test].sum()} of {is_test.sum()} held-out clips (the headline)"
+    others = f"{is_right[~is_test].sum()} of {(~is_test).sum()} clips in cross-validation"
+    assert f"{held_out} and {others}: {is_right.sum()} of {len(table)} are right." in first_screens
+    strip = class_strip(unseen_clips(run))
+    assert strip["right"].sum() == is_right.sum()
+    assert ("Grey" in strip_note(strip)) == bool((strip["clips"] < FEW_CLIPS).any())
+
+
+def test_columns_and_families_have_the_same_sum(page: Path, first_screens: str) -> None:
+    numbers = page.parent / "numbers"
+    families = pd.read_parquet(numbers / "game.parquet")["value"]
+    columns = pd.read_parquet(numbers / "sampled-columns.parquet")["value"]
+    assert columns.sum() == pytest.approx(families.sum(), abs=1e-9)
+    assert f": {families.sum():+.2f} with those above, the sum of the families." in first_screens
 
 
 def test_one_member_is_named_without_a_weight(run: Run) -> None:

@@ -98,7 +98,8 @@ def sampled_shapley(
             `present[i]` (b, k) from clip `clips[i]`, and the others from background clip `backgrounds[i]`.
         players: k ≥ 1 names. A player on its own has the whole difference between prediction and base.
         n_clips: clips to explain.
-        n_background: background clips; each pair of orders uses one.
+        n_background: background clips. Orders take them by turns: where twice the number of pairs is a
+            multiple of theirs, the values of a clip add up to its prediction minus the mean of all of them.
         n_pairs: pairs of orders per clip; at least 2, because the error needs two.
         seed: seed of the orders and of the background clips.
 
@@ -132,8 +133,8 @@ def sampled_shapley(
     players_of_steps = sample.orders.reshape(*sample.orders.shape, *(1 for _ in shape))
     np.put_along_axis(by_player, players_of_steps, steps, axis=2)
     by_pair = by_player.mean(axis=1).reshape(n_clips, n_pairs, k, *shape)
-    first_order = values[:, 0].reshape(n_clips, n_pairs, k + 1, *shape)
-    ends = first_order[:, :, [0, -1]].mean(axis=1)
+    by_order = values.reshape(n_clips, 2 * n_pairs, k + 1, *shape)
+    ends = by_order[:, :, [0, -1]].mean(axis=1)
     return SampledShapley(
         players=tuple(players),
         values=by_pair.mean(axis=1),
@@ -148,8 +149,8 @@ def sampled_shapley(
 class _Sample(NamedTuple):
     """Orders of players, one entry per clip and pair (`p` = clips · pairs).
 
-    `orders`: (p, 2, k) an order and its reverse; `clips`, `backgrounds`: (p,) the clip and the background
-    clip.
+    `orders`: (p, 2, k) an order and its reverse; `clips`: (p,) the clip; `backgrounds`: (p, 2) the background
+    clip of each order.
     """
 
     orders: Positions
@@ -164,10 +165,10 @@ def _draw_orders(k: int, n_clips: int, n_background: int, n_pairs: int, seed: in
     backward = forward[:, ::-1]
     orders = np.stack([forward, backward], axis=1)
     starts = rng.integers(n_background, size=n_clips)
-    turns = starts[:, None] + np.arange(n_pairs)
+    turns = starts[:, None] + np.arange(2 * n_pairs)
     backgrounds = turns % n_background
     clips = np.repeat(np.arange(n_clips), n_pairs)
-    return _Sample(orders, clips, backgrounds.ravel())
+    return _Sample(orders, clips, backgrounds.reshape(-1, 2))
 
 
 def _evaluate_orders(game: Game, sample: _Sample) -> Floats:
@@ -177,9 +178,8 @@ def _evaluate_orders(game: Game, sample: _Sample) -> Floats:
     n_joined = np.arange(k + 1)[:, None]
     has_joined = ranks[:, :, None, :] < n_joined
     present = has_joined.reshape(-1, k)
-    n_steps = 2 * (k + 1)
-    clips = np.repeat(sample.clips, n_steps)
-    backgrounds = np.repeat(sample.backgrounds, n_steps)
+    clips = np.repeat(sample.clips, 2 * (k + 1))
+    backgrounds = np.repeat(sample.backgrounds.ravel(), k + 1)
     values = []
     for start in range(0, len(clips), BATCH):
         batch = slice(start, start + BATCH)

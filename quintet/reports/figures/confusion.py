@@ -18,9 +18,7 @@ from quintet.reports.style import heat_paint
 
 MAX_NUMBERED = 16
 """Classes up to which a confusion matrix has a number in each cell; of more classes it is dense."""
-NUMBERED_NOTE = (
-    "Rows are true classes, columns the predicted ones in the same order; the shade is the share of the row."
-)
+NUMBERED_NOTE = "Rows are true classes, columns the predicted ones; the shade is the share of the row."
 DENSE_NOTE = (
     "Rows are true classes, columns the predicted ones in the same order, in which classes that are confused "
     "are neighbours. The shade is the share of the row. Point at a cell, or tap it, for its numbers."
@@ -105,19 +103,18 @@ def numbered_matrix(counts: pd.DataFrame, label: str) -> str:
     """
     names = [html.escape(str(name)) for name in counts.index]
     heads = "".join(
-        f'<th scope="col" data-column="{name}"><abbr title="{name}">{k}</abbr></th>'
-        for k, name in enumerate(names, start=1)
+        f'<th scope="col" data-column="{name}" title="{name}"><span>{name}</span></th>' for name in names
     )
     rows = []
     for i, (name, shares) in enumerate(zip(counts.index, _row_shares(counts), strict=True)):
         cells = "".join(_numbered_cell(counts, i, j, float(share)) for j, share in enumerate(shares))
-        head = f'<th scope="row">{i + 1} {add_line_breaks(str(name))}</th>'
+        head = f'<th scope="row">{add_line_breaks(str(name))}</th>'
         rows.append(f'<tr data-class="{names[i]}">{head}{cells}</tr>')
     caption = f"{html.escape(label)}. Rows are true classes, columns predicted classes."
     many = " many" if len(counts) > WIDE else ""
     return (
         f'<div class="matrix{many}"><table><caption class="visually-hidden">{caption}</caption>'
-        f'<thead><tr><th scope="col">True class</th>{heads}</tr></thead>'
+        f'<thead><tr><th scope="col">True ↓ predicted →</th>{heads}</tr></thead>'
         f"<tbody>{''.join(rows)}</tbody></table></div>"
     )
 

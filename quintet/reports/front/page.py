@@ -31,10 +31,14 @@ if TYPE_CHECKING:
 
 SHOWN_CLASSES = 12
 """Classes of the strip; the others are folded."""
+SHORT_STRIP = 8
+"""Classes up to which there is room below the strip for what to do next."""
 SHOWN_MISTAKES = 6
-"""Mistakes that are shown before a class is chosen."""
-SHOWN_BESIDE_DENSE = 14
-"""The same beside the high matrix of many classes."""
+"""Mistakes that are shown before a class is chosen, where there is no matrix."""
+FEWEST_SHOWN, MOST_SHOWN = 4, 14
+"""The same beside a matrix, which is as high as the list."""
+MATRIX_ROW_PX, MATRIX_HEAD_PX, MISTAKE_PX = 30, 100, 53
+"""Heights of a row and of the names above the matrix, and of a mistake, in pixels."""
 SHOWN_DOUBTS = 4
 """Doubtful labels whose sound comes before that of further mistakes."""
 MAX_SOUNDS = 800
@@ -51,7 +55,6 @@ class StripRow:
 
     Args:
         name: the class.
-        number: its number in the confusion matrix, from 1.
         text: its right predictions in words: `5 of 12`.
         note: the class that is most often predicted instead, or what else there is to say.
         span: its bar.
@@ -59,7 +62,6 @@ class StripRow:
     """
 
     name: str
-    number: int
     text: str
     note: str
     span: Span
@@ -101,7 +103,8 @@ class Front:
         checks: what limits the trust.
         steps: what to do next.
         strip: the classes, the worst first.
-        strip_note: what the strip counts.
+        strip_scope: what the strip counts.
+        strip_note: how to read its bars.
         matrix: the confusion matrix as HTML; empty for label sets.
         matrix_note: how to read it.
         confusions: the most frequent confusions, in words.
@@ -126,6 +129,7 @@ class Front:
     checks: tuple[Check, ...]
     steps: tuple[str, ...]
     strip: tuple[StripRow, ...]
+    strip_scope: str
     strip_note: str
     matrix: str
     matrix_note: str
@@ -155,6 +159,7 @@ def front_page(data: ReportData, title: str, folder: Path | None) -> Front:
     strip, mistakes = class_strip(unseen), all_mistakes(unseen)
     confusions = unseen_confusions(unseen)
     is_dense = confusions is not None and len(confusions) > MAX_NUMBERED
+    n_shown = SHOWN_MISTAKES if confusions is None else shown_mistakes(len(confusions))
     result = success(
         run.report_scores,
         n_classes=len(run.classes),
@@ -167,7 +172,7 @@ def front_page(data: ReportData, title: str, folder: Path | None) -> Front:
     sentence = headline(result, noun) if result else "The scores of this model are below"
     stamp = split_note(run)
     commands = explain_commands(run, list(mistakes["clip_id"].head(MAX_EXPLAINED)), folder)
-    sounds = make_sounds(run, _clips_to_hear(mistakes, data.suspects, unseen), folder)
+    sounds = make_sounds(run, _clips_to_hear(mistakes, n_shown, data.suspects, unseen), folder)
     pictures = {}
     if result:
         pictures["card.png"] = card_png(title, sentence, result, strip, stamp.short)
@@ -182,13 +187,14 @@ def front_page(data: ReportData, title: str, folder: Path | None) -> Front:
         checks=found,
         steps=next_steps(run, strip, found, can_play=bool(sounds.inside or sounds.linked)),
         strip=strip_rows(strip, run),
-        strip_note=strip_note(unseen, strip, run),
+        strip_scope=strip_scope(unseen, strip, run),
+        strip_note=strip_note(strip),
         matrix=""
         if confusions is None
         else confusion_html(confusions, "Confusion matrix of all unseen clips"),
         matrix_note=DENSE_NOTE if is_dense else NUMBERED_NOTE,
         confusions=confusion_words(confusions),
-        mistakes=mistake_rows(mistakes, SHOWN_BESIDE_DENSE if is_dense else SHOWN_MISTAKES),
+        mistakes=mistake_rows(mistakes, n_shown),
         n_mistakes=len(mistakes),
         reasons=why,
         sounds=sounds,
@@ -199,6 +205,17 @@ def front_page(data: ReportData, title: str, folder: Path | None) -> Front:
         downloads=_downloads(strip, mistakes, confusions),
         pictures=pictures,
     )
+
+
+def shown_mistakes(n_classes: int) -> int:
+    """Number of mistakes that fit beside the confusion matrix of some classes.
+
+    Example:
+        >>> shown_mistakes(2), shown_mistakes(6), shown_mistakes(10), shown_mistakes(100)
+        (4, 5, 7, 14)
+    """
+    fitting = (MATRIX_ROW_PX * n_classes + MATRIX_HEAD_PX) // MISTAKE_PX
+    return min(max(fitting, FEWEST_SHOWN), MOST_SHOWN)
 
 
 def explain_note(run: Run, commands: ExplainCommands) -> str:
@@ -217,10 +234,12 @@ def explain_note(run: Run, commands: ExplainCommands) -> str:
     )
 
 
-def _clips_to_hear(mistakes: pd.DataFrame, suspects: Suspects | None, unseen: Unseen) -> list[str]:
+def _clips_to_hear(
+    mistakes: pd.DataFrame, n_shown: int, suspects: Suspects | None, unseen: Unseen
+) -> list[str]:
     """Clips whose sound the page wants: mistakes of the list, doubtful labels, then the clips of the maps."""
     doubted = [] if suspects is None else suspects.clips_to_compare(SHOWN_DOUBTS)
-    shown, others = mistakes["clip_id"].head(SHOWN_MISTAKES), mistakes["clip_id"].head(MAX_MISTAKES)
+    shown, others = mistakes["clip_id"].head(n_shown), mistakes["clip_id"].head(MAX_MISTAKES)
     clips = [*shown, *doubted, *others, *unseen.predictions.clip_ids]
     return list(dict.fromkeys(map(str, clips)))[:MAX_SOUNDS]
 
@@ -278,29 +297,47 @@ def strip_rows(strip: pd.DataFrame, run: Run) -> tuple[StripRow, ...]:
             note = f"{record['extra']} given wrongly"
         text = f"{right} of {n}"
         span = scale.span(Measure(record["share"], record["low"], record["high"], text))
-        rows.append(StripRow(name, run.classes.index(name) + 1, text, note, span, n < FEW_CLIPS))
+        rows.append(StripRow(name, text, note, span, n < FEW_CLIPS))
     return tuple(rows)
 
 
-def strip_note(unseen: Unseen, strip: pd.DataFrame, run: Run) -> str:
-    """What the strip counts.
+def strip_scope(unseen: Unseen, strip: pd.DataFrame, run: Run) -> str:
+    """Which clips the strip counts: those of the headline, the others, and both together.
 
     Args:
         unseen: the clips.
         strip: result of `class_strip`.
         run: the model folder.
     """
-    n, n_held_out = len(unseen.predictions), unseen.n_held_out
-    others = "in cross-validation" if oof_noun(run) == "out-of-fold" else "in the validation part"
-    counts = {"held out": n_held_out, others: n - n_held_out}
-    origin = ", ".join(f"{number:,} {where}" for where, number in counts.items() if number)
-    what = f"Tags found at a probability of one half in {n:,} clips"
-    if not run.multilabel:
-        what = f"{strip['right'].sum():,} of {n:,} clips are right"
+    predictions, is_held_out = unseen.predictions, unseen.part == "test"
+    others = "clips in cross-validation" if oof_noun(run) == "out-of-fold" else "clips of the validation part"
+    phrases = []
+    for words, own in (("held-out clips", is_held_out), (others, ~is_held_out)):
+        headline_mark = " (the headline)" if own is is_held_out and not own.all() else ""
+        number = f"{own.sum():,}"
+        if not run.multilabel:
+            is_right = predictions.codes()[own] == predictions.probabilities[own].argmax(axis=1)
+            number = f"{is_right.sum():,} of {number}"
+        if own.any():
+            phrases.append(f"{number} {words}{headline_mark}")
+    listed = " and ".join(phrases)
+    if run.multilabel:
+        text = f"Tags that were found at a probability of one half, in {listed}."
+    elif len(phrases) > 1:
+        text = f"{listed}: {strip['right'].sum():,} of {len(predictions):,} are right."
+    else:
+        text = f"{listed} are right."
+    return f"{text} Each was predicted by members that were trained without it."
+
+
+def strip_note(strip: pd.DataFrame) -> str:
+    """How to read the bars of the strip.
+
+    Args:
+        strip: result of `class_strip`.
+    """
     grey = " Grey: fewer than ten clips." if (strip["clips"] < FEW_CLIPS).any() else ""
-    only = " The headline counts the held-out clips only." if 0 < n_held_out < n else ""
-    unseen_by = "each predicted by members that were trained without it"
-    return f"{what}, {unseen_by} ({origin}). Thin lines: 95 % intervals.{only}{grey}"
+    return f"Thin lines: 95 % intervals.{grey}"
 
 
 def confusion_words(confusions: pd.DataFrame | None) -> str:

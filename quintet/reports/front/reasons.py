@@ -14,7 +14,7 @@ from quintet.explanation.members import RunExplanation
 from quintet.explanation.shapley.family_shapley import SPECTROGRAM
 from quintet.model_folder.run import Run
 from quintet.reports.formats import column_notes, format_list, format_signed
-from quintet.reports.front.bars import Measure, Span, common_scale
+from quintet.reports.front.bars import Measure, Scale, Span, common_scale
 from quintet.reports.front.headline import HEAVY
 from quintet.reports.style import family_paint
 from quintet.reports.text import display_name, inline_name, truth
@@ -71,6 +71,19 @@ class Reason:
 
 
 @dataclass(frozen=True)
+class Weight:
+    """A member and its weight.
+
+    Args:
+        name: the member in plain words.
+        bar: its weight, from 0 to 1.
+    """
+
+    name: str
+    bar: Span
+
+
+@dataclass(frozen=True)
 class Reasons:
     """Why the ensemble predicts what it predicts.
 
@@ -80,7 +93,8 @@ class Reasons:
         columns: at most ten columns, largest first.
         families_note: how the families were measured.
         columns_note: how the columns were measured, and what the others add.
-        members_note: which members decide, with their weights.
+        members: the members that decide, with their weights; empty for a single member.
+        members_note: what these weights are, and which members have none.
     """
 
     lead: str
@@ -88,6 +102,7 @@ class Reasons:
     columns: tuple[Reason, ...]
     families_note: str
     columns_note: str
+    members: tuple[Weight, ...]
     members_note: str
 
 
@@ -112,6 +127,7 @@ def reasons(run: Run, explanation: RunExplanation) -> Reasons | None:
         columns=listed,
         families_note=_families_note(game, run),
         columns_note=columns_note,
+        members=member_weights(run),
         members_note=members_note(run),
     )
 
@@ -145,15 +161,27 @@ def lead(game: EnsembleExplanation, run: Run) -> str:
     )
 
 
+def member_weights(run: Run) -> tuple[Weight, ...]:
+    """The members that decide together, with their weights, largest first; empty for a single member."""
+    shares = run.member_shares
+    if len(shares) == 1:
+        return ()
+    scale, nan = Scale(0.0, 1.0), float("nan")
+    ordered = sorted(shares.items(), key=lambda item: -item[1])
+    return tuple(
+        Weight(display_name(name, run), scale.span(Measure(share, nan, nan, f"{share:.2f}")))
+        for name, share in ordered
+        if share >= HEAVY
+    )
+
+
 def members_note(run: Run) -> str:
-    """Which members decide, with their weights; members without weight are counted."""
+    """What the weights of the members are, and which members have none."""
     shares = run.member_shares
     if len(shares) == 1:
         return f"One classifier decides: {inline_name(next(iter(shares)), run)}."
-    heavy = {name: share for name, share in shares.items() if share >= HEAVY}
-    listed = format_list([f"{inline_name(name, run)} ({share:.2f})" for name, share in heavy.items()])
-    text = f"The classifiers that decide together (its members), with their weights: {listed}."
-    without = [display_name(name, run) for name in shares if name not in heavy]
+    text = "The classifiers that decide together (members of the ensemble), by their weights."
+    without = [display_name(name, run) for name, share in shares.items() if share < HEAVY]
     if without:
         text += f" Without weight: {format_list(without)}."
     return text
@@ -193,12 +221,9 @@ def _column_reasons(columns: ColumnExplanation, run: Run) -> tuple[tuple[Reason,
     steps = columns.steps
     is_rest = steps["player"].map(_is_rest)
     own = steps[~is_rest & (steps["player"] != SPECTROGRAM)].head(MAX_COLUMNS)
-    rest = steps.loc[~steps.index.isin(own.index) & (steps["player"] != SPECTROGRAM), "value"].sum()
-    n_clips = len(columns.shapley.values)
     note = (
-        f"All other columns together add {format_signed(float(rest), 2)}. Estimated on {n_clips} clips by "
-        "adding columns in random orders (sampled Shapley values); columns with nearly the same values count "
-        "as one."
+        f"{_sum_words(steps, own)} Estimated on {len(columns.shapley.values)} clips by adding columns in "
+        "random orders (sampled Shapley values); columns with nearly the same values count as one."
     )
     if own.empty:
         return (), note
@@ -232,6 +257,18 @@ def _column_reasons(columns: ColumnExplanation, run: Run) -> tuple[tuple[Reason,
             )
         )
     return tuple(found), note + (_marks(certain, has_intervals=has_intervals))
+
+
+def _sum_words(steps: pd.DataFrame, own: pd.DataFrame) -> str:
+    """What the columns that are not listed add, and that all together is the sum of the families."""
+    is_spectrogram = steps["player"] == SPECTROGRAM
+    rest = float(steps.loc[~steps.index.isin(own.index) & ~is_spectrogram, "value"].sum())
+    text = f"All other columns together add {format_signed(rest, 2)}"
+    picture = format_signed(float(steps.loc[is_spectrogram, "value"].sum()), 2)
+    if picture.strip("+−0."):
+        text += f", and the spectrogram {picture}"
+    total = format_signed(float(steps["value"].sum()), 2)
+    return f"{text}: {total} with those above, the sum of the families."
 
 
 def _marks(certain: Sequence[bool], *, has_intervals: bool) -> str:
