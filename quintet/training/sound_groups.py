@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from quintet.datasets.folder import audio_files
 from quintet.datasets.manifest import build_manifest
-from quintet.datasets.splits.sound_blocks import sound_blocks
+from quintet.datasets.splits.sound_blocks import BY_NAME, BY_ORDER, sound_blocks
 from quintet.datasets.splits.target_blocks import TargetBlocks, target_blocks
 from quintet.embeddings.columns.networks import find_embedder
 from quintet.errors import ConfigError, DatasetError
@@ -30,6 +30,11 @@ from quintet.training.settings import TrainSettings
 Texts = NDArray[np.str_]
 DEFAULT_FOLDS = 5
 """Folds of a run that names no number, if every class has as many groups."""
+NOTES = {
+    BY_NAME: "Clips whose names begin alike stay together: they sound alike, too.",
+    BY_ORDER: "Clips whose names follow each other sound alike: runs of them stay together.",
+}
+"""What the blocks follow from, if it is not the sound alone."""
 
 
 def with_sound_blocks(
@@ -51,6 +56,8 @@ def with_sound_blocks(
     frame, metadata = table.frame.copy(), table.metadata
     if target is None:
         names = sound_block_names(table, settings, test_size=settings.test_size)
+        notes = [note for kind, note in NOTES.items() if names[0].startswith(kind)]
+        metadata = {**metadata, "notes": [*metadata.get("notes", []), *notes]}
     else:
         n_splits = settings.folds or DEFAULT_FOLDS
         found = target_blocks(
@@ -73,7 +80,15 @@ def sound_block_names(table: FeatureTable, settings: TrainSettings, *, test_size
         ConfigError: if labels are sets.
     """
     at_least = (settings.folds or DEFAULT_FOLDS) + bool(test_size)
-    return sound_blocks(*_clips_of(table), at_least=at_least, seed=settings.seed)
+    clips = _clips_of(table)
+    return sound_blocks(*clips, at_least=at_least, seed=settings.seed, names=_clip_names(table))
+
+
+def _clip_names(table: FeatureTable) -> list[str]:
+    """Path of each usable clip; its id if a clip has none."""
+    paths = table.meta.get("path", pd.Series([None]))
+    is_known = bool((paths.notna() & (paths.astype(str) != "")).all())
+    return [str(name) for name in (paths if is_known else table.features.index)]
 
 
 def _clips_of(table: FeatureTable) -> tuple[NDArray[np.float64], list[str], list[str]]:

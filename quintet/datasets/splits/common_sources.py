@@ -26,6 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quintet.datasets.splits.source_moves import Clips, move_clips, nearest, split_and_merge
+from quintet.datasets.splits.source_runs import FIRST_HAZARD, draw_hazard, draw_runs
 from quintet.datasets.splits.split import Positions
 
 SWEEPS = 100
@@ -52,26 +53,49 @@ class Piece:
         near: positions within the piece of the nearest clips of each clip, `(n, k)`.
         source: number of the source of each clip, `(n,)`.
         concentration: concentration of the restaurant process.
+        order: positions within the piece in an order of which each source has a run, `(n,)`; None if nothing
+            is known of an order.
+        hazard: chance that a run ends after a clip.
     """
 
     rows: Positions
     near: Positions
     source: Positions
     concentration: float = FIRST_CONCENTRATION
+    order: Positions | None = None
+    hazard: float = FIRST_HAZARD
 
     @classmethod
-    def of_one_source(cls, rows: Positions, values: Floats) -> Piece:
-        """A piece whose clips all have one source."""
-        return cls(rows, nearest(values[rows]), np.zeros(len(rows), np.intp))
+    def of_one_source(cls, rows: Positions, values: Floats, place: Positions | None = None) -> Piece:
+        """A piece whose clips all have one source. `place`: place of every clip in an order."""
+        order = None if place is None else np.argsort(place[rows], kind="stable")
+        return cls(rows, nearest(values[rows]), np.zeros(len(rows), np.intp), order=order)
+
+    def move(self, clips: Clips, rng: np.random.Generator) -> None:
+        """Draw the sources of the clips anew."""
+        if self.order is not None:
+            self.source = draw_runs(clips, self.order, self.hazard, rng)
+            self.hazard = draw_hazard(len(self.rows), int(self.source.max()) + 1, rng)
+        else:
+            self.source = split_and_merge(clips, self.source, self.near, self.concentration, rng)
+            self.source = move_clips(clips, self.source, self.concentration, rng)
 
 
-def draw_sources(values: Floats, pieces: Sequence[Positions], rng: np.random.Generator) -> Positions:
+def draw_sources(
+    values: Floats,
+    pieces: Sequence[Positions],
+    rng: np.random.Generator,
+    *,
+    place: Positions | None = None,
+) -> Positions:
     """A draw of the source of every clip.
 
     Args:
         values: features of the clips without the mean of their piece, `(n, d)`, d up to 40.
         pieces: positions of the clips of each piece. A source lies in one piece.
         rng: source of all random choices.
+        place: place of each clip in an order, `(n,)`, if the clips of a source follow each other in it
+            (`source_runs`). None: sources may have any clips of a piece.
 
     Returns:
         Number of the source of each clip, `(n,)`. Sources of different pieces have different numbers.
@@ -80,19 +104,19 @@ def draw_sources(values: Floats, pieces: Sequence[Positions], rng: np.random.Gen
     between, within = PRIOR_SHARE * total, (1 - PRIOR_SHARE) * total
     before = between, within
     weights, tail = np.ones(len(values)), FIRST_TAIL
-    parts = [Piece.of_one_source(rows, values) for rows in pieces]
+    parts = [Piece.of_one_source(rows, values, place) for rows in pieces]
     for _ in range(SWEEPS):
         axes, ratios = _axes(between, within)
         turned = values @ axes
         residuals, drawn = turned.copy(), []
         for piece in parts:
             clips = Clips(turned[piece.rows], weights[piece.rows], ratios)
-            piece.source = split_and_merge(clips, piece.source, piece.near, piece.concentration, rng)
-            piece.source = move_clips(clips, piece.source, piece.concentration, rng)
+            piece.move(clips, rng)
             centres = _draw_centres(clips, piece.source, rng)
             residuals[piece.rows] -= centres[piece.source]
             drawn.append(centres)
-            piece.concentration = _draw_concentration(piece, len(centres), rng)
+            if piece.order is None:
+                piece.concentration = _draw_concentration(piece, len(centres), rng)
         weights = _draw_weights(residuals, tail, rng)
         tail = _draw_tail(weights, rng)
         back = np.linalg.inv(axes)

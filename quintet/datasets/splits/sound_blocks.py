@@ -1,8 +1,8 @@
 """Blocks of clips that may have a common source, for data whose groups are not known.
 
-Clips of one artist, album or recording sound alike. Under random folds they are in both parts, and the score
-is too high. Blocks are drawn from the features (`common_sources`): folds that keep them whole score about as
-folds by artist would. What was measured is in benchmarks/evidence/blocks.py.
+Clips of one artist, album or recording sound alike. Under random folds they are in both parts, and the
+score is too high. Blocks are drawn from the features (`common_sources`): folds that keep them whole score
+about as folds by artist would. What was measured is in benchmarks/evidence/blocks.py.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from scipy.special import ndtri
 from scipy.stats import rankdata
 
 from quintet.datasets.splits.common_sources import Floats, draw_sources
+from quintet.datasets.splits.name_evidence import NameEvidence, name_evidence
 from quintet.datasets.splits.split import Positions
 from quintet.errors import DatasetError
 
@@ -25,12 +26,23 @@ CLIPS_PER_COMPONENT = 3
 MOST_CLIPS = 800
 """Clips of a class that are compared at once. A larger class is halved at the median
 of its first component."""
+BY_SOUND, BY_NAME, BY_ORDER = "sounds-alike", "named-alike", "in-a-row"
+"""First part of the name of a block: what tells that its clips belong together."""
 
 
 def sound_blocks(
-    features: ArrayLike, labels: Sequence[str], ids: Sequence[str], *, at_least: int = 2, seed: int
+    features: ArrayLike,
+    labels: Sequence[str],
+    ids: Sequence[str],
+    *,
+    at_least: int = 2,
+    seed: int,
+    names: Sequence[str] | None = None,
 ) -> NDArray[np.str_]:
     """Name of the block of each clip. A block lies within a class.
+
+    Names of clips count if the sound confirms them (`name_evidence`): clips whose names begin alike are then
+    a block, or runs of clips in the order of their names.
 
     A column counts by the ranks of its values within the class, so that its unit and its outliers do not
     matter. The seed selects one of the partitions that are likely (`draw_sources`).
@@ -42,6 +54,7 @@ def sound_blocks(
         at_least: blocks that a class must have, so that folds have all classes. The largest blocks of a class
             with fewer are halved; a class with fewer clips than that has a block per clip.
         seed: selects the draw.
+        names: names of the clips, such as paths, `(n,)`. None: the sound alone counts.
 
     Raises:
         DatasetError: if the numbers of rows differ.
@@ -54,38 +67,57 @@ def sound_blocks(
         >>> bool((blocks[::2] == blocks[1::2]).mean() >= 0.9)
         True
     """
-    values, names = np.asarray(features, np.float64), np.asarray(labels, str)
-    if not len(values) == len(names) == len(ids):
+    values, classes = np.asarray(features, np.float64), np.asarray(labels, str)
+    if not len(values) == len(classes) == len(ids) == len(ids if names is None else names):
         raise DatasetError(
             "Features, labels and ids must have as many rows. "
-            f"Received {len(values)}, {len(names)} and {len(ids)}."
+            f"Received {len(values)}, {len(classes)} and {len(ids)}."
         )
     order = np.argsort(np.asarray(ids, str), kind="stable")
     rng = np.random.default_rng([seed, 17])
     numbers = np.empty(len(order), np.intp)
-    numbers[order] = _ordered_blocks(values[order], names[order], at_least, rng)
-    return np.array([f"sounds-alike-{number + 1}" for number in numbers], dtype=np.str_)
+    known = None if names is None else [str(names[row]) for row in order]
+    numbers[order], kind = _ordered_blocks(values[order], classes[order], at_least, rng, known)
+    return np.array([f"{kind}-{number + 1}" for number in numbers], dtype=np.str_)
 
 
 def _ordered_blocks(
-    values: Floats, labels: NDArray[np.str_], at_least: int, rng: np.random.Generator
-) -> Positions:
-    """Number of the block of each row, for rows in a fixed order."""
+    values: Floats,
+    labels: NDArray[np.str_],
+    at_least: int,
+    rng: np.random.Generator,
+    names: Sequence[str] | None,
+) -> tuple[Positions, str]:
+    """Number of the block of each row, for rows in a fixed order, and what the blocks follow from."""
     classes = [np.flatnonzero(labels == name) for name in np.unique(labels)]
     scores = np.zeros(values.shape)
     for rows in classes:
         scores[rows] = _normal_scores(values[rows])
     components = _components(scores)
     if not components.shape[1]:
-        return np.arange(len(values))
-    pieces = [piece for rows in classes for piece in _pieces(rows, components)]
+        return np.arange(len(values)), BY_SOUND
+    evidence, kind = NameEvidence(), BY_SOUND
+    if names is not None:
+        deviations = _deviations(components, classes)
+        evidence = name_evidence(names, classes, deviations, np.random.default_rng(0), at_least=at_least)
+    if evidence.beginnings is not None:
+        keys = np.char.add(np.char.add(labels, "/"), evidence.beginnings)
+        blocks, kind = np.unique(keys, return_inverse=True)[1], BY_NAME
+    else:
+        pieces = [piece for rows in classes for piece in _pieces(rows, components)]
+        blocks = draw_sources(_deviations(components, pieces), pieces, rng, place=evidence.place)
+        kind = BY_SOUND if evidence.place is None else BY_ORDER
+    for rows in classes:
+        blocks = _with_enough(blocks, rows, components, at_least)
+    return np.unique(blocks, return_inverse=True)[1], kind
+
+
+def _deviations(components: Floats, pieces: Sequence[Positions]) -> Floats:
+    """Components without the mean of their piece."""
     deviations = components.copy()
     for rows in pieces:
         deviations[rows] -= deviations[rows].mean(axis=0)
-    blocks = draw_sources(deviations, pieces, rng)
-    for rows in classes:
-        blocks = _with_enough(blocks, rows, components, at_least)
-    return np.unique(blocks, return_inverse=True)[1]
+    return deviations
 
 
 def _normal_scores(values: Floats) -> Floats:
