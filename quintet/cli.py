@@ -27,7 +27,7 @@ from quintet.commands.terminal.faults import (
     ignore_useless_width,
     keep_streams_open,
 )
-from quintet.commands.terminal.late_commands import LateCommands
+from quintet.commands.terminal.late_commands import ADVICE, LateCommands
 from quintet.errors import ArtefactError, QuintetError
 from quintet.files.display.names import printable
 from quintet.files.notices import silence_notices
@@ -75,6 +75,12 @@ class Commands(TyperGroup):
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
         self.commands = LateCommands(COMMANDS)
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """The command of the first argument. `ctx` has a class of typer that is not public."""
+        if args[0] in ADVICE:
+            ctx.fail(f"No such command '{args[0]}'. {ADVICE[args[0]]}")
+        return super().resolve_command(ctx, args)
 
     def invoke(self, ctx: Any) -> object:
         """Run the command of the command line. `ctx` has a class of typer that is not public."""

@@ -29,14 +29,16 @@ from quintet.commands.terminal.options import (
     Segment,
     Strict,
 )
-from quintet.commands.terminal.parsing import parse_joins, resolve_cores
+from quintet.commands.terminal.parsing import parse_joins, read_file_names, resolve_cores
 
 EXAMPLE = "Example: quintet predict model/ new/*.mp3 -o predictions.csv"
 
 
 def predict(
     model: Model,
-    files: Annotated[list[str] | None, typer.Argument(help="Audio files, folders, globs.")] = None,
+    files: Annotated[
+        list[str] | None, typer.Argument(help="Audio files, folders, globs; - reads names, one a line.")
+    ] = None,
     table: Annotated[
         Path | None, typer.Option(help="Feature table whose rows to predict instead of audio files.")
     ] = None,
@@ -90,7 +92,7 @@ def predict(
     from quintet.inference.predict import predict_files, predict_table_file
 
     if bool(files) == (table is not None):
-        raise typer.BadParameter("give audio files, or one --table", param_hint="FILES")
+        raise typer.BadParameter(_what_to_give(model, files), param_hint="FILES")
     if join and table is None:
         raise typer.BadParameter("is for the rows of a --table", param_hint="--join")
     if json_:
@@ -114,7 +116,7 @@ def predict(
         with progress_counter("Predicting", quiet=quiet) as progress:
             result = predict_files(
                 model,
-                files or [],
+                read_file_names(files),
                 segment_s=segment,
                 confidence=confidence,
                 promise=promise,
@@ -139,3 +141,16 @@ def predict(
         print_message(f"{n_files} {noun} predicted → {output}", quiet=quiet)
     if result.columns("failures")["file"]:
         raise typer.Exit(EXIT_DATA)
+
+
+def _what_to_give(model: Path, files: list[str] | None) -> str:
+    """The words that help who gave both files and a table, or neither."""
+    from quintet.files.display.names import printable
+    from quintet.model_folder.folder import BUNDLE
+
+    if files or not model.exists() or (model / BUNDLE).exists():
+        return "give audio files, or one --table"
+    return (
+        f"a model comes first, then the music: quintet predict MODEL {printable(str(model))}. `quintet train`"
+        " makes a model of music that is sorted; `quintet tag` says genre and mood without one"
+    )

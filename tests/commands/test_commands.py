@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from typer.testing import CliRunner
 from quintet import cli
 from quintet.audio.decode import load_clip
 from quintet.audio.reading.probe import probe_duration_s
+from quintet.commands.terminal.parsing import read_file_names
 from quintet.datasets.source import load_source
 from quintet.errors import (
     AlignmentError,
@@ -170,3 +172,36 @@ def test_a_file_in_the_place_of_the_model_is_refused(table: FeatureTable, tmp_pa
     with pytest.raises(ArtefactError, match="is a file"):
         train(table, tmp_path / "model", settings=TrainSettings(members=("svm",)))
     assert issubclass(ArtefactError, QuintetError)
+
+
+@pytest.mark.parametrize(
+    ("word", "place"),
+    [
+        ("genre", "quintet tag"),
+        ("mood", "quintet tag"),
+        ("similar", "library similar"),
+        ("app", "library open"),
+    ],
+)
+def test_a_word_that_people_try_says_where_it_is(word: str, place: str) -> None:
+    result = CliRunner().invoke(cli.app, [word, "music/"], env={"COLUMNS": "300"})
+    assert result.exit_code == 2
+    assert f"No such command '{word}'." in result.stderr
+    assert place in result.stderr
+
+
+def test_music_in_the_place_of_the_model_is_told_how_to_get_one(tmp_path: Path) -> None:
+    result = CliRunner().invoke(cli.app, ["predict", str(tmp_path)], env={"COLUMNS": "300"})
+    assert result.exit_code == 2
+    assert "a model comes first" in result.stderr
+    assert "quintet train" in result.stderr
+
+
+@pytest.mark.parametrize("text", [b"a b.wav\n\nc.wav\r\n", b"a b.wav\0c.wav\0"])
+def test_names_of_files_come_from_standard_input(text: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(text)))
+    assert read_file_names(["-"]) == ["a b.wav", "c.wav"]
+    assert read_file_names(["-", "x"]) == ["-", "x"]
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"\n")))
+    with pytest.raises(ConfigError, match="must have names"):
+        read_file_names(["-"])

@@ -1,4 +1,4 @@
-"""Commands that are made when somebody asks for them."""
+"""Commands that are made when somebody asks for them, and advice for words that are none."""
 
 from __future__ import annotations
 
@@ -8,6 +8,24 @@ from typing import Any
 
 import typer
 import typer.main
+
+_TAGS = (
+    "`quintet tag FILES` says genre, mood and instruments without training; `quintet predict MODEL FILES` "
+    "says your own classes."
+)
+_LIBRARY = (
+    "It is a part of the library: `quintet library {name} LIBRARY`, after `quintet library scan MUSIC`."
+)
+ADVICE = {
+    **dict.fromkeys(("genre", "genres", "mood", "moods", "instrument", "instruments", "classify"), _TAGS),
+    **{
+        name: _LIBRARY.format(name=name)
+        for name in ("scan", "similar", "playlist", "songs", "watch", "retrain")
+    },
+    **dict.fromkeys(("app", "browse", "gui", "open", "ui"), _LIBRARY.format(name="open")),
+    **dict.fromkeys(("tags", "autotag", "write"), _LIBRARY.format(name="tags")),
+}
+"""Word that people try as a command → where it is."""
 
 
 class LateCommands(MutableMapping[str, Any]):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,6 +22,22 @@ if TYPE_CHECKING:
 def resolve_cores(jobs: int) -> int:
     """Number of worker processes. 0 stands for one per core."""
     return jobs or os.cpu_count() or 1
+
+
+def read_file_names(files: list[str] | None) -> list[str]:
+    """The files of a command. A single `-` stands for names from standard input, one a line or ended by NUL.
+
+    Raises:
+        ConfigError: standard input has no name.
+    """
+    if files != ["-"]:
+        return files or []
+    data = sys.stdin.buffer.read()
+    names = [os.fsdecode(name) for name in data.split(b"\0" if b"\0" in data else b"\n")]
+    found = [name.removesuffix("\r") for name in names if name.strip()]
+    if not found:
+        raise ConfigError("Standard input must have names of files, one a line. It has none.")
+    return found
 
 
 def parse_names(text: str | None) -> list[str]:

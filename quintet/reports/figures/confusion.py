@@ -114,7 +114,7 @@ def numbered_matrix(counts: pd.DataFrame, label: str) -> str:
     many = " many" if len(counts) > WIDE else ""
     return (
         f'<div class="matrix{many}"><table><caption class="visually-hidden">{caption}</caption>'
-        f'<thead><tr><th scope="col">True ↓ predicted →</th>{heads}</tr></thead>'
+        f'<thead><tr><th scope="col">True&#160;↓ predicted&#160;→</th>{heads}</tr></thead>'
         f"<tbody>{''.join(rows)}</tbody></table></div>"
     )
 

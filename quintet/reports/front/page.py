@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 SHOWN_CLASSES = 12
 """Classes of the strip; the others are folded."""
-SHORT_STRIP = 8
+SHORT_STRIP = 10
 """Classes up to which there is room below the strip for what to do next."""
 SHOWN_MISTAKES = 6
 """Mistakes that are shown before a class is chosen, where there is no matrix."""
