@@ -51,7 +51,7 @@ def extract(
         ),
     ],
     features: Annotated[
-        str, typer.Option("--features", "-f", help="Feature set: full, bahuleyan2018.")
+        str, typer.Option("--features", "-f", help="Feature set: full, wide, bahuleyan2018.")
     ] = "full",
     families: Annotated[
         str | None, typer.Option(help="Only these feature families of the set: cepstral,spectral,…")

@@ -15,7 +15,7 @@ from quintet.audio import mel
 from quintet.audio.clip import Clip
 from quintet.audio.resample import resample
 from quintet.audio.spectrum import Spectrum, spectrum
-from quintet.features.descriptors import cepstral, modulation, rhythm, spectral, temporal, tonal
+from quintet.features.descriptors import cepstral, modulation, parts, rhythm, spectral, temporal, tonal
 from quintet.features.descriptors.noise_floor import bandwidth_bins, noise_power, noise_variance
 from quintet.features.parameters import FeatureParameters, LogMelParameters
 from quintet.features.statistics import Moments, log_covariance, summaries
@@ -106,6 +106,17 @@ class Analysis:
     def _levels(self, n_mels: int) -> Floats:
         power = mel.mel_power(self.noisy_spectrum, n_mels=n_mels, fmin=0.0, fmax=None)
         return mel.power_to_db(power, top_db=self.top_db)
+
+    @property
+    def coarse_mel_db(self) -> Floats:
+        """Mel bands of every fourth frame, dB, from which the parts are computed."""
+        return self.mel_db[:, :: parts.STRIDE]
+
+    @cached_property
+    def parts(self) -> dict[str, Floats]:
+        """Harmonic and percussive levels (dB) and the harmonic share, group → `(16, frames)`."""
+        series = parts.parts(self.coarse_mel_db, top_db=self.top_db)
+        return dict(zip(("parts.harmonic", "parts.percussive", "parts.share"), series, strict=True))
 
     @cached_property
     def bandwidths(self) -> Floats:
@@ -224,6 +235,9 @@ SERIES: dict[str, Callable[[Analysis], Floats]] = {
     "cepstral.delta2": lambda a: cepstral.delta(a.mfcc, order=2),
     "tonal.chroma": lambda a: a.chroma,
     "tonal.tonnetz": lambda a: tonal.tonnetz(a.chroma),
+    "parts.harmonic": lambda a: a.parts["parts.harmonic"],
+    "parts.percussive": lambda a: a.parts["parts.percussive"],
+    "parts.share": lambda a: a.parts["parts.share"],
 }
 """Series of each group, shape `(count, n)` or `(n,)`."""
 

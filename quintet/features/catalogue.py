@@ -12,6 +12,8 @@ from quintet.errors import unknown_name
 
 MEAN_STD = ("mean", "std")
 ALL = ("mean", "std", "min", "max", "median", "skew", "kurtosis")
+WIDE_BANDS = 16
+"""Wide bands of the harmonic and percussive parts."""
 SHAPE = ("std", "min", "max", "median", "skew", "kurtosis")
 """Statistics of differences between frames. Their mean depends on the first and the last frame only."""
 
@@ -59,7 +61,17 @@ FEATURE_GROUPS: dict[str, Group] = {
     "covariance.band": Group(
         "n_bands", "1", "matrix logarithm of the covariance of the levels of two mel bands"
     ),
+    "parts.harmonic": Group(WIDE_BANDS, "dB", "level of sound that holds its pitch, in a wide band"),
+    "parts.percussive": Group(WIDE_BANDS, "dB", "level of sound that fills all pitches, in a wide band"),
+    "parts.share": Group(WIDE_BANDS, "1", "share of the power of a wide band that holds its pitch"),
 }
+
+PARTS: tuple[tuple[str, tuple[str, ...]], ...] = (
+    ("parts.harmonic", MEAN_STD),
+    ("parts.percussive", MEAN_STD),
+    ("parts.share", ("mean",)),
+)
+"""What the set `wide` adds to `full`."""
 
 FEATURE_SETS: dict[str, tuple[tuple[str, tuple[str, ...]], ...]] = {
     # arXiv:1804.01149, the 97 columns in the paper's order
@@ -105,6 +117,7 @@ FEATURE_SETS: dict[str, tuple[tuple[str, tuple[str, ...]], ...]] = {
         ("covariance.band", ("bands",)),
     ),
 }
+FEATURE_SETS["wide"] = (*FEATURE_SETS["full"], *PARTS)
 
 
 def feature_family(column: str) -> str:

@@ -14,7 +14,7 @@ from pydantic import (
 )
 
 from quintet.errors import ArtefactError, ConfigError, unknown_name
-from quintet.features.catalogue import FEATURE_SETS, feature_set_families
+from quintet.features.catalogue import FEATURE_SETS, WIDE_BANDS, feature_set_families
 from quintet.features.embedding_columns import DESCRIPTIVE, EmbeddingParameters, require_own_families
 from quintet.settings import Stage, parse_settings
 
@@ -147,7 +147,7 @@ class FeatureParameters(_HashedSettings):
     """Settings of the features. The defaults are those of the published set.
 
     Args:
-        feature_set: a name in `catalogue.FEATURE_SETS`: `"full"` or `"bahuleyan2018"`.
+        feature_set: a name in `catalogue.FEATURE_SETS`: `"full"`, `"wide"` or `"bahuleyan2018"`.
         families: feature families of the set to keep, such as `("cepstral", "spectral")`. They are held in
             the order of the set. None keeps all.
         sample_rate: sample rate of the clips, Hz.
@@ -253,6 +253,12 @@ class FeatureParameters(_HashedSettings):
         _require_bins(self.n_fft, n_mels=self.n_mels, n_bands=self.n_bands)
         if self.n_mfcc > self.n_mels:
             raise ConfigError(f"n_mfcc must not exceed n_mels. Received {self.n_mfcc} and {self.n_mels}.")
+        chosen = self.families or feature_set_families(self.feature_set)
+        if "parts" in chosen and self.n_mels < WIDE_BANDS:
+            raise ConfigError(
+                f"The parts need {WIDE_BANDS} mel bands. Received n_mels {self.n_mels}: raise it, or leave "
+                "the family 'parts' out."
+            )
         if self.log_mel.sample_rate > self.sample_rate:
             raise ConfigError(
                 "The log-mel's sample rate must not exceed the features'. "

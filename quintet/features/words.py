@@ -8,6 +8,7 @@ from functools import lru_cache
 import numpy as np
 
 from quintet.audio.mel import hz_to_mel, mel_to_hz
+from quintet.features.catalogue import WIDE_BANDS
 from quintet.features.embedding_columns import EmbeddingColumn, split_column
 from quintet.features.parameters import FeatureParameters
 
@@ -46,6 +47,11 @@ NUMBERED = {
     "cepstral.mfcc": "timbre band {}",
     "cepstral.delta": "change of timbre band {}",
     "cepstral.delta2": "acceleration of timbre band {}",
+}
+PARTS = {
+    "parts.harmonic": "level of steady tones {}",
+    "parts.percussive": "level of beats and noise {}",
+    "parts.share": "steady tones against beats {}",
 }
 SPECIAL = {"rhythm.tempo.bpm": "tempo", "rhythm.tempo.clarity": "clearness of the beat"}
 _PAIR = re.compile(r"(modulation|covariance)\.band_(\d+)\.(?:rate|band)_(\d+)")
@@ -107,6 +113,8 @@ def _quantity_words(series: str, parameters: FeatureParameters) -> str:
         return f"strength of the pitch {PITCHES[index - 1]}"
     if group == "tonal.tonnetz" and 1 <= index <= len(TONNETZ):
         return f"harmony on {TONNETZ[index - 1]}"
+    if group in PARTS and 1 <= index <= WIDE_BANDS:
+        return PARTS[group].format(_wide_words(index, parameters))
     if group == "spectral.contrast":
         return f"peaks above valleys {_octave_words(index, parameters)}"
     return ""
@@ -118,6 +126,15 @@ def _octave_words(index: int, parameters: FeatureParameters) -> str:
     if index == 1:
         return f"below {lowest:.0f} Hz"
     return f"from {lowest * 2 ** (index - 2):.0f} to {lowest * 2 ** (index - 1):.0f} Hz"
+
+
+def _wide_words(index: int, parameters: FeatureParameters) -> str:
+    """The frequencies of a group of mel bands, between the points of half height."""
+    n_mels = parameters.n_mels
+    mels = np.linspace(0.0, hz_to_mel(parameters.sample_rate / 2), n_mels + 2)
+    edges = mel_to_hz((mels[:-1] + mels[1:]) / 2)
+    low, high = (edges[k * n_mels // WIDE_BANDS] for k in (index - 1, index))
+    return f"below {high:.0f} Hz" if index == 1 else f"from {low:.0f} to {high:.0f} Hz"
 
 
 def _pair_words(family: str, band: int, other: int, parameters: FeatureParameters) -> str:

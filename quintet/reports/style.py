@@ -84,6 +84,7 @@ FAMILIES = {
     "temporal": "series-5",
     "modulation": "series-6",
     "covariance": "series-7",
+    "parts": "series-9",
     "spectrogram": "series-8",
 }
 """Feature family → name of its colour on every page."""

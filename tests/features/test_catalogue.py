@@ -41,8 +41,9 @@ def test_names_are_unique_and_have_three_parts(feature_set):
     assert tuple(dict.fromkeys(map(feature_family, names))) == feature_set_families(feature_set)
 
 
-def test_the_full_set_has_every_group_and_a_recorded_size():
-    assert {group for group, _ in FEATURE_SETS["full"]} == set(FEATURE_GROUPS)
+def test_the_sets_have_recorded_sizes_and_the_wide_one_every_group():
+    assert {group for group, _ in FEATURE_SETS["wide"]} == set(FEATURE_GROUPS)
+    assert len(feature_names(FeatureParameters(feature_set="wide"))) == 1108
     assert len(feature_names(FeatureParameters())) == 1028
     names = feature_names(FeatureParameters())
     for expected in [

@@ -240,7 +240,7 @@ def plan_measurement(parameters: FeatureParameters, with_log_mel: bool) -> Measu
     groups = {group for group, _ in select_groups(p)}
     families = {feature_family(group) for group in groups}
     banks: list[MelBands] = []
-    if families & {"cepstral", "rhythm"}:
+    if families & {"cepstral", "rhythm", "parts"}:
         banks.append(MelBands(p.n_mels))
     if families & {"modulation", "covariance"}:
         banks.append(MelBands(p.n_bands))

@@ -62,9 +62,12 @@ SOURCE_SERIES = {
     "rhythm.onset": "rises",
     "modulation.band": "bands",
     "covariance.band": "bands",
+    "parts.harmonic": "coarse",
+    "parts.percussive": "coarse",
+    "parts.share": "coarse",
 }
 """Series that is kept for a group, if it is not the group's own: `rises` are those of the mel bands from
-frame to frame, `bands` the wide mel bands.
+frame to frame, `bands` the wide mel bands, `coarse` every fourth frame of the narrow ones.
 """
 
 
@@ -189,6 +192,7 @@ class StreamedAnalysis(Analysis):
 
     autocorrelation = staticmethod(passes.mean_autocorrelation)
     moments_class = RowMoments
+    PARTS = ("parts.harmonic", "parts.percussive", "parts.share")
 
     def __init__(
         self, recording: Recording, parameters: FeatureParameters, *, with_log_mel: bool, name: str
@@ -258,6 +262,8 @@ class StreamedAnalysis(Analysis):
                     last_mel_db = part.mel_db[:, -1:]
                 elif name == "bands":
                     buffer.add(part.bands_db)
+                elif name == "coarse":  # a stretch begins at a multiple of eight frames
+                    buffer.add(part.coarse_mel_db)
                 else:
                     buffer.add(np.asarray(part.series(name)))
             end = frame + stretch.frames
@@ -279,6 +285,8 @@ class StreamedAnalysis(Analysis):
             return [self.moments[group]]
         if group == "rhythm.onset":
             return [self.onset]
+        if group in self.PARTS:
+            return self.parts[group]
         if group == "tonal.tonnetz":
             return tonal.tonnetz(self.buffers["tonal.chroma"].rows)
         if group in ("cepstral.delta", "cepstral.delta2"):
@@ -297,6 +305,11 @@ class StreamedAnalysis(Analysis):
     def bands_db(self) -> Floats:
         """Wide mel bands for modulation and covariance, dB."""
         return self.buffers["bands"].rows
+
+    @property
+    def coarse_mel_db(self) -> Floats:
+        """Mel bands of every fourth frame, dB."""
+        return self.buffers["coarse"].rows
 
     def fluctuations(self) -> Floats:
         """Fluctuation pattern, shape `(n_bands, n_rates)`, computed band by band."""

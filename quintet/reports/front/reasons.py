@@ -27,6 +27,7 @@ FAMILY_WORDS: Mapping[str, str] = {
     "temporal": "loudness and zero crossings of the waveform",
     "modulation": "pulse: how fast the loudness of a band changes",
     "covariance": "bands that rise and fall together",
+    "parts": "steady tones against beats and noise",
     "mfcc": "timbre: the rough shape of the spectrum",
     "mfccs": "timbre: the rough shape of the spectrum",
     "chroma": "strength of the twelve pitch classes",

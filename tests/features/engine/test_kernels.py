@@ -30,6 +30,7 @@ from quintet.features.statistics import Moments
 
 RATE = 22050
 FULL, PAPER = FeatureParameters(), FeatureParameters(feature_set="bahuleyan2018")
+WIDE = FeatureParameters(feature_set="wide")
 FLOORED = FeatureParameters(noise_floor_db=-18)
 
 
@@ -249,9 +250,9 @@ def test_only_the_required_filterbanks_are_measured():
 
 
 def test_the_kernels_compute_every_group_of_the_sets():
-    analysis = CompiledAnalysis(Clip(music(9000).astype(np.float32), RATE), FULL)
+    analysis = CompiledAnalysis(Clip(music(9000).astype(np.float32), RATE), WIDE)
     assert all(
-        np.isfinite(analysis.values(group, statistics)).all() for group, statistics in select_groups(FULL)
+        np.isfinite(analysis.values(group, statistics)).all() for group, statistics in select_groups(WIDE)
     )
     assert "spectrum" not in vars(analysis)  # the definitions' spectrogram was never made
 

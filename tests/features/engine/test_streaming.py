@@ -83,6 +83,8 @@ def test_a_streamed_row_equals_the_row_of_the_whole_clip(tmp_path, small, parame
         {"families": ("temporal",)},
         {"families": ("tonal", "rhythm")},
         {"families": ("modulation", "covariance")},
+        {"feature_set": "wide", "families": ("parts",)},
+        {"feature_set": "wide", "families": ("parts",), "noise_floor_db": -18.0, "chroma_stride": 3},
         {"families": ("cepstral", "spectral")},
     ],
     ids=str,
