@@ -10,8 +10,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from quintet.audio.clip import Clip
-from quintet.audio.spectrum import Spectrum, spectrum
+from quintet.audio.spectrum import hann
 
 Floats = NDArray[np.float64]
 
@@ -19,14 +18,18 @@ FRAME_S = 8192 / 22050
 """Length of a frame, rounded to a power of two of samples. Frames overlap by half."""
 STRETCH_FRAMES = 64
 """Frames, without the overlap, whose tuning is found together: 24 s."""
+BLOCK_FRAMES = 16
+"""Frames that are transformed at once: their spectra stay in the cache of the processor."""
 LOWEST_HZ, HIGHEST_HZ = 50.0, 2200.0
 """Peaks between these count."""
 LEAST = 0.001
 """Peaks below this share of the loudest of their frame are left out."""
 COMPRESSION = 0.75
 """Exponent of the magnitude."""
-N_PARTIALS, DECAY = 4, 0.6
+DECAY = 0.6
 """A peak counts for the pitches of which it is partial 1 to 4, with the weights 1, .6, .36, .216."""
+SHIFTS = {0.0: sum(DECAY**k for k in (0, 1, 3)), 12 * float(np.log2(3)): DECAY**2}
+"""Semitones from a partial to its pitch, without octaves → weight. Partials 1, 2 and 4 are octaves apart."""
 A4_MIDI, A4_HZ = 69, 440.0
 
 
@@ -93,45 +96,61 @@ class PitchClasses:
     def _describe(self, samples: NDArray[np.float32]) -> None:
         if len(samples) < self._n_fft:
             samples = np.pad(samples, (0, self._n_fft - len(samples)))
-        clip = Clip(samples, self._rate, "")
-        classes = frame_classes(spectrum(clip, n_fft=self._n_fft, hop_length=self._n_fft // 2))
+        padded = np.pad(samples, self._n_fft // 2)
+        frames = np.lib.stride_tricks.sliding_window_view(padded, self._n_fft)[:: self._n_fft // 2]
+        classes = frame_classes(frames, self._rate)
         self._sum += classes.sum(axis=0)
         self._frames += len(classes)
 
 
-def frame_classes(found: Spectrum) -> Floats:
+def frame_classes(frames: NDArray[np.float32], sample_rate: int) -> Floats:
     """Strength of the pitch classes of every frame, `(frames, 12)`; the strongest of a frame is 1.
 
     Args:
-        found: a spectrum whose frames are long enough for bass notes.
+        frames: samples, shape `(frames, n_fft)`, long enough for bass notes.
+        sample_rate: Hz.
     """
-    pitch, magnitude, frame = _peaks(found)
+    starts = range(0, len(frames), BLOCK_FRAMES)
+    parts = [_peaks(frames[start : start + BLOCK_FRAMES], sample_rate, start) for start in starts]
+    pitch, magnitude, frame = map(np.concatenate, zip(*parts, strict=True))
+    flat = np.zeros(12 * len(frames))
     strength = magnitude**COMPRESSION
-    classes = np.zeros((found.magnitude.shape[1], 12))
-    if not len(pitch):
-        return classes
-    direction = np.sum(magnitude * np.exp(2j * np.pi * pitch))
-    tuning = float(np.angle(direction)) / (2 * np.pi)
-    for partial in range(1, N_PARTIALS + 1):
-        semitones = pitch - tuning - 12 * np.log2(partial)
-        nearest = np.round(semitones)
-        share = DECAY ** (partial - 1) * np.cos(np.pi * (semitones - nearest)) ** 2
-        np.add.at(classes, (frame, nearest.astype(np.intp) % 12), share * strength)
+    sine, cosine = np.sin(2 * np.pi * pitch), np.cos(2 * np.pi * pitch)
+    tuning = np.arctan2(magnitude @ sine, magnitude @ cosine) / (2 * np.pi)
+    for shift, weight in SHIFTS.items():
+        nearest = np.rint(pitch - (tuning + shift))
+        turn = 2 * np.pi * (tuning + shift)
+        share = 0.5 * weight * (1 + cosine * np.cos(turn) + sine * np.sin(turn))  # cos²(π d)
+        flat += np.bincount(12 * frame + nearest.astype(np.intp) % 12, share * strength, len(flat))
+    classes = flat.reshape(-1, 12)
     largest = classes.max(axis=1, keepdims=True)
     return classes / np.where(largest > 0, largest, 1.0)
 
 
-def _peaks(found: Spectrum) -> tuple[Floats, Floats, NDArray[np.intp]]:
-    """MIDI pitches (with fractions), magnitudes and frames of the interpolated peaks."""
-    step = found.sample_rate / found.n_fft
+def _peaks(
+    frames: NDArray[np.float32], sample_rate: int, first: int
+) -> tuple[Floats, Floats, NDArray[np.intp]]:
+    """MIDI pitches (with fractions), magnitudes and frames of the interpolated peaks of some frames.
+
+    Args:
+        frames: samples, shape `(frames, n_fft)`.
+        sample_rate: Hz.
+        first: number of the first frame.
+    """
+    import scipy.fft  # takes longer to load than a clip
+
+    n_fft = frames.shape[1]
+    step = sample_rate / n_fft
     low, high = max(1, int(LOWEST_HZ / step)), int(HIGHEST_HZ / step) + 2
-    magnitude = found.magnitude[low - 1 : high + 1]
-    centre = magnitude[1:-1]
-    loud = centre > LEAST * np.maximum(magnitude.max(axis=0), np.finfo(np.float64).tiny)
-    is_peak = loud & (centre > magnitude[:-2]) & (centre >= magnitude[2:])
-    bins, frames = np.nonzero(is_peak)
-    levels = [np.log(magnitude[bins + k, frames] + np.finfo(np.float64).tiny) for k in (0, 1, 2)]
+    window = hann(n_fft).astype(np.float32)
+    transform = scipy.fft.rfft(frames * window, axis=1, overwrite_x=True)
+    magnitude = np.abs(transform[:, low - 1 : high + 1]).astype(np.float64)
+    centre = magnitude[:, 1:-1]
+    least = LEAST * np.maximum(magnitude.max(axis=1, keepdims=True), np.finfo(np.float64).tiny)
+    is_peak = (centre > least) & (centre > magnitude[:, :-2]) & (centre >= magnitude[:, 2:])
+    rows, bins = np.nonzero(is_peak)
+    levels = [np.log(magnitude[rows, bins + k] + np.finfo(np.float64).tiny) for k in (0, 1, 2)]
     slope, curvature = (levels[2] - levels[0]) / 2, levels[0] - 2 * levels[1] + levels[2]
     shift = np.divide(-slope, curvature, out=np.zeros_like(slope), where=curvature < 0)
     hertz = (bins + low + shift) * step
-    return A4_MIDI + 12 * np.log2(hertz / A4_HZ), centre[bins, frames], frames
+    return A4_MIDI + 12 * np.log2(hertz / A4_HZ), centre[rows, bins], rows + first
