@@ -68,7 +68,8 @@ def test_the_home_server_mounts_music_read_only_and_opens_a_local_port_only() ->
     runner = CliRunner()
     for service in services.values():
         mounts = [mount for mount in service["volumes"] if ":/music" in mount]
-        assert [mount.rsplit(":", 1)[1] for mount in mounts] == ["ro"]
+        assert [mount.partition(":/music:")[2] for mount in mounts] == ["${MODE:-ro}"]
+        assert set(service["build"]["args"]) == {"OWNER", "GROUP"}
         assert service["cap_drop"] == ["ALL"]
         command, *words = service["command"]
         known = runner.invoke(cli.app, ["library", command, "--help"], env={"COLUMNS": "200"}).output
