@@ -141,12 +141,15 @@ def main() -> None:
 
 def _print_error(error: Exception) -> None:
     """Print an error on standard error."""
-    from quintet.commands.terminal.console import err, print_plain
-
     try:
         sys.stdout.flush()
     except OSError:
         close_output()
+    try:
+        from quintet.commands.terminal.console import err, print_plain
+    except (MemoryError, ImportError):  # too little memory for a console
+        sys.stderr.write(f"Error: {explain_error(error)}\n")
+        return
     err.print("[bold red]Error:[/]", end=" ")
     print_plain(err, explain_error(error))
 

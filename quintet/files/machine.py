@@ -59,6 +59,22 @@ def is_memory_short() -> bool:
     return _free_memory() < SHORT_MEMORY
 
 
+def require_address_space(n_bytes: int, what: str) -> None:
+    """Require that `ulimit -v` leaves room, for work in threads of C++, which end the process without a word.
+
+    Args:
+        n_bytes: what the work needs beyond what is in use.
+        what: the work, for the message.
+
+    Raises:
+        MachineError: the limit leaves less.
+    """
+    if _free_in_limits() < n_bytes:
+        raise MachineError(
+            f"{what} needs {n_bytes >> 20:,} MB of address space. The limit leaves less: raise `ulimit -v`."
+        )
+
+
 def _causes(error: BaseException) -> list[BaseException]:
     """An error, and the errors that it comes from."""
     found: list[BaseException] = []

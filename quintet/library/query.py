@@ -18,7 +18,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from quintet.errors import ConfigError, MachineError, MissingExtraError, unknown_name
-from quintet.files.machine import GOES_ON
+from quintet.files.machine import GOES_ON, is_memory_short
 
 MOST_CHARACTERS = 4_000
 """Longest condition."""
@@ -51,11 +51,14 @@ def import_duckdb() -> Any:
     """The module duckdb.
 
     Raises:
+        MemoryError: the memory is not enough for it.
         MissingExtraError: it is not installed.
     """
     try:
         import duckdb
     except ImportError as error:
+        if is_memory_short():
+            raise MemoryError("DuckDB does not fit into the memory.") from error
         raise MissingExtraError("A question about a library", "library") from error
     return duckdb
 
@@ -130,6 +133,7 @@ class SongQuery:
 
         Raises:
             ConfigError: the condition is not one expression over the columns, or a column is unknown.
+            MachineError: DuckDB does not start.
             MissingExtraError: DuckDB is not installed.
         """
         positions = self.positions(where, order_by=order_by, limit=limit)
@@ -146,10 +150,11 @@ class SongQuery:
             limit: as in `select`.
 
         Raises:
-            ConfigError, MissingExtraError: as `select`.
+            ConfigError, MachineError, MissingExtraError: as `select`.
         """
         connection = self._open()
-        used = set() if where is None else check_condition(connection, where, self.columns)
+        with machine_faults():
+            used = set() if where is None else check_condition(connection, where, self.columns)
         ordering = "position"
         if order_by is not None:
             name = order_by.removeprefix("-")
@@ -172,20 +177,13 @@ class SongQuery:
 
     def _open(self) -> Any:
         if self._connection is None:
-            duckdb = import_duckdb()
-            self._connection = duckdb.connect(
-                ":memory:",
-                config={
-                    "enable_external_access": "false",
-                    "autoinstall_known_extensions": "false",
-                    "autoload_known_extensions": "false",
-                    "python_enable_replacements": "false",
-                },
-            )
             numbered = self.songs.append_column("position", pa.array(range(self.songs.num_rows), pa.int64()))
-            self._connection.register("song_rows", numbered)
-            self._connection.register("activation_rows", self._activations)
-            self._connection.execute("SET lock_configuration = true")
+            with machine_faults():
+                connection = _connect()
+                connection.register("song_rows", numbered)
+                connection.register("activation_rows", self._activations)
+                connection.execute("SET lock_configuration = true")
+            self._connection = connection
         return self._connection
 
     def _source(self, used: set[str]) -> str:
@@ -197,6 +195,28 @@ class SongQuery:
             source += " LEFT JOIN activation_rows AS a ON a.id = s.id"
             columns += [f'a."{name}"' for name in tags]
         return f"(SELECT {', '.join(columns)} FROM {source})"
+
+
+def _connect() -> Any:
+    """A connection in memory that reads no file.
+
+    Raises:
+        MachineError: DuckDB does not start, for example in a current folder that was deleted.
+        MissingExtraError: DuckDB is not installed.
+    """
+    duckdb = import_duckdb()
+    settings = {
+        "enable_external_access": "false",
+        "autoinstall_known_extensions": "false",
+        "autoload_known_extensions": "false",
+        "python_enable_replacements": "false",
+    }
+    try:
+        return duckdb.connect(":memory:", config=settings)
+    except duckdb.IOException as error:
+        raise MachineError(
+            f"A question about a library needs DuckDB. It does not start here: {_first_line(error)}."
+        ) from error
 
 
 def check_condition(connection: Any, where: str, columns: list[str]) -> set[str]:

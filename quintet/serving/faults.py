@@ -56,6 +56,9 @@ def refusal(error: Exception, *, writes_to: str = "in its folder of temporary fi
         return Refusal(BUSY, str(error) or "The memory is not enough: send fewer requests at once.", 5)
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         return Refusal(FULL_DISK, f"The disk of the service is full: make room {writes_to}.")
+    if isinstance(error, OSError) and error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
+        reason = f"The service must be allowed to read and to write {writes_to}. It is not ({error.strerror})"
+        return Refusal(FORBIDDEN, f"{reason}: change the permissions, or mount the disk for writing.")
     if isinstance(error, ImportError):
         return Refusal(NOT_HERE, _missing(error))
     if isinstance(error, QuintetError):

@@ -14,7 +14,7 @@ from typer.core import TyperGroup
 
 from quintet import cli
 from quintet.commands.terminal import faults
-from quintet.errors import ArtefactError
+from quintet.errors import ArtefactError, MachineError
 from quintet.files import machine
 
 ROOT = Path(__file__).parents[2]
@@ -160,6 +160,32 @@ def test_a_model_that_is_missing_in_a_deleted_folder_names_the_folder(
     assert faults.explain_error(error) == str(error)
     (tmp_path / "gone").rmdir()
     assert faults.explain_error(error) == f"{error} {faults.FOLDER_GONE}"
+    monkeypatch.chdir(tmp_path)
+
+
+def test_an_error_without_memory_for_a_console_is_one_sentence(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "quintet.commands.terminal.console", None)
+    cli._print_error(MemoryError())
+    assert capsys.readouterr().err == f"Error: {faults.explain_error(MemoryError())}\n"
+
+
+def test_a_page_is_not_opened_in_too_little_address_space(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(machine, "_free_in_limits", lambda: 2.0**29)
+    with pytest.raises(MachineError, match=r"1,024 MB .* `ulimit -v`"):
+        cli.app(["library", "open", str(tmp_path), "--no-browser"], standalone_mode=False)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows deletes no current folder")
+def test_a_page_is_not_opened_in_a_deleted_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    with pytest.raises(MachineError, match="current folder"):
+        cli.app(["library", "open", str(tmp_path), "--no-browser"], standalone_mode=False)
     monkeypatch.chdir(tmp_path)
 
 

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import sys
+from pathlib import Path
+
+import duckdb
 import pyarrow as pa
 import pytest
 
-from quintet.errors import ConfigError
+from quintet.errors import ArtefactError, ConfigError, MachineError, MissingExtraError
+from quintet.library import query as queries
+from quintet.library import stored
 from quintet.library.query import FUNCTIONS, SongQuery
 
 SONGS = pa.table(
@@ -119,3 +126,39 @@ def test_connection_reads_no_files_even_without_the_check(query: SongQuery) -> N
 
 def test_no_function_reads_files_or_settings() -> None:
     assert not {name for name in FUNCTIONS if "read" in name or "setting" in name or "env" in name}
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows deletes no current folder")
+def test_a_question_in_a_deleted_folder_is_one_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    with pytest.raises(MachineError, match="does not start here"):
+        SongQuery(SONGS, NUMBERS).select("tempo > 100")
+    monkeypatch.chdir(tmp_path)
+    assert ids(SongQuery(SONGS, NUMBERS).select("tempo > 100")) == ["b", "c"]
+
+
+def test_too_little_memory_is_no_missing_library_and_no_damaged_file(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    fault = pa.ArrowException("Failed to launch worker thread")
+    monkeypatch.setitem(sys.modules, "duckdb", None)
+    for is_short, missing, damaged in ((False, MissingExtraError, ArtefactError), (True, *2 * [MemoryError])):
+        for module in (queries, stored):
+            monkeypatch.setattr(module, "is_memory_short", lambda is_short=is_short: is_short)
+        with pytest.raises(missing):
+            queries.import_duckdb()
+        with pytest.raises(damaged):
+            raise stored.damaged(Path("songs.parquet"), fault, "Scan again.")
+
+
+def test_a_question_that_does_not_fit_into_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise duckdb.OutOfMemoryException("Out of Memory Error: Allocation failure")
+
+    monkeypatch.setattr(duckdb, "connect", fail)
+    with pytest.raises(MemoryError, match="Allocation failure"):
+        SongQuery(SONGS, NUMBERS).select("tempo > 100")

@@ -11,6 +11,8 @@ import typer
 from quintet.commands.terminal.options import Json, Quiet
 
 EXAMPLE = "Example: quintet library open my.library"
+ADDRESS_BYTES = 1 << 30
+"""Address space that the page of a small library uses: libraries, stacks of threads, and the map."""
 
 
 def open_(
@@ -35,7 +37,10 @@ def open_(
     elsewhere. Ctrl-C ends it.
     """
     from quintet.commands.terminal.console import print_message, write_data
+    from quintet.commands.terminal.faults import FOLDER_GONE, is_folder_gone
+    from quintet.errors import MachineError
     from quintet.files.json_text import json_text
+    from quintet.files.machine import require_address_space
     from quintet.serving.browser.page_server import PageServer, open_page
 
     def show_address(server: PageServer) -> None:
@@ -48,5 +53,8 @@ def open_(
 
             webbrowser.open(server.address)
 
+    if is_folder_gone():  # no process of the page starts there
+        raise MachineError(FOLDER_GONE)
+    require_address_space(ADDRESS_BYTES, "The page of a library")
     open_page(library, port, show_address, host=host)
     print_message("Closed.", quiet=quiet)

@@ -119,13 +119,17 @@ class LearningDesk:
         return place.absolute() / f"model-{max(numbers, default=0) + 1}"
 
     def _start(self, work: Callable[..., None], *arguments: str, done: str) -> None:
+        ours, theirs = Pipe(duplex=False)
+        with theirs:
+            try:
+                self._process = start_process(work, theirs, *arguments)
+            except BaseException:  # the state stays as it is: nothing runs
+                ours.close()
+                raise
         before = {name: value for name, value in self._state.items() if name == "result"}
         progress = {"step": "Reading the library", "done": 0, "total": 0, "can_stop": done == "done"}
         self._state = {"phase": "running", **progress, **before}
         self._is_stopped = False
-        ours, theirs = Pipe(duplex=False)
-        self._process = start_process(work, theirs, *arguments)
-        theirs.close()
         follow = partial(self._follow, ours, self._process, done)
         threading.Thread(target=follow, name="learning", daemon=True).start()
 

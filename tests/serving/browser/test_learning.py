@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from quintet.errors import ConfigError
+from quintet.errors import ConfigError, MachineError
 from quintet.library.store import Library
 from quintet.serving.browser import learning
 from quintet.serving.browser.learning import LearningDesk
@@ -162,6 +162,19 @@ def test_a_training_on_a_full_disk_says_where_to_make_room(
     ours, theirs = Pipe(duplex=False)
     learning.retrain_for_page(theirs, str(shelf.folder), "model")
     assert "make room where the library" in ours.recv()["reason"]
+
+
+def test_a_training_whose_process_does_not_start_can_be_tried_again(
+    shelf: Shelf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise MachineError("A worker process must start. The system refuses it.")
+
+    monkeypatch.setattr(learning, "start_process", refuse)
+    for _ in range(2):
+        with pytest.raises(MachineError, match="must start"):
+            shelf.learning.begin()
+        assert shelf.learning.state() == {"phase": "none"}
 
 
 def test_models_that_the_library_does_not_use_are_removed(shelf: Shelf, tmp_path: Path) -> None:

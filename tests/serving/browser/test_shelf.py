@@ -377,6 +377,8 @@ def test_an_explanation_is_asked_before_its_desk_is_closed(
     ("error", "status", "said"),
     [
         (OSError(errno.ENOSPC, "No space left on device"), 507, "make room where the library"),
+        (OSError(errno.EROFS, "Read-only file system"), 403, "Read-only file system"),
+        (PermissionError(errno.EACCES, "Permission denied"), 403, "change the permissions"),
         (HeldOutputError("An output must be written by one command at a time."), 503, "one command"),
         (ArtefactError("A song must be in the library."), 404, "in the library"),
     ],
