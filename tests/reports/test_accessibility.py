@@ -1,7 +1,10 @@
-"""Pages in a browser: rules of accessibility, widths of a phone, and what a click on a class does."""
+"""Pages and docs in a browser: rules of accessibility, widths of a phone, and a click on a class."""
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +16,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.slow
 
+ROOT = Path(__file__).parents[2]
 WIDTHS = (390, 1280)
 SCREEN_PX = 800
 SMALLEST_PX = 9.5
@@ -31,6 +35,28 @@ def test_axe_finds_nothing_in_the_report(
     shown = show(page, width=width, theme=theme)
     shown.evaluate("document.querySelectorAll('details').forEach((d) => { d.open = true; })")
     assert violations(shown) == []
+
+
+@pytest.fixture(scope="module")
+def docs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The site of the documentation."""
+    site = tmp_path_factory.mktemp("site")
+    words = [sys.executable, "-m", "mkdocs", "build", "--quiet", "--site-dir", str(site)]
+    environment = {**os.environ, "NO_MKDOCS_2_WARNING": "1", "PYTHONPATH": str(ROOT)}
+    subprocess.run(words, cwd=ROOT, env=environment, check=True)
+    return site
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("width", WIDTHS)
+def test_axe_finds_nothing_in_the_docs(
+    docs: Path, show: Callable[..., Page], violations: Callable[[Page], list[str]], width: int, theme: str
+) -> None:
+    for page in ("", "tutorial", "genres", "main-job", "glossary", "serve"):
+        shown = show(docs / page / "index.html", width=width, theme=theme)
+        shown.wait_for_function("document.querySelectorAll('.md-code__nav:not([aria-label])').length === 0")
+        assert violations(shown) == [], page
+        shown.close()
 
 
 def test_nothing_is_wider_than_the_screen_and_three_screens_come_before_the_details(

@@ -96,7 +96,8 @@ def card_png(title: str, sentence: str, result: Success, strip: pd.DataFrame, st
     for line in textwrap.wrap(f"{sentence}.", 56)[:2]:
         lines.append((place, line, 25, "accent"))
         place -= 44
-    lines += [(place - 4, short_name(evidence(result), 96), 17, "ink"), (34, stamp, 16, "muted")]
+    below = stamp + bars_words(result, int(strip["clips"].sum()))
+    lines += [(place - 4, short_name(evidence(result), 96), 17, "ink"), (34, below, 16, "muted")]
     for y, text, size, paint in lines:
         shown = axes.text(60, y, printable(text), fontsize=size * 0.72, color=colour(paint), va="baseline")
         shown.set_parse_math(False)
@@ -110,10 +111,22 @@ def card_png(title: str, sentence: str, result: Success, strip: pd.DataFrame, st
     return buffer.getvalue()
 
 
+def bars_words(result: Success, n_unseen: int) -> str:
+    """What the bars of the card count, if these are other clips than those of the headline; else nothing.
+
+    Example:
+        >>> bars_words(Success(25 / 36, 0.47, 0.92, 36, 6, 6, True, False), 144)
+        '. Bars: all 144 clips that were predicted unseen'
+    """
+    if result.multilabel or n_unseen == result.n:
+        return ""
+    return f". Bars: all {n_unseen:,} clips that were predicted unseen"
+
+
 def _draw_classes(axes: Axes, strip: pd.DataFrame, *, top: float) -> None:
     """Bars of the worst classes in two columns, below `top`."""
     rows = strip.head(CARD_CLASSES).to_dict("records")
-    per_column = (CARD_CLASSES + 1) // 2
+    per_column = (len(rows) + 1) // 2
     for place, row in enumerate(rows):
         x = 60 + 560 * (place // per_column)
         y = top - 42 - 50 * (place % per_column)
