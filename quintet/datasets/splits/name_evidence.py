@@ -10,7 +10,7 @@ it are more alike than in a random order. No name is read for what it means.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -24,6 +24,9 @@ Texts = NDArray[np.str_]
 SHUFFLES = 999
 CHANCE = 0.002
 """Share of the shuffles that may look as much like sources as the names do."""
+ROUNDING = 1e-9
+MOST_CLIPS = 400
+"""Clips of a class that are looked at; of more, as many that follow each other in the order of the names."""
 MOST_LEVELS = 8
 """Parts that are left out, from the end of a name."""
 PARTS = re.compile(r"[^\W\d_]+|\d+")
@@ -70,19 +73,20 @@ def name_evidence(
         >>> evidence.beginnings[:3].tolist()
         ['rock a', 'rock a', 'rock b']
     """
-    alike = [_likeness(values[rows]) for rows in classes]
+    place = np.zeros(len(names), np.intp)
+    for rows in classes:
+        place[rows[natural_order([names[row] for row in rows])]] = np.arange(len(rows))
+    judged = [_consecutive(rows, place, rng) for rows in classes]
+    alike = [_likeness(values[rows]) for rows in judged]
     levels = _levels(list(map(name_parts, names)))
     chosen = None
     for longer, shorter in pairwise(levels):
         is_rich = all(len(set(shorter[rows])) >= min(at_least, len(rows)) for rows in classes)
-        if is_rich and _tells(shorter, longer, classes, alike, rng):
+        if is_rich and _beginning_tells(shorter, longer, judged, alike, rng):
             chosen = shorter
     if chosen is not None:
         return NameEvidence(beginnings=chosen)
-    place = np.zeros(len(names), np.intp)
-    for rows in classes:
-        place[rows[natural_order([names[row] for row in rows])]] = np.arange(len(rows))
-    return NameEvidence(place=place) if _order_tells(place, classes, alike, rng) else NameEvidence()
+    return NameEvidence(place=place) if _order_tells(place, judged, alike, rng) else NameEvidence()
 
 
 def name_parts(name: str) -> tuple[str, ...]:
@@ -103,13 +107,24 @@ def natural_order(names: Sequence[str]) -> Positions:
         >>> natural_order(["b2", "b10", "b1", "a3"]).tolist()
         [3, 2, 0, 1]
     """
-    keys = [
-        tuple(
-            (0, int(part), "") if part.isdecimal() else (1, 0, part.casefold()) for part in name_parts(name)
-        )
-        for name in names
-    ]
+    keys = [tuple(map(_sort_key, name_parts(name))) for name in names]
     return np.array(sorted(range(len(keys)), key=lambda row: (keys[row], names[row])), np.intp)
+
+
+def _sort_key(part: str) -> tuple[int, int, str]:
+    """Numbers come first, by their size; they may have any number of digits."""
+    if not part.isdecimal():
+        return 1, 0, part.casefold()
+    digits = part.lstrip("0")
+    return 0, len(digits), digits
+
+
+def _consecutive(rows: Positions, place: Positions, rng: np.random.Generator) -> Positions:
+    """The clips of a class, or `MOST_CLIPS` of them that follow each other in the order of their names."""
+    if len(rows) <= MOST_CLIPS:
+        return rows
+    first = int(rng.integers(len(rows) - MOST_CLIPS + 1))
+    return np.asarray(rows[np.argsort(place[rows])][first : first + MOST_CLIPS])
 
 
 def _levels(parts: Sequence[tuple[str, ...]]) -> list[Texts]:
@@ -128,11 +143,34 @@ def _likeness(values: Floats) -> Floats:
     return np.asarray(directions @ directions.T)
 
 
-def _tells(
+@dataclass(frozen=True)
+class _Units:
+    """Clips of a class, joined by their longer beginnings.
+
+    Args:
+        owner: number of the shorter beginning of each unit, `(u,)`.
+        sums: sum of the likeness of the clips of each pair of units, `(u, u)`.
+        counts: number of pairs of clips, `(u, u)`.
+        weight: number of clips.
+    """
+
+    owner: Positions
+    sums: Floats
+    counts: Floats
+    weight: int
+
+    def likeness(self, owner: Positions) -> float:
+        """Mean likeness of clips of different units with one owner, times the clips of the class."""
+        same = owner[:, None] == owner
+        np.fill_diagonal(same, False)
+        return float(self.weight * self.sums[same].sum() / self.counts[same].sum())
+
+
+def _beginning_tells(
     shorter: Texts, longer: Texts, classes: Sequence[Positions], alike: list[Floats], rng: np.random.Generator
 ) -> bool:
     """Whether clips of one shorter beginning are alike although their longer ones differ."""
-    found, shuffled = 0.0, np.zeros(SHUFFLES)
+    several: list[_Units] = []
     for rows, likeness in zip(classes, alike, strict=True):
         _, first, unit = np.unique(longer[rows], return_index=True, return_inverse=True)
         owner = np.unique(shorter[rows][first], return_inverse=True)[1]
@@ -140,35 +178,33 @@ def _tells(
             continue
         member = np.zeros((len(rows), len(owner)))
         member[np.arange(len(rows)), unit] = 1
-        sums, sizes = member.T @ likeness @ member, member.sum(axis=0)
-        counts = np.outer(sizes, sizes)
-        found += len(rows) * _mean_within(owner, sums, counts)
-        shuffled += len(rows) * np.array(
-            [_mean_within(rng.permutation(owner), sums, counts) for _ in range(SHUFFLES)]
-        )
-    return _is_rare(found, shuffled)
+        sizes = member.sum(axis=0)
+        several.append(_Units(owner, member.T @ likeness @ member, np.outer(sizes, sizes), len(rows)))
 
+    def shuffled() -> float:
+        return sum(units.likeness(rng.permutation(units.owner)) for units in several)
 
-def _mean_within(owner: Positions, sums: Floats, counts: Floats) -> float:
-    """Mean likeness of clips of different units with one owner."""
-    same = owner[:, None] == owner
-    np.fill_diagonal(same, False)
-    return float(sums[same].sum() / counts[same].sum())
+    return bool(several) and _is_rare(sum(units.likeness(units.owner) for units in several), shuffled)
 
 
 def _order_tells(
     place: Positions, classes: Sequence[Positions], alike: list[Floats], rng: np.random.Generator
 ) -> bool:
     """Whether neighbours in the order are alike."""
-    found, shuffled = 0.0, np.zeros(SHUFFLES)
-    for rows, likeness in zip(classes, alike, strict=True):
-        order = np.argsort(place[rows])
-        found += likeness[order[:-1], order[1:]].sum()
-        mixed = rng.permuted(np.tile(order, (SHUFFLES, 1)), axis=1)
-        shuffled += likeness[mixed[:, :-1], mixed[:, 1:]].sum(axis=1)
-    return _is_rare(found, shuffled)
+
+    def likeness(orders: Sequence[Positions]) -> float:
+        pairs = zip(orders, alike, strict=True)
+        return float(sum(own[order[:-1], order[1:]].sum() for order, own in pairs))
+
+    orders = [np.argsort(place[rows]) for rows in classes]
+    return _is_rare(likeness(orders), lambda: likeness([rng.permutation(order) for order in orders]))
 
 
-def _is_rare(found: float, shuffled: Floats) -> bool:
-    """Whether hardly a shuffle is as large. All are 0 where nothing can be compared."""
-    return bool((1 + (shuffled >= found - 1e-12).sum()) / (len(shuffled) + 1) <= CHANCE)
+def _is_rare(found: float, shuffled: Callable[[], float]) -> bool:
+    """Whether hardly a shuffle gives as much. It stops as soon as too many have."""
+    as_much = 0
+    for _ in range(SHUFFLES):
+        as_much += shuffled() >= found - ROUNDING
+        if (1 + as_much) / (1 + SHUFFLES) > CHANCE:
+            return False
+    return True

@@ -104,7 +104,10 @@ def _ordered_blocks(
         keys = np.char.add(np.char.add(labels, "/"), evidence.beginnings)
         blocks, kind = np.unique(keys, return_inverse=True)[1], BY_NAME
     else:
-        pieces = [piece for rows in classes for piece in _pieces(rows, components)]
+        if evidence.place is None:
+            pieces = [piece for rows in classes for piece in _pieces(rows, components)]
+        else:
+            pieces = [piece for rows in classes for piece in _stretches(rows, evidence.place)]
         blocks = draw_sources(_deviations(components, pieces), pieces, rng, place=evidence.place)
         kind = BY_SOUND if evidence.place is None else BY_ORDER
     for rows in classes:
@@ -147,6 +150,12 @@ def _pieces(rows: Positions, components: Floats) -> Iterator[Positions]:
         return
     for half in _halves(rows, components):
         yield from _pieces(half, components)
+
+
+def _stretches(rows: Positions, place: Positions) -> list[Positions]:
+    """Parts of a class with at most `MOST_CLIPS` clips, neighbours in the order of their names."""
+    in_order = rows[np.argsort(place[rows])]
+    return np.array_split(in_order, -(-len(rows) // MOST_CLIPS))
 
 
 def _halves(rows: Positions, components: Floats) -> tuple[Positions, Positions]:

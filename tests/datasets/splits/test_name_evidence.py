@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from quintet.datasets.splits.folds import grouped_folds
-from quintet.datasets.splits.name_evidence import name_evidence, name_parts
+from quintet.datasets.splits.name_evidence import name_evidence, name_parts, natural_order
 from quintet.datasets.splits.sound_blocks import sound_blocks
 from quintet.datasets.splits.source_moves import Clips
 from quintet.datasets.splits.source_runs import draw_hazard, draw_runs
@@ -75,6 +75,28 @@ def test_numbers_by_chance_tell_nothing():
     values, _, _ = songs()
     names = [f"{number:x}" for number in np.random.default_rng(1).permutation(1 << 12)[: len(values)]]
     assert evidence(names, values).place is None
+
+
+def test_of_a_large_class_a_stretch_of_names_is_looked_at(monkeypatch):
+    values, source, _ = songs()
+    monkeypatch.setattr("quintet.datasets.splits.name_evidence.MOST_CLIPS", 40)
+    assert evidence([f"rock.{i}" for i in range(len(values))], values).place is not None
+    found = evidence([f"{k:02}-{i:03}" for i, k in enumerate(source)], values)
+    assert found.beginnings is not None
+    assert len(set(found.beginnings)) == SOURCES
+
+
+def test_runs_of_a_large_class_lie_in_stretches_of_it(monkeypatch):
+    values, _, _ = songs(spread=0.3)
+    monkeypatch.setattr("quintet.datasets.splits.sound_blocks.MOST_CLIPS", 30)
+    ids = [f"{i:03}" for i in range(len(values))]
+    blocks = sound_blocks(values, ["rock"] * len(ids), ids, names=[str(i) for i in range(len(ids))], seed=0)
+    assert blocks[0].startswith("in-a-row")
+    assert set(blocks[:30]).isdisjoint(blocks[30:])
+
+
+def test_numbers_have_any_number_of_digits():
+    assert natural_order(["9" * 5000, "1" + "0" * 4999, "007", "10"]).tolist() == [2, 3, 1, 0]
 
 
 def test_a_few_names_and_equal_sounds_tell_nothing():
