@@ -109,6 +109,10 @@ def test_the_map_plays_what_is_clicked(page: Any) -> None:
     assert found
     until(page, "document.getElementById('audio').src !== ''")
     assert page.locator("#map-tip").inner_text().startswith(page.locator("#now-title").inner_text())
+    spot = page.locator("#map-pointed").bounding_box()
+    middle = spot["x"] + spot["width"] / 2, spot["y"] + spot["height"] / 2
+    assert abs(middle[0] - x) < 16
+    assert abs(middle[1] - y - 20) < 16
 
 
 def test_the_keyboard_is_enough(page: Any) -> None:

@@ -96,7 +96,20 @@ export function paint() {
 
 export function mark(row) {
   marked = row;
-  draw();
+  spots();
+}
+
+// The song that is chosen and the one under the pointer are elements: the points of all songs stay as they are drawn.
+function spots() {
+  for (const [name, row] of [["map-marked", marked], ["map-pointed", pointed]]) {
+    const spot = find(name);
+    spot.hidden = row < 0 || row >= x.length || x[row] < 0;
+    if (spot.hidden) continue;
+    const [px, py] = screen(row), side = 10 + pointSize(1);
+    spot.style.transform = `translate(${px - side / 2}px, ${py - side / 2}px)`;
+    spot.style.width = spot.style.height = `${side}px`;
+    spot.style.backgroundColor = colour(groups().codes[row]);
+  }
 }
 
 const rgb = (text) => [1, 3, 5].map((at) => parseInt(text.slice(at, at + 2), 16));
@@ -134,6 +147,7 @@ function draw() {
     const width = Math.round(canvas.clientWidth * ratio), height = Math.round(canvas.clientHeight * ratio);
     if (canvas.width !== width || canvas.height !== height) { canvas.width = width; canvas.height = height; }
     if (width && height) (gl ? drawGl : drawPlain)(ratio);
+    if (x.length === songs.n) spots();
     if (x.length === songs.n && (isPainted || plain || !songs.n)) document.body.dataset.mapDrawn = String(x.length);
   });
 }
@@ -154,14 +168,8 @@ function drawGl(ratio) {
   }
   gl.uniform2f(gl.getUniformLocation(program, "scale"), 2 * scale[0] / canvas.width, -2 * scale[1] / canvas.height);
   gl.uniform2f(gl.getUniformLocation(program, "shift"), 2 * shift[0] / canvas.width - 1, 1 - 2 * shift[1] / canvas.height);
-  const size = gl.getUniformLocation(program, "size");
-  gl.uniform1f(size, pointSize(ratio));
+  gl.uniform1f(gl.getUniformLocation(program, "size"), pointSize(ratio));
   gl.drawArrays(gl.POINTS, 0, x.length);
-  for (const row of [pointed, marked]) {
-    if (row < 0) continue;
-    gl.uniform1f(size, pointSize(ratio) + 10 * ratio);
-    gl.drawArrays(gl.POINTS, row, 1);
-  }
 }
 
 function drawPlain(ratio) {
@@ -173,9 +181,8 @@ function drawPlain(ratio) {
   for (let row = 0; row < x.length; row++) {
     plain.globalAlpha = shown[row] ? 0.9 : 0.08;
     plain.fillStyle = colour(codes[row]);
-    const extra = row === marked || row === pointed ? 5 * ratio : 0;
     plain.beginPath();
-    plain.arc(x[row] * scale[0] + shift[0], y[row] * scale[1] + shift[1], size / 2 + extra, 0, 7);
+    plain.arc(x[row] * scale[0] + shift[0], y[row] * scale[1] + shift[1], size / 2, 0, 7);
     plain.fill();
   }
 }
@@ -234,7 +241,7 @@ function point(row) {
   if (row === pointed) return;
   pointed = row;
   tip(row);
-  draw();
+  spots();
   if (row >= 0) onPoint(row);
 }
 
