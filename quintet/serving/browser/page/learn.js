@@ -16,7 +16,7 @@ export async function start(given) {
 export function showScore() {
   const { model, score } = songs.state;
   const known = score ? `Genres come from a model that was judged on songs by artists that it does not know: ${score}` : "How often the model of this library is right is not known.";
-  for (const id of ["learn-score", "plan-score"]) find(id).textContent = model ? known : "This library has no model yet, so no genre is predicted. Retrain makes one from your tags.";
+  for (const id of ["learn-score", "plan-score"]) find(id).textContent = model ? known : "This library has no model yet, so no genre is predicted. Retrain (under Learn) makes one from your tags.";
 }
 
 export function showCorrections() {

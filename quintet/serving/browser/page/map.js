@@ -2,7 +2,7 @@
 import { askColumns, find } from "./api.js";
 import { artist, colour, groups, songs, title } from "./songs.js";
 
-const STEPS = 65534, NO_PLACE = 65535, CELLS = 128, REACH = 14, MARGIN = 0.04;
+const STEPS = 65534, NO_PLACE = 65535, CELLS = 128, REACH = 14, MARGIN = 0.04, TOP = 56, BOTTOM = 40;
 const VERTEX = `
 attribute vec2 place; attribute vec4 paint; uniform vec2 scale, shift; uniform float size; varying vec4 shade;
 void main() { gl_Position = vec4(place * scale + shift, 0.0, 1.0); gl_PointSize = size * (paint.a > 0.5 ? 1.0 : 0.6); shade = paint; }`;
@@ -129,10 +129,11 @@ function prepare() {
   buffers = { place: gl.createBuffer(), paint: gl.createBuffer() };
 }
 
-// From the map to the canvas: scale and shift of each axis, in pixels of the canvas.
+// From the map to the canvas: scale and shift of each axis, in pixels of the canvas. Tools are above, a sentence below.
 function view() {
-  const scale = [canvas.width, canvas.height].map((side) => side * (1 - 2 * MARGIN) * zoom);
-  return { scale, shift: [canvas.width / 2 - centre[0] * scale[0], canvas.height / 2 - centre[1] * scale[1]] };
+  const ratio = window.devicePixelRatio || 1, high = canvas.height - (TOP + BOTTOM) * ratio;
+  const scale = [canvas.width * (1 - 2 * MARGIN) * zoom, high * zoom];
+  return { scale, shift: [canvas.width / 2 - centre[0] * scale[0], TOP * ratio + high / 2 - centre[1] * scale[1]] };
 }
 
 // A promise of the next drawing.
