@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
@@ -83,7 +84,8 @@ class SongSpace:
         """Id of the song that a user names.
 
         Args:
-            text: an id, a file, or a part of artist, title and path.
+            text: an id, a file, or parts of artist, title, album and path. If several songs hold them, the
+                song whose title it is, or the one that holds each as a whole word, is meant.
 
         Raises:
             ConfigError: no song, or several, are meant.
@@ -98,15 +100,13 @@ class SongSpace:
                     return self.ids[k]
         wanted = text.casefold().split()
         lists = [self.songs.column(name).to_pylist() for name in ("artist", "title", "album", "path")]
-        matches = []
-        for k, texts in enumerate(zip(*lists, strict=True)):
-            whole = " ".join(part for part in texts if part).casefold()
-            if all(word in whole for word in wanted):
-                matches.append(k)
-        titles = lists[1]
+        wholes = [" ".join(filter(None, texts)).casefold() for texts in zip(*lists, strict=True)]
+        matches = [k for k, whole in enumerate(wholes) if all(word in whole for word in wanted)]
+        titles, words = lists[1], _words(text)
         exact = [k for k in matches if titles[k] and titles[k].casefold() == " ".join(wanted)]
-        if len(matches) == 1 or len(exact) == 1:
-            return self.ids[(exact or matches)[0]]
+        for meant in (matches, exact, [k for k in matches if words <= _words(wholes[k])]):
+            if len(meant) == 1:
+                return self.ids[meant[0]]
         found = ", ".join(f"'{printable(paths[k])}'" for k in matches[:SHOWN])
         more = f" and {len(matches) - SHOWN} more" if len(matches) > SHOWN else ""
         raise ConfigError(
@@ -204,6 +204,10 @@ class SongSpace:
         same_length = np.abs(self._seconds[places] - self._seconds[song]) < SAME_SECONDS
         close = self.vectors[places] @ self.vectors[song] >= SAME_SONG
         return bool((same_length & close).any())
+
+
+def _words(text: str) -> set[str]:
+    return set(re.findall(r"\w+", text.casefold()))
 
 
 def _first_text(texts: Iterable[str | None]) -> str:

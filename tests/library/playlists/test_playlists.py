@@ -95,6 +95,7 @@ def test_find(space: SongSpace) -> None:
     assert space.find("song 59") == space.ids[59]
     assert space.find("flac 3/song 10") == space.ids[10]
     assert space.find("SONG 1") == space.ids[1]  # the whole title, though it is a part of others
+    assert space.find("artist 1 song 4") == space.ids[4]  # whole words, though "song 14" holds them too
     with pytest.raises(ConfigError, match=r"songs \(.* and \d+ more"):
         space.find("artist 1")
     with pytest.raises(ConfigError, match="none of them"):
