@@ -1,4 +1,4 @@
-"""Labels of members: classes and codes of a training part, and predicted labels."""
+"""Labels of members and of the ensemble: classes and codes of a training part, label sets, predictions."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
-from quintet.errors import DatasetError
+from quintet.errors import ConfigError, DatasetError
 
 Labels = NDArray[np.str_] | NDArray[np.int64]
 """Labels `(n,)`, or an indicator matrix `(n, tags)` of 0 and 1."""
@@ -87,3 +87,40 @@ def most_probable_labels(probabilities: NDArray[np.float64], classes: Labels, *,
         return (probabilities >= 0.5).astype(np.int64)
     labels: Labels = classes[probabilities.argmax(axis=1)]
     return labels
+
+
+def check_target(y: ArrayLike, classes: Sequence[object] | None) -> tuple[Labels, NDArray[np.generic]]:
+    """Labels or indicator matrix as an array, and the classes `(K,)`.
+
+    Args:
+        y: labels `(n,)`, or a 0/1 indicator matrix `(n, K)` for label sets.
+        classes: names of the columns of an indicator matrix. Default: 0 … K - 1.
+
+    Raises:
+        ConfigError: the number of names is not that of the columns.
+        DatasetError: there is only one class.
+    """
+    from sklearn.utils.multiclass import check_classification_targets
+    from sklearn.utils.validation import column_or_1d
+
+    target = np.asarray(y)
+    if target.ndim == 2 and target.shape[1] == 1:
+        target = column_or_1d(target, warn=True)
+    if target.ndim == 2:
+        n_columns = target.shape[1]
+        names = list(range(n_columns)) if classes is None else classes
+        if len(names) != n_columns:
+            raise ConfigError(
+                "Label sets need one class name per column. "
+                f"Received {n_columns} columns and {len(names)} names."
+            )
+        return target, np.asarray(names, dtype=object)
+    with allow_many_classes():
+        check_classification_targets(target)
+    present = np.unique(target)
+    if len(present) < 2:
+        raise DatasetError(
+            f"A classifier needs at least two classes. Received 1 class: {present[0]!r}. "
+            "Add clips of another class."
+        )
+    return target, present

@@ -10,10 +10,9 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils import Tags
-from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
+from sklearn.utils.validation import check_is_fitted, validate_data
 
-from quintet.classifiers.labels import allow_many_classes
+from quintet.classifiers.labels import check_target
 from quintet.classifiers.member import Member
 from quintet.classifiers.registry import TABLE_MEMBERS, member_entry, member_view
 from quintet.classifiers.sizes import sized_settings
@@ -45,7 +44,7 @@ from quintet.ensemble.support import (
     plan_learning,
     require_each_row_once,
 )
-from quintet.errors import ConfigError, DatasetError
+from quintet.errors import ConfigError
 from quintet.files.untrusted.listed_files import ListedFiles
 
 DEFAULT_RULES = tuple(RULES)
@@ -182,7 +181,7 @@ class EnsembleClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         if X is not None:
             validate_data(self, X, y, dtype="numeric", ensure_all_finite=False, multi_output=True)
         inputs = Inputs(as_table(X), spectrograms)
-        target, self.classes_ = self._check_target(y, classes)
+        target, self.classes_ = check_target(y, classes)
         n_rows = len(target)
         row_groups = np.arange(n_rows) if groups is None else check_groups(groups, n_rows)
         self._check_names()
@@ -200,32 +199,6 @@ class EnsembleClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     def _keep_rows(self, table: pd.DataFrame | None) -> None:
         """Keep what a subclass needs of the rows of the fit: here nothing."""
-
-    def _check_target(
-        self, y: ArrayLike, classes: Sequence[object] | None
-    ) -> tuple[Labels, NDArray[np.generic]]:
-        """Labels or indicator matrix as an array, and the classes `(K,)`."""
-        target = np.asarray(y)
-        if target.ndim == 2 and target.shape[1] == 1:
-            target = column_or_1d(target, warn=True)
-        if target.ndim == 2:
-            n_columns = target.shape[1]
-            names = list(range(n_columns)) if classes is None else classes
-            if len(names) != n_columns:
-                raise ConfigError(
-                    "Label sets need one class name per column. "
-                    f"Received {n_columns} columns and {len(names)} names."
-                )
-            return target, np.asarray(names, dtype=object)
-        with allow_many_classes():
-            check_classification_targets(target)
-        present = np.unique(target)
-        if len(present) < 2:
-            raise DatasetError(
-                f"A classifier needs at least two classes. Received 1 class: {present[0]!r}. "
-                "Add clips of another class."
-            )
-        return target, present
 
     def _check_names(self) -> None:
         for name, given in (("members", self.members), ("rules", self.rules)):

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 import pyarrow as pa
 import pyarrow.compute as pc
+
+from quintet.files.json_types import JsonObject
 
 TableName = Literal["songs", "tags", "verdicts", "failures", "activations"]
 
@@ -127,6 +130,21 @@ def empty_table(name: TableName) -> pa.Table:
         ['id', 'field', 'position', 'value', 'source']
     """
     return pa.Table.from_batches([], TABLES[name])
+
+
+def with_rows(table: pa.Table, rows: Sequence[JsonObject], schema: pa.Schema) -> pa.Table:
+    """A table with further rows. A column that one side lacks is null there.
+
+    Args:
+        table: any table, columns of others among them.
+        rows: the new rows: column → value.
+        schema: types of the new rows.
+
+    Example:
+        >>> with_rows(pa.table({"id": ["a"]}), [{"id": "b", "label": "rock"}], VERDICTS).num_rows
+        2
+    """
+    return pa.concat_tables([table, pa.Table.from_pylist(list(rows), schema)], promote_options="default")
 
 
 def conform(table: pa.Table, name: TableName) -> pa.Table:

@@ -15,7 +15,7 @@ from quintet.files.json_types import JsonObject
 from quintet.library.scanning.examine import Examined
 from quintet.library.scanning.listing import Folder, FoundFile, KnownSong, is_there, known_songs, move_roots
 from quintet.library.scanning.summary import ScanSummary
-from quintet.library.schema import FAILURES, GONE, SONGS, TAGS
+from quintet.library.schema import FAILURES, GONE, SONGS, TAGS, with_rows
 from quintet.library.sound.answers import SOUND, tempo_from_tags
 
 if TYPE_CHECKING:
@@ -279,8 +279,7 @@ class Changes:
             for root, path in zip(roots, paths, strict=True)
         ]
         kept = self._failures.filter(pa.array(mask, pa.bool_()))
-        new = pa.Table.from_pylist(list(self._new_failures.values()), FAILURES)
-        return pa.concat_tables([kept, new], promote_options="default")
+        return with_rows(kept, list(self._new_failures.values()), FAILURES)
 
     def finish(self) -> ScanSummary:
         """Mark the songs whose files have gone, and write the tables for the last time."""
@@ -335,7 +334,7 @@ def _sound_columns(examined: Examined) -> JsonObject:
 def _replaced(table: pa.Table, ids: pa.Array, rows: list[JsonObject], schema: pa.Schema) -> pa.Table:
     """A table without the rows of these ids, and with new rows."""
     kept = table.filter(pc.invert(pc.is_in(table.column("id"), value_set=ids)))
-    return pa.concat_tables([kept, pa.Table.from_pylist(rows, schema)], promote_options="default")
+    return with_rows(kept, rows, schema)
 
 
 def _mark_copies(songs: pa.Table) -> pa.Table:

@@ -35,7 +35,7 @@ from quintet.inference.predictor import Predictor, find_predictor
 from quintet.inference.result import PredictionResult
 from quintet.inference.rows import PredictedRow, usable_rows
 from quintet.library.query import column_name
-from quintet.library.schema import SONGS, VERDICTS
+from quintet.library.schema import SONGS, VERDICTS, with_rows
 from quintet.library.store import Library
 
 VERDICT = "verdict_"
@@ -291,9 +291,7 @@ class _Book:
         ids = pa.array(list(self.columns), pa.string())
         verdicts = self.library.table("verdicts")
         kept = verdicts.filter(pc.invert(pc.is_in(verdicts.column("id"), value_set=ids)))
-        new = pa.Table.from_pylist(self.rows, VERDICTS)
-        verdicts = pa.concat_tables([kept, new], promote_options="default")
-        self.library.write("verdicts", verdicts)
+        self.library.write("verdicts", with_rows(kept, self.rows, VERDICTS))
         songs = self.library.table("songs")
         song_ids = songs.column("id").to_pylist()
         for name in (*COLUMNS, "model"):
