@@ -44,6 +44,9 @@ def test_a_training_in_python_has_the_command_of_its_configuration(run: Run) -> 
         protocols=("random", "group"),
         rules=("mean",),
         learning_curve=True,
+        protocol="sound",
+        target="my songs",
+        split_values={"fold1": "test"},
     )
     found = commands(
         replace(
@@ -57,6 +60,39 @@ def test_a_training_in_python_has_the_command_of_its_configuration(run: Run) -> 
         "--rules mean",
         "--learning-curve",
         "--set svm.C=3.0",
+        "--protocol sound",
+        "--target 'my songs'",
+        "--split-value fold1=test",
     ):
         assert option in found
     assert "--folds" not in found
+
+
+def test_every_setting_with_an_option_is_in_the_command(run: Run) -> None:
+    """Each setting that `quintet train` has an option for, with another value than its default."""
+    others: dict[str, object] = {
+        "members": ("svm",),
+        "settings": {"svm": {"C": 3.0}},
+        "rules": ("mean",),
+        "rule": "mean",
+        "protocol": "sound",
+        "target": "songs",
+        "protocols": ("random", "group"),
+        "split_values": {"a": "test"},
+        "test_size": 0.5,
+        "folds": 3,
+        "seed": 7,
+        "resamples": 10,
+        "learning_curve": True,
+    }
+    in_recipes_only = {"ensembles", "augmentation"}
+    assert set(TrainSettings.model_fields) == set(others) | in_recipes_only
+    plain = _command(run, TrainSettings())
+    for name, value in others.items():
+        given = {name: value, "protocol": "sound"} if name == "target" else {name: value}
+        assert name == "members" or _command(run, TrainSettings.model_validate(given)) != plain, name
+
+
+def _command(run: Run, settings: TrainSettings) -> str:
+    config = {"train": settings.model_dump(mode="json")}
+    return commands(replace(run, environment={"command": "notebook.py"}, config=config))[0]

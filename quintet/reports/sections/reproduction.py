@@ -20,6 +20,7 @@ DEFAULT_OPTIONS: Mapping[str, object] = {
     "test_size": 0.2,
     "folds": None,
     "resamples": 1000,
+    "target": None,
 }
 """Options of `quintet train` with one value → their defaults."""
 
@@ -92,6 +93,8 @@ def _options(run: Run) -> list[str]:
         options += ["--protocols", ",".join(train["protocols"])]
     if train.get("learning_curve"):
         options.append("--learning-curve")
+    for value, part in train.get("split_values", {}).items():
+        options += ["--split-value", f"{value}={part}"]
     for member, settings in train.get("settings", {}).items():
         for key, value in settings.items():
             options += ["--set", f"{member}.{key}={value}"]
