@@ -6,7 +6,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-MARGIN = 1.05
+MARGIN = 0.03
+"""Room beyond the farthest intervals, as a share of their range."""
 
 
 @dataclass(frozen=True)
@@ -86,9 +87,11 @@ def common_scale(measures: Sequence[Measure]) -> Scale:
 
     Example:
         >>> common_scale([Measure(0.2, 0.1, 0.3, ""), Measure(-0.1, float("nan"), float("nan"), "")])
-        Scale(low=-0.105, high=0.315)
+        Scale(low=-0.112, high=0.312)
     """
     numbers = [0.0]
     for measure in measures:
         numbers += [x for x in (measure.value, measure.low, measure.high) if math.isfinite(x)]
-    return Scale(round(MARGIN * min(numbers), 9), round(MARGIN * max(numbers), 9))
+    low, high = min(numbers), max(numbers)
+    room = MARGIN * (high - low)
+    return Scale(round(low - room, 9) if low < 0 else 0.0, round(high + room, 9) if high > 0 else 0.0)
