@@ -7,7 +7,7 @@ resample, the interval comes from the spread between disjoint blocks of groups.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, TypedDict
 
@@ -22,6 +22,9 @@ Statistic = Callable[[Floats], Floats]
 
 BlockStatistic = Callable[[NDArray[np.intp]], Floats]
 """Positions of clips → S statistics, `(S,)`; NaN if undefined."""
+
+ShareProgress = Callable[[float], object]
+"""Receives the share of the work that is done, between 0 and 1."""
 
 ROUNDING = 1e-12
 """Difference of two statistics (relative to the larger of the value and 1) that rounding can make."""
@@ -167,6 +170,7 @@ def bootstrap(
     *,
     resampling: Resampling = DEFAULT_RESAMPLING,
     width: int = 1,
+    progress: ShareProgress | None = None,
 ) -> Intervals:
     """Bootstrap intervals by group: bias-corrected and accelerated, with the tails of Student's t.
 
@@ -181,6 +185,7 @@ def bootstrap(
         n: number of clips.
         resampling: seed, number of resamples and level.
         width: numbers per clip that the statistic works on at once; it bounds the memory.
+        progress: receives the share of the work that is done, in (0, 1].
 
     Raises:
         ConfigError: if the level is not between 0 and 1.
@@ -205,9 +210,9 @@ def bootstrap(
     rng = np.random.default_rng(resampling.seed)
     rows = max(1, BLOCK_ELEMENTS // max(1, n * width))
     draws = group_draws(codes, n_groups, resampling.n_resamples, rng, rows)
-    resampled = np.concatenate([statistic(weights) for weights in draws])
     parts_left_out = _jackknife_weights(codes, n_groups, rng, rows)
-    jackknife = np.concatenate([statistic(weights) for weights in parts_left_out])
+    total = resampling.n_resamples + min(n_groups, MAX_JACKKNIFE)
+    resampled, jackknife = _of_all(statistic, (draws, parts_left_out), total, progress)
     all_ends = []
     for value, column, left_out in zip(values, resampled.T, jackknife.T, strict=True):
         one = _bca_ends(value, column, left_out, level=level, n_groups=n_groups)
@@ -225,6 +230,26 @@ def bootstrap(
     )
 
 
+def _of_all(
+    statistic: Statistic,
+    parts: Sequence[Iterator[Floats]],
+    total: int,
+    progress: ShareProgress | None,
+) -> list[Floats]:
+    """The statistic for all weights of each part, which have `total` rows together."""
+    done = 0
+    tables = []
+    for blocks in parts:
+        rows = []
+        for weights in blocks:
+            rows.append(statistic(weights))
+            done += len(weights)
+            if progress is not None:
+                progress(done / total)
+        tables.append(np.concatenate(rows))
+    return tables
+
+
 def block_intervals(
     statistic: BlockStatistic,
     groups: Groups | None,
@@ -233,6 +258,7 @@ def block_intervals(
     *,
     n_blocks: int = 20,
     resampling: Resampling = DEFAULT_RESAMPLING,
+    progress: ShareProgress | None = None,
 ) -> Intervals:
     """Intervals for data that are too large to resample: value ± t · sd(blocks) / √J.
 
@@ -246,6 +272,7 @@ def block_intervals(
         n: number of clips.
         n_blocks: J; fewer if there are fewer groups.
         resampling: seed and level.
+        progress: receives the share of the blocks that are done, in (0, 1].
     """
     level = resampling.level
     codes, n_groups = group_codes(groups, n)
@@ -257,8 +284,12 @@ def block_intervals(
     rng = np.random.default_rng(resampling.seed)
     block_of_group = rng.permutation(np.arange(n_groups) % n_blocks)
     block = block_of_group[codes]
-    rows_of_blocks = [np.flatnonzero(block == j) for j in range(n_blocks)]
-    table = np.stack([statistic(rows) for rows in rows_of_blocks])
+    by_block = []
+    for j in range(n_blocks):
+        by_block.append(statistic(np.flatnonzero(block == j)))
+        if progress is not None:
+            progress((j + 1) / n_blocks)
+    table = np.stack(by_block)
     is_defined = ~np.isnan(table)
     count = np.maximum(is_defined.sum(axis=0), 1)
     freedom = np.maximum(count - 1, 1)

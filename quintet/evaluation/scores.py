@@ -17,6 +17,7 @@ from quintet.evaluation.intervals import (
     IntervalFacts,
     Intervals,
     Resampling,
+    ShareProgress,
     block_intervals,
     bootstrap,
     group_codes,
@@ -149,6 +150,7 @@ def score(
     *,
     resampling: Resampling = DEFAULT_RESAMPLING,
     multilabel: bool = False,
+    progress: ShareProgress | None = None,
 ) -> Scores:
     """All metrics of these probabilities, with intervals by group.
 
@@ -161,6 +163,7 @@ def score(
         resampling: seed, number of resamples and level; without resamples there are no intervals (NaN). Above
             300 million clips · classes · resamples, `block_intervals` are used.
         multilabel: whether the labels are sets.
+        progress: receives the share of the intervals that are done, in (0, 1].
 
     Raises:
         DatasetError: if there are no clips, if the shapes differ, or if a label is not a class.
@@ -183,7 +186,7 @@ def score(
         p = p.astype(np.float64)
     target = encode_labels(y, classes, multilabel=multilabel)
     metrics = all_metrics(target, p)
-    intervals = _metric_intervals(target, p, groups, _flatten(metrics)[0], resampling)
+    intervals = _metric_intervals(target, p, groups, _flatten(metrics)[0], resampling, progress)
     return _collect_scores(metrics, intervals, classes, target)
 
 
@@ -203,6 +206,7 @@ def _metric_intervals(
     groups: Groups | None,
     values: Floats,
     resampling: Resampling,
+    progress: ShareProgress | None,
 ) -> Intervals:
     """Intervals of all metrics, in the order of `_flatten`."""
     n, n_classes = probabilities.shape
@@ -218,10 +222,10 @@ def _metric_intervals(
         return _flatten(all_metrics(target, probabilities, weights))
 
     if n * n_classes * resampling.n_resamples > MAX_RESAMPLED:
-        return block_intervals(metrics_of_rows, groups, values, n, resampling=resampling)
+        return block_intervals(metrics_of_rows, groups, values, n, resampling=resampling, progress=progress)
     # The pairs of clip and tag are one prediction each: their weights are repeated.
     width = n_classes if target.ndim == 2 else 1
-    return bootstrap(metrics_with, groups, n, resampling=resampling, width=width)
+    return bootstrap(metrics_with, groups, n, resampling=resampling, width=width, progress=progress)
 
 
 def _flatten(metrics: MetricTable) -> Floats:

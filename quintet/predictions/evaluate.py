@@ -34,12 +34,12 @@ class Steps:
 
     Args:
         total: number of steps.
-        done: number of steps that are done.
+        done: number of steps that are done, with the share of the next one.
         failed: always 0.
     """
 
     total: int
-    done: int = 0
+    done: float = 0
     failed: int = 0
 
 
@@ -59,6 +59,11 @@ class _StepCounter:
         self.done += 1
         if self.progress is not None:
             self.progress(Steps(self.total, self.done))
+
+    def part(self, share: float) -> None:
+        """Report that this share of the next step is done, in [0, 1)."""
+        if self.progress is not None and share < 1:
+            self.progress(Steps(self.total, self.done + share))
 
     def finish(self) -> None:
         """Count all steps."""
@@ -151,7 +156,7 @@ def evaluate(
     by_file: dict[str, JsonObject] = {}
     total: Probabilities | None = None
     for name, p in zip(files.names, files, strict=True):
-        by_file[name] = _score(files, p, resampling)
+        by_file[name] = _score(files, p, resampling, counter)
         counter.step()
         if len(files) > 1:
             share = p / len(files)
@@ -165,7 +170,7 @@ def evaluate(
     comparisons: dict[str, list[JsonObject]] = {kind: [] for kind in KINDS_OF_TEST}
     if n_resamples:
         comparisons = _compare(files, mean, resampling, counter)
-    scores = _score(files, mean, resampling)
+    scores = _score(files, mean, resampling, counter)
     counter.finish()
     return Evaluation(
         {
@@ -188,7 +193,9 @@ def _accuracy_with_unknown(facts: JsonObject, evaluation: JsonObject) -> JsonObj
     return {"accuracy_with_unknown": n_right / (evaluation["n"] + facts["unknown"])}
 
 
-def _score(files: PredictionFiles, probabilities: Probabilities, resampling: Resampling) -> JsonObject:
+def _score(
+    files: PredictionFiles, probabilities: Probabilities, resampling: Resampling, counter: _StepCounter
+) -> JsonObject:
     y, p, groups = files.select_scorable(probabilities)
     scores = score(
         y,
@@ -197,6 +204,7 @@ def _score(files: PredictionFiles, probabilities: Probabilities, resampling: Res
         groups,
         multilabel=files.multilabel,
         resampling=resampling,
+        progress=counter.part,
     )
     return scores.to_json()
 

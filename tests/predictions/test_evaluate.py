@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import time
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
@@ -16,7 +18,7 @@ from quintet.evaluation.delong import delong
 from quintet.evaluation.intervals import NO_RESAMPLING, Resampling
 from quintet.evaluation.scores import score
 from quintet.predictions.collection import PredictionFiles
-from quintet.predictions.evaluate import evaluate
+from quintet.predictions.evaluate import Steps, evaluate
 from quintet.predictions.predictions import Predictions, read_keys, read_predictions
 
 CLASSES = ("a", "b", "c")
@@ -188,3 +190,26 @@ def test_labels_in_another_case_are_named(tmp_path):
     path.write_text("clip_id,label,probability.rock,probability.jazz\na,ROCK,0.9,0.1\nb,Jazz,0.2,0.8\n")
     with pytest.raises(DatasetError, match=r"`Jazz`, `ROCK`.*capital"):
         evaluate([path], n_resamples=0)
+
+
+@pytest.mark.slow
+def test_two_hundred_classes_of_a_hundred_clips_are_scored_within_a_minute_with_progress(tmp_path) -> None:
+    rng, n, n_classes = np.random.default_rng(0), 20_000, 200
+    numbers = np.arange(n) % n_classes
+    logits = rng.normal(size=(n, n_classes))
+    logits[np.arange(n), numbers] += 3.0
+    probabilities = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    classes = [f"class {k}" for k in range(n_classes)]
+    frame = pd.DataFrame(probabilities, columns=[f"probability.{name}" for name in classes])
+    frame.insert(0, "clip_id", [f"clip {k}" for k in range(n)])
+    frame["label"] = [classes[k] for k in numbers]
+    frame["group"] = [f"artist {k // (5 * n_classes)} of {classes[k % n_classes]}" for k in range(n)]
+    frame.to_parquet(tmp_path / "large.parquet")
+    steps: list[Steps] = []
+    start = time.process_time()
+    scores = evaluate(tmp_path / "large.parquet", progress=steps.append)
+    assert time.process_time() - start < 60
+    assert len(steps) > 10
+    assert [step.done for step in steps] == sorted(step.done for step in steps)
+    assert scores["scores"]["accuracy"]["value"] == pytest.approx((logits.argmax(axis=1) == numbers).mean())
+    assert len(scores["per_class"]) == n_classes

@@ -44,8 +44,8 @@ class Counts(Protocol):
     """Counts of a progress callback."""
 
     @property
-    def done(self) -> int:
-        """Finished items."""
+    def done(self) -> float:
+        """Finished items, with the share of the next one where it is known."""
         ...
 
     @property
