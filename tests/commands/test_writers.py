@@ -170,8 +170,8 @@ def test_every_writer_refuses_an_output_that_another_command_writes(
 CLOCKED = (".skops", "environment.json")
 """Ends of names of files that hold times, the words of the command line, or addresses."""
 
-LINKS_TO_MUSIC = rb'"(?:\.\./)+(?:[\w.-]+/)*music/'
-"""Links to recordings, as seen from the place of the page."""
+PATHS_OF_MUSIC = rb"(?:\.\./)+(?:[\w.-]+/)*music/"
+"""Paths of recordings in links and commands, as seen from the place of the page."""
 
 CLOCKED_IN_PAGES = rb"T2dnUw[A-Za-z0-9+/=]+|<code>quintet [^<]*|\d{4}-\d\d-\d\dT[\d:+]{8,}"
 """Ogg files in base64, which have random numbers, the words of the command line, and times."""
@@ -197,7 +197,7 @@ def timeless(file: Path) -> object:
         return "times"  # the trials are in trials.parquet, too
     if file.suffix == ".html":
         page = re.sub(CLOCKED_IN_PAGES, b"", file.read_bytes())
-        return re.sub(LINKS_TO_MUSIC, b'"music/', page)
+        return re.sub(PATHS_OF_MUSIC, b"music/", page)
     if file.name == ".model":  # the digest of environment.json is in it
         return "digest"
     if file.suffix == ".m3u8":  # it begins with its own name

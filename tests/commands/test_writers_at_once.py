@@ -101,6 +101,25 @@ def test_two_commands_at_once_on_one_output(
     assert left in [alone[command] for command, is_done in zip(pair, done, strict=True) if is_done]
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("attempt", range(3))
+def test_two_trainings_with_two_seeds_at_once(
+    attempt: int, inside: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The folder holds the members of one seed alone: it never takes over folds of the other training."""
+    seeds = ("1", "2")
+    alone = []
+    for seed in seeds:
+        folder = inside / "undisturbed" / f"seed {seed}"
+        if not folder.exists():
+            folder.parent.mkdir(exist_ok=True)
+            assert call(monkeypatch, [*words_of("train", str(folder)), "--seed", seed]) == 0
+        alone.append(content(folder))
+    both = tmp_path / "both"
+    done = at_once([[*words_of("train", str(both)), "--seed", seed] for seed in seeds])
+    assert content(both) in [model for model, is_done in zip(alone, done, strict=True) if is_done]
+
+
 def sharer(command: str, folder: Path) -> list[str]:
     """Words of a command for the library in a folder. What it writes elsewhere lies beside the library."""
     names = {"LIBRARY": str(folder / "my.library"), "OUT": str(folder / command)}
