@@ -6,7 +6,7 @@ FOLDER has NAME.parquet, which `quintet extract --features wide` made with the t
 recording, session), and NAME.more.parquet of `more_families.py`. Probabilities are the mean of a logistic
 regression and an SVM, the members of the product, out of fold by group; loss and hits of a clip are means
 over the seeds of the folds. `- full` are paired differences of the set to `full`. Intervals (95 %) are by
-group.
+group. Classes of one group are left out.
 
 Probabilities are kept in --work and reused: delete them after a change of the sets.
 """
@@ -37,6 +37,13 @@ VIEWS = "views"
 """The mean of the members of each family, in place of members of all columns."""
 GROUPS = ("cepstral.delta_", "cepstral.delta2_", "tonal.chroma_", "tonal.tonnetz_", "spectral.contrast_")
 STATISTICS = ("min", "max", "median", "skew", "kurtosis")
+
+
+def without_single_groups(corpus: Corpus) -> Corpus:
+    """The corpus without the classes whose clips all have one group: they cannot be learnt and tested."""
+    groups = pd.Series(corpus.groups).groupby(corpus.y).nunique()
+    kept = np.isin(corpus.y, groups.index[groups > 1])
+    return Corpus(corpus.name, corpus.X[kept], corpus.y[kept], corpus.groups[kept], [])
 
 
 def column_sets(columns: list[str], further: list[str], *, short: bool) -> Iterator[tuple[str, list[str]]]:
@@ -134,7 +141,7 @@ def main() -> None:
     )
     given = parser.parse_args()
     for name in given.corpora:
-        corpus = read_corpus(given, name)
+        corpus = without_single_groups(read_corpus(given, name))
         print(compare(corpus, further_columns(corpus, given), given).to_string(index=False), flush=True)
 
 
