@@ -12,6 +12,7 @@ from quintet.datasets.source import load_source
 from quintet.embeddings.columns.networks import find_embedder
 from quintet.ensemble.crossfit import Listener
 from quintet.errors import ArtefactError
+from quintet.export.bundle import DESCRIPTION
 from quintet.features.extraction.chunks import ProgressCallback
 from quintet.features.extraction.extract import ExtractionSummary, Options, extract
 from quintet.features.extraction.worker import Job
@@ -20,6 +21,7 @@ from quintet.files.digests import file_digest
 from quintet.files.json_types import JsonObject
 from quintet.files.locks import output_lock
 from quintet.inference.predict import PredictionResult, predict_files
+from quintet.library.facts import FACTS_FILE
 from quintet.model_folder.folder import BUNDLE, ModelFolder
 from quintet.pipeline.preflight import HELD_OUT, check_members, check_recipe, described_parameters
 from quintet.pipeline.recipe import Recipe, require_data
@@ -27,6 +29,9 @@ from quintet.pipeline.reporter import NullReporter, Reporter
 from quintet.training.data import make_training_split
 from quintet.training.result import TrainingResult
 from quintet.training.train import TrainOptions, train
+
+FOREIGN_MARKS = (BUNDLE, "config.json", DESCRIPTION, FACTS_FILE, "index.html")
+"""Files at the top of the output of another command: a model, a search, an export, a library, a page."""
 
 
 class RunResult(TypedDict):
@@ -68,7 +73,8 @@ def run_recipe(
 
     Raises:
         ConfigError: before anything runs, for a recipe without data or with a setting that cannot work.
-        ArtefactError: before anything runs, for pretrained weights that cannot be had.
+        ArtefactError: before anything runs, for pretrained weights that cannot be had, or if the folder is
+            the output of another command.
     """
     reporter = reporter or NullReporter()
     require_data(recipe)
@@ -78,6 +84,16 @@ def run_recipe(
 
     with output_lock(output):
         return _run_stages(recipe, output, reporter, search, n_jobs=n_jobs)
+
+
+def _require_own_folder(output: Path) -> None:
+    """Refuse a folder that is the output of another command: two outputs would mix in it."""
+    marks = [name for name in FOREIGN_MARKS if (output / name).exists()]
+    if marks:
+        raise ArtefactError(
+            f"A run needs a folder of its own. '{output}' holds {marks[0]}, which another command wrote. "
+            "Name another folder."
+        )
 
 
 def _run_stages(
@@ -122,8 +138,10 @@ def describe_clips(
         n_jobs: worker processes.
 
     Raises:
-        QuintetError: if the clips cannot be listed, or cannot be split as the recipe wants.
+        QuintetError: if the folder is the output of another command, or if the clips cannot be listed, or
+            cannot be split as the recipe wants.
     """
+    _require_own_folder(output)
     with reporter.stage("listing"):
         manifest = list_clips(recipe)
         if recipe.data.limit is not None:

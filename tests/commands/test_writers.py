@@ -173,6 +173,9 @@ CLOCKED = (".skops", "environment.json")
 PATHS_OF_MUSIC = rb"(?:\.\./)+(?:[\w.-]+/)*music/"
 """Paths of recordings in links and commands, as seen from the place of the page."""
 
+PATHS_OF_SONGS = r"(?:\.\./)+(?:[\w.-]+/)*songs/"
+"""Paths of songs, as seen from the place of the playlist."""
+
 CLOCKED_IN_PAGES = rb"T2dnUw[A-Za-z0-9+/=]+|<code>quintet [^<]*|\d{4}-\d\d-\d\dT[\d:+]{8,}"
 """Ogg files in base64, which have random numbers, the words of the command line, and times."""
 
@@ -201,7 +204,7 @@ def timeless(file: Path) -> object:
     if file.name == ".model":  # the digest of environment.json is in it
         return "digest"
     if file.suffix == ".m3u8":  # it begins with its own name
-        return file.read_text().splitlines()[2:]
+        return re.sub(PATHS_OF_SONGS, "songs/", file.read_text()).splitlines()[2:]
     if file.suffix == ".skops":  # the names of its arrays are addresses
         with zipfile.ZipFile(file) as archive:
             arrays = sorted(archive.read(name) for name in archive.namelist() if name.endswith(".npy"))

@@ -287,6 +287,15 @@ def test_an_unknown_setting_is_refused_before_a_run_starts(tmp_path: Path) -> No
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.parametrize("mark", ["bundle.json", "config.json", "export.json", "library.json", "index.html"])
+def test_a_run_is_refused_in_the_output_of_another_command(tmp_path: Path, mark: str) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / mark).write_text("{}")
+    with pytest.raises(ArtefactError, match=f"A run needs a folder of its own.*{mark}"):
+        run_recipe(load_recipe(write_recipe(tmp_path, SVM)), tmp_path / "run")
+    assert [file.name for file in (tmp_path / "run").iterdir() if not file.name.startswith(".")] == [mark]
+
+
 def test_an_unknown_rule_is_refused_before_a_run_starts(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="Did you mean 'mean'"):
         load_recipe(write_recipe(tmp_path, NETWORK + 'rules = ["maen"]\n'))
