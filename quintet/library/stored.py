@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from quintet.errors import ArtefactError
+from quintet.errors import ArtefactError, MachineError
 from quintet.files.machine import is_memory_short
 from quintet.files.untrusted.parquet import PARQUET_ERRORS, read_parquet
 from quintet.files.untrusted.reasons import reason
@@ -53,10 +53,12 @@ def damaged(path: Path, why: object, remedy: str) -> ArtefactError:
         remedy: what to do.
 
     Raises:
-        MemoryError: so little memory is free that nothing is known to be wrong with the file.
+        MachineError: so little memory is free that nothing is known to be wrong with the file.
     """
     if isinstance(why, Exception) and not isinstance(why, ArtefactError) and is_memory_short():
-        raise MemoryError(f"'{path}' does not fit into the memory.") from why
+        raise MachineError(
+            f"The memory must hold '{path}'. Too little is free: close other programs, or raise the limit."
+        ) from why
     text = reason(why) if isinstance(why, Exception) and not isinstance(why, ArtefactError) else str(why)
     return ArtefactError(
         f"Tables of a library must be parquet files that Quintet wrote. '{path}' is not ({text}). {remedy}"

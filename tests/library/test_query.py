@@ -146,7 +146,10 @@ def test_too_little_memory_is_no_missing_library_and_no_damaged_file(
 ) -> None:
     fault = pa.ArrowException("Failed to launch worker thread")
     monkeypatch.setitem(sys.modules, "duckdb", None)
-    for is_short, missing, damaged in ((False, MissingExtraError, ArtefactError), (True, *2 * [MemoryError])):
+    for is_short, missing, damaged in (
+        (False, MissingExtraError, ArtefactError),
+        (True, MemoryError, MachineError),
+    ):
         for module in (queries, stored):
             monkeypatch.setattr(module, "is_memory_short", lambda is_short=is_short: is_short)
         with pytest.raises(missing):
