@@ -42,7 +42,7 @@ def same_recordings(places: list[ClipSource]) -> pd.DataFrame:
     )
 
 
-SLOW_VARIANTS = ("flac22", "down6", "begin")
+SLOW_VARIANTS = ("flac22", "down6", "begin", "ogg", "up6")
 
 
 @pytest.mark.parametrize(
@@ -117,7 +117,7 @@ def test_duplicates_join_the_groups_of_the_source() -> None:
     assert join_groups(list("abcde"), pairs[:0], known=known).to_dict() == known
 
 
-@pytest.mark.parametrize("swapped", [False, True])
+@pytest.mark.parametrize("swapped", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_of_a_long_pair_only_what_both_share_is_aligned(
     swapped: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

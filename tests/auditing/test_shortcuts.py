@@ -48,6 +48,7 @@ def test_only_loudness_has_a_warning_if_it_gives_the_class() -> None:
     assert not found.loc["duration", "warning"]
 
 
+@pytest.mark.slow
 def test_only_the_sample_rate_has_a_warning_if_it_gives_the_class() -> None:
     facts, labels, groups = corpus(3, classes=2)
     facts["native_sample_rate"] = np.where(labels == "class1", 22050, 44100)
