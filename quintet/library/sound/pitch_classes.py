@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from quintet.audio.spectrum import hann
+from quintet.audio.spectrum import frame_transforms
 
 Floats = NDArray[np.float64]
 
@@ -137,14 +137,10 @@ def _peaks(
         sample_rate: Hz.
         first: number of the first frame.
     """
-    import scipy.fft  # takes longer to load than a clip
-
     n_fft = frames.shape[1]
     step = sample_rate / n_fft
     low, high = max(1, int(LOWEST_HZ / step)), int(HIGHEST_HZ / step) + 2
-    window = hann(n_fft).astype(np.float32)
-    transform = scipy.fft.rfft(frames * window, axis=1, overwrite_x=True)
-    magnitude = np.abs(transform[:, low - 1 : high + 1]).astype(np.float64)
+    magnitude = np.abs(frame_transforms(frames)[:, low - 1 : high + 1]).astype(np.float64)
     centre = magnitude[:, 1:-1]
     least = LEAST * np.maximum(magnitude.max(axis=1, keepdims=True), np.finfo(np.float64).tiny)
     is_peak = (centre > least) & (centre > magnitude[:, :-2]) & (centre >= magnitude[:, 2:])
