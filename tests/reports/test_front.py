@@ -350,7 +350,7 @@ def test_columns_and_families_have_the_same_sum(page: Path, first_screens: str) 
     families = pd.read_parquet(numbers / "game.parquet")["value"]
     columns = pd.read_parquet(numbers / "sampled-columns.parquet")["value"]
     assert columns.sum() == pytest.approx(families.sum(), abs=1e-9)
-    assert f": {families.sum():+.2f} with those above, the sum of the families." in first_screens
+    assert f". The sum of all is {families.sum():+.2f}, as that of the families." in first_screens
 
 
 def test_one_member_is_named_without_a_weight(run: Run) -> None:

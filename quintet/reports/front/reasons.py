@@ -261,7 +261,7 @@ def _column_reasons(columns: ColumnExplanation, run: Run) -> tuple[tuple[Reason,
 
 
 def _sum_words(steps: pd.DataFrame, own: pd.DataFrame) -> str:
-    """What the columns that are not listed add, and that all together is the sum of the families."""
+    """What the columns that are not listed add, and the sum of all, which is that of the families."""
     is_spectrogram = steps["player"] == SPECTROGRAM
     rest = float(steps.loc[~steps.index.isin(own.index) & ~is_spectrogram, "value"].sum())
     text = f"All other columns together add {format_signed(rest, 2)}"
@@ -269,7 +269,7 @@ def _sum_words(steps: pd.DataFrame, own: pd.DataFrame) -> str:
     if picture.strip("+−0."):
         text += f", and the spectrogram {picture}"
     total = format_signed(float(steps["value"].sum()), 2)
-    return f"{text}: {total} with those above, the sum of the families."
+    return f"{text}. The sum of all is {total}, as that of the families."
 
 
 def _marks(certain: Sequence[bool], *, has_intervals: bool) -> str:
