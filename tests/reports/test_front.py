@@ -345,6 +345,18 @@ def test_the_parts_of_the_strip_add_up_to_its_rows(run: Run, model_folder: Path,
     assert ("Grey" in strip_note(strip)) == bool((strip["clips"] < FEW_CLIPS).any())
 
 
+@pytest.mark.parametrize(
+    ("is_grouped", "words"), [(True, "Bring more groups "), (False, "Bring more clips:")]
+)
+def test_more_of_what_the_interval_is_computed_by(run: Run, is_grouped: bool, words: str) -> None:
+    """An interval by group hardly narrows with more clips of the same groups."""
+    strip = class_strip(unseen_clips(run)).assign(clips=FEW_CLIPS)
+    split = replace(run.results.split, grouped=is_grouped, protocol="group" if is_grouped else "random")
+    few = Check("Few clips", "warn", "", "")
+    steps = next_steps(replace(run, results=replace(run.results, split=split)), strip, (few,), can_play=False)
+    assert any(step.startswith(words) for step in steps)
+
+
 def test_columns_and_families_have_the_same_sum(page: Path, first_screens: str) -> None:
     numbers = page.parent / "numbers"
     families = pd.read_parquet(numbers / "game.parquet")["value"]

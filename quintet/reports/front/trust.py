@@ -194,7 +194,8 @@ def next_steps(run: Run, strip: pd.DataFrame, found: Sequence[Check], *, can_pla
         named = few if len(few) <= MOST_NAMED else [*few[:MOST_NAMED], f"{len(few) - MOST_NAMED} more"]
         steps.append(f"Bring ten clips or more of each {kind(run)}; {format_list(named)} {verb} fewer.")
     elif kinds_found.get("Few clips") == "warn":
-        steps.append("Bring more clips: four times as many make the interval half as wide.")
+        units = "groups (artists, recordings)" if groups_known(run) else "clips"
+        steps.append(f"Bring more {units}: four times as many make the interval half as wide.")
     if kinds_found.get("Probabilities") == "warn":
         steps.append(
             "Do not read a probability as a frequency: `predict --confidence 0.9` lists the classes among "
