@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -14,7 +15,7 @@ from quintet import workflow
 from quintet.datasets.genre_map import GenreMap
 from quintet.inference.predict import predict_files
 from quintet.library.scanning.drift import library_drift
-from quintet.library.scanning.predict_songs import open_model, predict_songs
+from quintet.library.scanning.predict_songs import _Book, open_model, predict_songs
 from quintet.library.scanning.scan import ScanOptions, scan
 from quintet.library.store import Library
 from quintet.library.training_table import tagged_songs, write_training_table
@@ -58,6 +59,8 @@ def test_from_tags_to_predictions(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     model = open_model(tmp_path / "model", 0.9)
     with library.writing():
         assert predict_songs(library, model) == 48
+    assert len(library.query.select("verdict_low is not null")) == 48
+    with library.writing():
         assert predict_songs(library, model) == 0
     songs = library.songs().set_index("path").sort_index()
     files = [tmp_path / "music" / path for path in songs.index]
@@ -81,6 +84,22 @@ def test_from_tags_to_predictions(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     drift = library_drift(library, other)
     assert drift is not None
     assert drift.n_new == len(unlabelled)  # the other songs are clips of the training
+
+
+def test_conditions_know_the_predictions_that_were_just_written(tmp_path: Path) -> None:
+    library = Library.create(tmp_path / "my.library")
+    songs = {"id": ["x", "y"], "root": ["/m"] * 2, "path": ["1.mp3", "2.mp3"], "status": ["ok"] * 2}
+    library.write("songs", pa.table(songs))
+    book = _Book(library, SimpleNamespace(digest="model"))
+    columns = {"file": ["x", "y"], "probability.low": [0.9, 0.2], "probability.high": [0.1, 0.8]}
+    result = SimpleNamespace(classes=["low", "high"], frame=pd.DataFrame(columns))
+    book.note([{"id": "x"}, {"id": "y"}], result)
+    with library.writing():
+        book.write()
+    assert library.table("activations").select(["id", "verdict_low"]).to_pylist() == [
+        {"id": "x", "verdict_low": pytest.approx(0.9)},
+        {"id": "y", "verdict_low": pytest.approx(0.2)},
+    ]
 
 
 def test_copies_count_once_in_a_training_table(tmp_path: Path) -> None:

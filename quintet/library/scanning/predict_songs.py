@@ -289,9 +289,10 @@ class _Book:
             with_activations: whether to write the columns for conditions too.
         """
         ids = pa.array(list(self.columns), pa.string())
-        verdicts = self.library.table("verdicts")
-        kept = verdicts.filter(pc.invert(pc.is_in(verdicts.column("id"), value_set=ids)))
-        self.library.write("verdicts", with_rows(kept, self.rows, VERDICTS))
+        before = self.library.table("verdicts")
+        kept = before.filter(pc.invert(pc.is_in(before.column("id"), value_set=ids)))
+        verdicts = with_rows(kept, self.rows, VERDICTS)
+        self.library.write("verdicts", verdicts)
         songs = self.library.table("songs")
         song_ids = songs.column("id").to_pylist()
         for name in (*COLUMNS, "model"):
