@@ -31,9 +31,9 @@ from benchmarks.evidence.pair import predict_pair
 from quintet.classifiers.registry import TABLE_MEMBERS
 from quintet.classifiers.views import HANDMADE, view_positions
 from quintet.datasets.splits.folds import grouped_folds, usable_folds
-from quintet.datasets.splits.sound_blocks import sound_blocks
 from quintet.evaluation.intervals import Intervals, Resampling, bootstrap
 from quintet.features.storage.read import read_feature_table
+from quintet.training.blocks.sound_blocks import sound_blocks
 
 CORPORA = ("gtzan97", "esc10", "instruments", "demo", "gtzan")
 PAIR = ("logistic_regression", "svm")

@@ -20,7 +20,7 @@ import pandas as pd
 from benchmarks.evidence.blocks import PAIR, hits, read
 from benchmarks.evidence.corpora import Corpus, arguments, predict_out_of_fold
 from quintet.datasets.splits.folds import grouped_folds, usable_folds
-from quintet.datasets.splits.target_blocks import target_blocks
+from quintet.training.blocks.target_blocks import target_blocks
 
 CORPORA = ("gtzan97", "esc10", "demo", "gtzan")
 

@@ -22,8 +22,8 @@ from quintet.features.storage.external_table import LABEL_MISSING, NUMBER_MISSIN
 from quintet.features.storage.join import ROW_MISSING, foreign_columns
 from quintet.features.storage.spectrograms import SpectrogramStore
 from quintet.features.storage.table import FeatureTable, is_usable
+from quintet.training.blocks.groups import with_sound_blocks
 from quintet.training.settings import TrainSettings
-from quintet.training.sound_groups import with_sound_blocks
 
 Texts = NDArray[np.str_]
 Target = NDArray[np.generic]  # labels (n,), or the 0/1 indicator (n, K) of label sets

@@ -25,9 +25,9 @@ from quintet.evaluation.comparisons import metric_differences
 from quintet.evaluation.intervals import Resampling
 from quintet.evaluation.scores import Scores, score
 from quintet.model_folder.scores import LeakGap, LeakGate
+from quintet.training.blocks.groups import sound_block_names
 from quintet.training.data import Folds, Material, Texts, split_settings
 from quintet.training.settings import TrainSettings
-from quintet.training.sound_groups import sound_block_names
 
 COMPARED_SCORES = ("accuracy", "macro_auc")
 COMPARED_SCORES_OF_SETS = ("macro_pr_auc", "macro_auc")

@@ -42,6 +42,7 @@ from quintet.model_folder.folder import ModelFolder, search_digests
 from quintet.model_folder.replacement import finish_replacement, replace_model, successor
 from quintet.model_folder.scores import PublishedScores, RunScores
 from quintet.model_folder.write import TrainedModel, write_model
+from quintet.training.blocks.groups import DEFAULT_FOLDS, describe_target
 from quintet.training.data import Material, data_notes, gather, require_training_classes
 from quintet.training.leak_gate import leak_gate
 from quintet.training.learning_curve import curve_part, learning_curve
@@ -50,7 +51,6 @@ from quintet.training.pretrained import default_members, find_pretrained
 from quintet.training.result import TrainingResult
 from quintet.training.scoring import Part, RunScorer
 from quintet.training.settings import TrainSettings
-from quintet.training.sound_groups import DEFAULT_FOLDS, describe_target
 from quintet.training.spectrograms import augment_training_part, find_spectrograms
 from quintet.training.validation import validation_facts, validation_note
 

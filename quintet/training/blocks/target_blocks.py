@@ -18,11 +18,11 @@ from scipy.spatial.distance import cdist
 from scipy.special import ndtri
 from scipy.stats import wasserstein_distance
 
-from quintet.datasets.splits.common_sources import Floats
 from quintet.datasets.splits.folds import grouped_folds
-from quintet.datasets.splits.sound_blocks import MOST_CLIPS
 from quintet.datasets.splits.split import Positions
 from quintet.errors import DatasetError
+from quintet.training.blocks.common_sources import Floats
+from quintet.training.blocks.sound_blocks import MOST_CLIPS
 
 SIZES = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64)
 """Mean numbers of clips in a block that are compared."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from quintet.datasets.splits import target_blocks as module
-from quintet.datasets.splits.target_blocks import target_blocks
 from quintet.errors import DatasetError
+from quintet.training.blocks import target_blocks as module
+from quintet.training.blocks.target_blocks import target_blocks
 
 LABELS = ["jazz"] * 60 + ["rock"] * 60
 IDS = [f"clip{i:03}" for i in range(120)]

@@ -13,11 +13,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import ndtri
 from scipy.stats import rankdata
+from threadpoolctl import threadpool_limits
 
-from quintet.datasets.splits.common_sources import Floats, draw_sources
-from quintet.datasets.splits.name_evidence import NameEvidence, name_evidence
 from quintet.datasets.splits.split import Positions
 from quintet.errors import DatasetError
+from quintet.training.blocks.common_sources import Floats, draw_sources
+from quintet.training.blocks.name_evidence import NameEvidence, name_evidence
 
 MOST_COMPONENTS = 40
 """Principal components that are compared."""
@@ -77,7 +78,8 @@ def sound_blocks(
     rng = np.random.default_rng([seed, 17])
     numbers = np.empty(len(order), np.intp)
     known = None if names is None else [str(names[row]) for row in order]
-    numbers[order], kind = _ordered_blocks(values[order], classes[order], at_least, rng, known)
+    with threadpool_limits(limits=1, user_api="blas"):  # matrices are small; last bits depend on the number
+        numbers[order], kind = _ordered_blocks(values[order], classes[order], at_least, rng, known)
     return np.array([f"{kind}-{number + 1}" for number in numbers], dtype=np.str_)
 
 

@@ -25,9 +25,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from quintet.datasets.splits.source_moves import Clips, move_clips, nearest, split_and_merge
-from quintet.datasets.splits.source_runs import FIRST_HAZARD, draw_hazard, draw_runs
 from quintet.datasets.splits.split import Positions
+from quintet.training.blocks.source_moves import Clips, move_clips, nearest, split_and_merge
+from quintet.training.blocks.source_runs import FIRST_HAZARD, draw_hazard, draw_runs
 
 SWEEPS = 100
 """Sweeps over all clips before the partition is taken. The number of sources settles within 40 to 80."""

@@ -14,8 +14,6 @@ from numpy.typing import NDArray
 
 from quintet.datasets.folder import audio_files
 from quintet.datasets.manifest import build_manifest
-from quintet.datasets.splits.sound_blocks import BY_NAME, BY_ORDER, sound_blocks
-from quintet.datasets.splits.target_blocks import TargetBlocks, target_blocks
 from quintet.embeddings.columns.networks import find_embedder
 from quintet.errors import ConfigError, DatasetError
 from quintet.features.extraction.chunks import ProgressCallback
@@ -25,6 +23,8 @@ from quintet.features.storage.column_roles import quote_names
 from quintet.features.storage.read import read_feature_table
 from quintet.features.storage.table import FeatureTable, is_usable
 from quintet.files.display.names import printable
+from quintet.training.blocks.sound_blocks import BY_NAME, BY_ORDER, sound_blocks
+from quintet.training.blocks.target_blocks import TargetBlocks, target_blocks
 from quintet.training.settings import TrainSettings
 
 Texts = NDArray[np.str_]

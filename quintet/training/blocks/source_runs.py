@@ -13,8 +13,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from quintet.datasets.splits.source_moves import Clips
 from quintet.datasets.splits.split import Positions
+from quintet.training.blocks import compiled
+from quintet.training.blocks.source_moves import Clips
 
 Floats = NDArray[np.float64]
 FIRST_HAZARD = 0.3
@@ -60,11 +61,7 @@ def draw_hazard(n: int, n_runs: int, rng: np.random.Generator) -> float:
 
 def _run_densities(clips: Clips, order: Positions) -> Floats:
     """Log density of the clips from the i-th to the j-th in the order, `(n, n)`; -inf for j < i."""
-    n = len(order)
-    weights = clips.weights[order]
-    weighted = clips.values[order] * weights[:, None]
-    densities = np.full((n, n), -np.inf)
-    for first in range(n):
-        precision = np.cumsum(weights[first:])
-        densities[first, first:] = clips.log_density(precision, np.cumsum(weighted[first:], axis=0))
+    densities = np.full((len(order), len(order)), -np.inf)
+    room = np.empty(len(clips.ratios))
+    compiled.fill_run_densities(clips.arrays, order.astype(np.int64), room, densities)
     return densities

@@ -6,17 +6,17 @@ import numpy as np
 import pytest
 
 from quintet.datasets.splits.folds import grouped_folds
-from quintet.datasets.splits.name_evidence import name_evidence, name_parts, natural_order
-from quintet.datasets.splits.sound_blocks import sound_blocks
-from quintet.datasets.splits.source_moves import Clips
-from quintet.datasets.splits.source_runs import draw_hazard, draw_runs
+from quintet.training.blocks.name_evidence import name_evidence, name_parts, natural_order
+from quintet.training.blocks.sound_blocks import sound_blocks
+from quintet.training.blocks.source_moves import Clips
+from quintet.training.blocks.source_runs import draw_hazard, draw_runs
 
 SOURCES, CLIPS, D = 12, 5, 8
 
 
 @pytest.fixture(autouse=True)
 def few_sweeps(monkeypatch):
-    monkeypatch.setattr("quintet.datasets.splits.common_sources.SWEEPS", 5)
+    monkeypatch.setattr("quintet.training.blocks.common_sources.SWEEPS", 5)
 
 
 def songs(spread: float = 1.0, seed: int = 0, albums: int = 1):
@@ -80,7 +80,7 @@ def test_numbers_by_chance_tell_nothing():
 def test_of_a_large_class_neighbours_are_looked_at(monkeypatch):
     rng = np.random.default_rng(0)
     values = np.repeat(rng.normal(size=(30, D)), 2, axis=0) + 0.2 * rng.normal(size=(60, D))
-    monkeypatch.setattr("quintet.datasets.splits.name_evidence.MOST_CLIPS", 20)
+    monkeypatch.setattr("quintet.training.blocks.name_evidence.MOST_CLIPS", 20)
     for seed in range(5):  # 20 clips by chance would hold three of the pairs
         found = name_evidence(
             [f"rock.{i}" for i in range(60)], [np.arange(60)], values, np.random.default_rng(seed)
@@ -90,7 +90,7 @@ def test_of_a_large_class_neighbours_are_looked_at(monkeypatch):
 
 def test_runs_of_a_large_class_have_no_gaps(monkeypatch):
     values, _, _ = songs()
-    monkeypatch.setattr("quintet.datasets.splits.sound_blocks.MOST_CLIPS", 30)
+    monkeypatch.setattr("quintet.training.blocks.sound_blocks.MOST_CLIPS", 30)
     ids = [f"{i:03}" for i in range(len(values))]
     blocks = sound_blocks(values, ["rock"] * len(ids), ids, names=ids, seed=0)
     assert blocks[0].startswith("in-a-row")
@@ -155,9 +155,9 @@ def test_blocks_follow_names_and_without_them_the_sound():
 @pytest.mark.slow
 @pytest.mark.parametrize(("sources", "clips"), [(20, 4), (12, 8), (40, 2)])
 def test_folds_over_runs_score_as_folds_over_the_planted_sources(sources, clips, monkeypatch):
-    from tests.datasets.splits.test_sound_blocks import accuracy, planted
+    from tests.training.blocks.test_sound_blocks import accuracy, planted
 
-    monkeypatch.setattr("quintet.datasets.splits.common_sources.SWEEPS", 60)
+    monkeypatch.setattr("quintet.training.blocks.common_sources.SWEEPS", 60)
     values, labels, true = planted(sources, clips, spread=0.5, d=20)
     ids = [f"{i:04}" for i in range(len(values))]
     blocks = sound_blocks(values, labels.tolist(), ids, names=ids, at_least=5, seed=0)

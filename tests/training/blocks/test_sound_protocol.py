@@ -12,17 +12,17 @@ import pytest
 from quintet.errors import ConfigError, DatasetError
 from quintet.features.storage.read import read_feature_table
 from quintet.features.storage.table import FeatureTable
+from quintet.training.blocks.groups import describe_target
 from quintet.training.data import data_notes, gather
 from quintet.training.leak_gate import leak_gate
 from quintet.training.settings import TrainSettings
-from quintet.training.sound_groups import describe_target
 from quintet.workflow import train
 
 
 @pytest.fixture
 def songs(tmp_path, monkeypatch) -> FeatureTable:
     """Two classes of 12 songs, each cut into two clips that are almost equal; no group is known."""
-    monkeypatch.setattr("quintet.datasets.splits.common_sources.SWEEPS", 15)
+    monkeypatch.setattr("quintet.training.blocks.common_sources.SWEEPS", 15)
     rng = np.random.default_rng(0)
     label = np.repeat(["jazz", "rock"], 24)
     values = np.repeat(rng.normal(size=(24, 8)), 2, axis=0) + 0.1 * rng.normal(size=(48, 8))

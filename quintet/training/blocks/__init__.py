@@ -1,0 +1,1 @@
+"""Blocks of clips that may have a common source, as groups of a run whose groups are not known."""
