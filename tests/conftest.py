@@ -27,6 +27,18 @@ from quintet.reports import run_page
 from quintet.reports.report_data import ReportData
 from quintet.reports.run_page import write_report
 
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Each process of xdist keeps librosa's compiled code in a folder of its own.
+
+    Where two processes compile one function of librosa at once, numba may keep a file of each, and a later
+    call ends in a segmentation fault.
+    """
+    worker = os.environ.get("PYTEST_XDIST_WORKER")
+    if worker:
+        os.environ.setdefault("NUMBA_CACHE_DIR", str(config.rootpath / ".pytest_cache" / "numba" / worker))
+
+
 CLASSES = ("ambient", "classical", "hip hop", "jazz", "rock", "techno")
 COLUMNS = (
     *(f"cepstral.mfcc_{i:02d}.{s}" for i in range(1, 14) for s in ("mean", "std")),
