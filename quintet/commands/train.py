@@ -121,8 +121,6 @@ def train(
     prepare_folder(output)
     ignored = tuple(ignore_column or ())
     columns = TableColumns(id_column, label_column, group_column, label_from, join, ignored)
-    if target is not None and protocol == "auto":
-        protocol = "sound"
     split = SplitOptions(protocol, test_size, folds, seed, split_value)
     table = columns.read(features, groups=groups, split_files=split_file, labels=labels)
     chosen = parse_names(members) or _default_members(table, quiet=quiet)

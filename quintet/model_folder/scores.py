@@ -239,11 +239,13 @@ class LeakGate:
         protocols: protocol → member (or `mean`) → scores.
         gaps: gaps from the first protocol to each of the others.
         ungrouped: protocols that ignore groups; their scores are marked wherever they are shown.
+        probes: members that are fitted quickly and stand for all; empty if all members are compared.
     """
 
     protocols: Mapping[str, PartScores]
     gaps: tuple[LeakGap, ...]
     ungrouped: tuple[str, ...] = ()
+    probes: tuple[str, ...] = ()
 
     @classmethod
     def from_json(cls, content: JsonObject) -> LeakGate:
@@ -252,14 +254,16 @@ class LeakGate:
             protocols={name: _read_part(part) for name, part in content["protocols"].items()},
             gaps=tuple(LeakGap.from_json(gap) for gap in content["gaps"]),
             ungrouped=tuple(content.get("ungrouped", ())),
+            probes=tuple(content.get("probes", ())),
         )
 
     def to_json(self) -> JsonObject:
-        """`protocols {protocol: {member: scores}}, gaps [gap], ungrouped [protocol]`."""
+        """`protocols {protocol: {member: scores}}, gaps [gap], ungrouped [protocol], probes [member]`."""
         return {
             "protocols": {name: _write_part(part) for name, part in self.protocols.items()},
             "gaps": [gap.to_json() for gap in self.gaps],
             "ungrouped": list(self.ungrouped),
+            "probes": list(self.probes),
         }
 
 

@@ -26,7 +26,7 @@ from quintet.model_folder.folder import BUNDLE, ModelFolder
 from quintet.pipeline.preflight import HELD_OUT, check_members, check_recipe, described_parameters
 from quintet.pipeline.recipe import Recipe, require_data
 from quintet.pipeline.reporter import NullReporter, Reporter
-from quintet.training.data import make_training_split
+from quintet.training.data import find_protocol, make_training_split
 from quintet.training.result import TrainingResult
 from quintet.training.train import TrainOptions, train
 
@@ -148,7 +148,9 @@ def describe_clips(
             reporter.notify(f"{len(manifest)} clips: at most {recipe.data.limit} of each label")
         usable = manifest.usable
         if len(usable):  # clips that cannot be split are refused before their features are extracted
-            make_training_split(usable.set_index("id"), recipe.train, grouped=manifest.grouped)
+            known = {"grouped": manifest.grouped, "multilabel": manifest.multilabel}
+            protocol = find_protocol(usable, recipe.train, **known)
+            make_training_split(usable.set_index("id"), recipe.train, protocol, grouped=manifest.grouped)
     output.mkdir(parents=True, exist_ok=True)
     ModelFolder(output).write_json("recipe.json", recipe.model_dump(mode="json"))
     with reporter.stage("extracting") as progress:

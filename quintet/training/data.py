@@ -212,12 +212,35 @@ def gather(
     meta = table.meta
     if not len(meta):
         raise _no_rows_error(table)
-    if settings.protocol == "sound":
+    protocol = find_protocol(meta, settings, grouped=table.grouped, multilabel=table.multilabel)
+    if protocol == "sound":
         table = with_sound_blocks(table, settings, target)
         meta = table.meta
-    split = make_training_split(meta, settings, grouped=table.grouped or settings.protocol == "sound")
+    split = make_training_split(meta, settings, protocol, grouped=table.grouped or protocol == "sound")
     ids, labels, groups = (_texts(values) for values in (meta.index, meta["label"], meta["group"]))
     return Material(table, ids, labels, groups, split, store)
+
+
+def find_protocol(clips: pd.DataFrame, settings: TrainSettings, *, grouped: bool, multilabel: bool) -> str:
+    """The protocol of a run: that of its settings, and for `auto` the one that suits the data.
+
+    That is `sound` if a target is named, `given` for clips with a split of their own, and `group` where
+    groups are known. Where they are not, it is `sound`; for label sets, whose clips have no one class to lie
+    in, it is `group`, where each clip is its own group.
+
+    Args:
+        clips: column `split`.
+        settings: settings of the run.
+        grouped: whether groups are known.
+        multilabel: whether labels are sets.
+    """
+    if settings.protocol != "auto":
+        return settings.protocol
+    if settings.target is not None:
+        return "sound"
+    if clips["split"].notna().any():
+        return "given"
+    return "group" if grouped or multilabel else "sound"
 
 
 def _no_rows_error(table: FeatureTable) -> DatasetError:
@@ -341,21 +364,21 @@ def _texts(values: pd.Series | pd.Index) -> Texts:
     return np.asarray(values, dtype=str)
 
 
-def make_training_split(clips: pd.DataFrame, settings: TrainSettings, *, grouped: bool) -> Split:
+def make_training_split(
+    clips: pd.DataFrame, settings: TrainSettings, protocol: str, *, grouped: bool
+) -> Split:
     """The split that training makes of these clips.
 
     Args:
         clips: columns `label`, `group` and `split`, indexed by id.
-        settings: protocol, share of the test part, number of folds and seed.
-        grouped: whether the groups are known.
+        settings: share of the test part, number of folds and seed.
+        protocol: `group`, `sound`, `random` or `given`.
+        grouped: whether the groups are known, or are blocks.
 
     Raises:
         ConfigError, DatasetError, SplitLeakError: if the clips cannot be split so.
     """
     given = clips["split"] if clips["split"].notna().any() else None
-    protocol = settings.protocol
-    if protocol == "auto":
-        protocol = "given" if given is not None else "group"
     if protocol == "given" and given is None:
         raise ConfigError(
             "The protocol 'given' needs a `split` column (train, valid, test) in the data. "

@@ -8,11 +8,12 @@ not knowledge of the class.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from quintet.classifiers.sizes import sized_settings
 from quintet.datasets.splits.protocols import make_split
 from quintet.datasets.splits.split import Positions
 from quintet.ensemble.crossfit import Listener, Trainer
@@ -24,14 +25,19 @@ from quintet.errors import ConfigError
 from quintet.evaluation.comparisons import metric_differences
 from quintet.evaluation.intervals import Resampling
 from quintet.evaluation.scores import Scores, score
+from quintet.features.storage.table import FeatureTable
 from quintet.model_folder.scores import LeakGap, LeakGate
-from quintet.training.blocks.groups import sound_block_names
+from quintet.training.blocks.groups import DEFAULT_FOLDS, sound_block_names
 from quintet.training.data import Folds, Material, Texts, split_settings
 from quintet.training.settings import TrainSettings
 
 COMPARED_SCORES = ("accuracy", "macro_auc")
 COMPARED_SCORES_OF_SETS = ("macro_pr_auc", "macro_auc")
 """Scores whose gaps are computed, for single labels and for label sets. The first is the headline."""
+PROBES = ("logistic_regression", "svm")
+"""Members that are fitted quickly: they stand for all where a run by blocks is compared with chance."""
+MOST_PROBED = 5000
+"""Clips that they are fitted on: of more clips, whole blocks are drawn."""
 
 
 @dataclass(frozen=True)
@@ -113,6 +119,61 @@ def leak_gate(
             gaps += _member_gaps(material, settings, member, (first, other), pair)
     ungrouped = tuple(protocol for protocol in scores if protocol == "random")
     return LeakGate(scores, tuple(gaps), ungrouped)
+
+
+def chance_gate(
+    material: Material,
+    settings: TrainSettings,
+    *,
+    listener: Listener | None = None,
+    pool: FitPool | None = None,
+) -> LeakGate:
+    """The leak gate of `random` and `sound` by two members that are fitted quickly, for a run by blocks.
+
+    It says how much of a score by chance may come from clips of one source, and fits no slow member again.
+
+    Args:
+        material: the table, its labels, and its blocks as groups.
+        settings: settings of the run. Probes that take part have their settings of the run.
+        listener: receives training events.
+        pool: where members are fitted. Default: this process.
+    """
+    material = _some_blocks(material, settings)
+    taking_part = [name for name in PROBES if name in settings.members] or PROBES
+    own = {
+        name: sized_settings(name, settings.settings.get(name, {}), len(material.ids)) for name in taking_part
+    }
+    probes = settings.model_copy(update={"members": tuple(taking_part), "settings": own})
+    gate = leak_gate(material, probes, ("random", "sound"), listener=listener, pool=pool)
+    return replace(gate, probes=tuple(taking_part))
+
+
+def _some_blocks(material: Material, settings: TrainSettings) -> Material:
+    """The material, or whole blocks of each class, drawn by the seed, with about `MOST_PROBED` clips."""
+    n = len(material.ids)
+    if n <= MOST_PROBED:
+        return material
+    rng = np.random.default_rng([settings.seed, 23])
+    needed = settings.folds or DEFAULT_FOLDS
+    chosen: list[str] = []
+    for label in np.unique(material.labels):
+        groups = material.groups[material.labels == label]
+        names, sizes = np.unique(groups, return_counts=True)
+        order = rng.permutation(len(names))
+        reached = np.cumsum(sizes[order])
+        n_blocks = int(np.searchsorted(reached, len(groups) * MOST_PROBED / n)) + 1
+        chosen += names[order[: max(n_blocks, needed)]].tolist()
+    rows = np.flatnonzero(np.isin(material.groups, chosen))
+    frame, split = material.table.frame, material.split
+    is_chosen = frame["id"].astype(str).isin(material.ids[rows])
+    return Material(
+        FeatureTable(frame[is_chosen].reset_index(drop=True), material.table.metadata),
+        material.ids[rows],
+        material.labels[rows],
+        material.groups[rows],
+        replace(split, frame=split.frame.iloc[rows].reset_index(drop=True)),
+        None,
+    )
 
 
 def _predict_members(

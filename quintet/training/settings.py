@@ -55,7 +55,8 @@ class TrainSettings(Stage):
         rule: rule of the ensemble; `auto` for the rule that does best on the training part.
         protocol: `group` keeps groups together. `sound` keeps clips together that sound alike, where groups
             are not known. `random` ignores groups on purpose, and its scores are marked. `given` follows the
-            `split` column of the data. `auto` is `given` if the data have that column, and `group` otherwise.
+            `split` column of the data. `auto` is `given` if the data have that column, `group` if groups are
+            known or labels are sets, and `sound` otherwise.
         target: folder of songs (or feature table) that the model is to serve, under `sound`: the clips that
             stay together are chosen so that folds are as far from their training part as these songs are.
         protocols: splits of the leak gate, which compares the same members under each of them.
@@ -103,7 +104,7 @@ class TrainSettings(Stage):
                 f"The rule must be 'auto' or one of the rules ({', '.join(self.rules)}). "
                 f"Received '{self.rule}'."
             )
-        if self.target is not None and self.protocol != "sound":
+        if self.target is not None and self.protocol not in ("sound", "auto"):
             raise ValueError(
                 "A target chooses clips that stay together, so the protocol must be 'sound'. "
                 f"Received '{self.protocol}'."

@@ -44,7 +44,7 @@ from quintet.model_folder.scores import PublishedScores, RunScores
 from quintet.model_folder.write import TrainedModel, write_model
 from quintet.training.blocks.groups import DEFAULT_FOLDS, describe_target
 from quintet.training.data import Material, data_notes, gather, require_training_classes
-from quintet.training.leak_gate import leak_gate
+from quintet.training.leak_gate import chance_gate, leak_gate
 from quintet.training.learning_curve import curve_part, learning_curve
 from quintet.training.network_size import check_network_sizes
 from quintet.training.pretrained import default_members, find_pretrained
@@ -243,6 +243,8 @@ def _fit_and_score(
     if settings.protocols:
         gate = leak_gate(material, settings, settings.protocols, listener=listener, pool=pool)
         scores = replace(scores, leak_gate=gate)
+    elif material.split.protocol == "sound":
+        scores = replace(scores, leak_gate=chance_gate(material, settings, listener=listener, pool=pool))
     if settings.learning_curve is not None:
         part = curve_part(material)
         curve = learning_curve(part, settings, known=ensemble.oof_, listener=listener, pool=pool)

@@ -55,6 +55,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     settings = TrainSettings(
         members=MEMBERS,
         rules=("mean",),
+        protocol="group",  # each clip is its own group, so that there are enough for a test of drift
         folds=2,
         resamples=0,
         settings={

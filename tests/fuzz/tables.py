@@ -88,7 +88,7 @@ def prepare_predictions(seeds: Path) -> Runner:
 def prepare_splits(seeds: Path) -> Runner:
     """Splits of ours, lists of clips, files of groups, and files of corrected labels."""
     own, frame = seed_features(), seed_table()
-    split = make_training_split(own.meta, TrainSettings(members=("svm",), folds=2), grouped=False)
+    split = make_training_split(own.meta, TrainSettings(members=("svm",), folds=2), "group", grouped=False)
     split.write(seeds / "own.parquet")
     parts = np.array(["train", "valid", "test"])[np.arange(len(frame)) % 3]
     listed = frame[["id"]].assign(split=parts, group=[f"g{i // 2}" for i in range(len(frame))])

@@ -136,9 +136,9 @@ SpectrogramStore = Annotated[
 ProtocolName = Annotated[
     str,
     typer.Option(
-        help="How to split: group; sound (groups unknown: clips that sound alike stay together); "
-        "random (ignores groups, scores are marked); given (split column of the "
-        "data); auto."
+        help="How to split: group; sound (clips that sound alike stay together); random (ignores groups, "
+        "scores are marked); given (split column of the data); auto: given or group where the data say it, "
+        "else sound."
     ),
 ]
 TestSize = Annotated[

@@ -247,7 +247,7 @@ def print_published(results: RunScores) -> None:
 def print_leak_gate(results: RunScores) -> None:
     """Print the scores of the same members under several protocols, if there are any."""
     gate = results.leak_gate
-    if gate is None:
+    if gate is None or gate.probes:  # said in words
         return
     score = score_heading(gate.gaps[0].score)
     out.print(f"[bold]Leak gate: {score} of the same members under several splits[/]")

@@ -11,6 +11,7 @@ from quintet.files.json_types import JsonObject
 from quintet.model_folder.folder import ModelFolder
 from quintet.model_folder.scores import RunScores
 from quintet.reports.formats import format_list, rule_name
+from quintet.reports.front.chance_range import chance_range
 from quintet.reports.front.headline import HEAVY, luck, percent, success, terminal_line, unknown_groups
 
 
@@ -50,6 +51,7 @@ def training_words(bundle: JsonObject, fusion: JsonObject, results: RunScores) -
     sentences.append(_calibration_words(bundle, results))
     if not results.split.groups_known and results.split.groups_known is not None:
         sentences.append(unknown_groups(results.split.protocol))
+        sentences.append(chance_range(results))
     return tuple(sentence for sentence in sentences if sentence)
 
 

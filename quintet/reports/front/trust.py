@@ -10,6 +10,7 @@ import pandas as pd
 
 from quintet.model_folder.run import Run
 from quintet.reports.formats import count, format_list
+from quintet.reports.front.chance_range import chance_range
 from quintet.reports.front.headline import Success, percent_range, unknown_groups
 from quintet.reports.front.unseen import worst_row
 from quintet.reports.sections.leak_gate import gap_sentence
@@ -127,6 +128,9 @@ def _leak_check(run: Run) -> Check | None:
     The split itself has its own check.
     """
     gate = run.results.leak_gate
+    between = chance_range(run.results)
+    if between:
+        return Check("Range", "warn", between, "gate")
     sentence = gap_sentence(gate, run) if gate else ""
     is_good = split_note(run).kind == "good"
     if sentence:
@@ -140,6 +144,8 @@ def _leak_check(run: Run) -> Check | None:
         return Check("Copies", "warn", text, "split")
     text = "" if n is None else "No clip that was scored has exactly the sound of a training clip."
     if is_good:
+        return Check("Copies", "good", text, "split") if text else None
+    if not groups_known(run) and run.multilabel:
         return Check("Copies", "good", text, "split") if text else None
     harder = "group" if groups_known(run) else "sound"
     advice = f"How much a harder split would take away: `train --protocols random,{harder}` measures it."

@@ -11,7 +11,8 @@ from quintet.model_folder.run import Run
 from quintet.model_folder.scores import LeakGap, LeakGate
 from quintet.reports.drawing import Drawing
 from quintet.reports.figures.intervals import MISSING, Dot, protocol_figure
-from quintet.reports.formats import SCORE_NAMES, format_signed, score_phrase
+from quintet.reports.formats import SCORE_NAMES, format_list, format_signed, score_phrase
+from quintet.reports.front.chance_range import PLAIN_MEAN, chance_range
 from quintet.reports.report_data import ReportData
 from quintet.reports.section import (
     Cell,
@@ -38,7 +39,6 @@ PROTOCOLS = {
 UNGROUPED = frozenset({"random"})
 """Protocols whose scores are marked wherever they are shown."""
 
-PLAIN_MEAN = "mean"
 MANY_PROTOCOLS = 3
 """Number of protocols from which on each score has a table of its own."""
 GATE_COLUMNS = ["protocol", "member", "score", "value", "low", "high", "n", "n_groups"]
@@ -51,10 +51,13 @@ def leak_gate_section(data: ReportData) -> Section | None:
     if gate is None or table.empty:
         return None
     noun = group_noun(run)
+    who = "The same members"
+    if gate.probes:
+        who = f"Members that are fitted quickly ({format_list([display_name(p, run) for p in gate.probes])})"
     introduction = (
-        f"The same members on the same clips, split in {len(gate.protocols)} ways. If clips of one {noun} "
+        f"{who} on the same clips, split in {len(gate.protocols)} ways. If clips of one {noun} "
         f"are on both sides of a split, a member may recognise the {noun} instead of the class. "
-        f"{gap_sentence(gate, run)}"
+        f"{chance_range(run.results) or gap_sentence(gate, run)}"
     )
     return Section(
         id="gate",

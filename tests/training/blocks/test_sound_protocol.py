@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,9 +13,11 @@ import pytest
 from quintet.errors import ConfigError, DatasetError
 from quintet.features.storage.read import read_feature_table
 from quintet.features.storage.table import FeatureTable
+from quintet.model_folder.scores import LeakGate, RunScores, SplitFacts
+from quintet.reports.front.chance_range import chance_range
 from quintet.training.blocks.groups import describe_target
-from quintet.training.data import data_notes, gather
-from quintet.training.leak_gate import leak_gate
+from quintet.training.data import data_notes, find_protocol, gather
+from quintet.training.leak_gate import chance_gate, leak_gate
 from quintet.training.settings import TrainSettings
 from quintet.workflow import train
 
@@ -49,9 +52,51 @@ def test_blocks_are_the_groups_of_the_split(songs):
         assert set(material.groups[fit]).isdisjoint(material.groups[held_out])
 
 
-def test_without_the_protocol_every_clip_stays_its_own_group(songs):
+def test_data_without_groups_are_divided_by_blocks_unless_something_else_is_asked(songs):
     material = gather(songs, TrainSettings(members=("svm",)))
-    assert len(set(material.groups)) == len(material.ids)
+    assert (material.split.protocol, material.split.grouped) == ("sound", True)
+    assert len(set(material.groups)) < len(material.ids)
+    by_clip = gather(songs, TrainSettings(protocol="group", members=("svm",)))
+    assert len(set(by_clip.groups)) == len(by_clip.ids)
+
+
+@pytest.mark.parametrize(
+    ("split", "known", "settings", "expected"),
+    [
+        (None, {"grouped": False, "multilabel": False}, {}, "sound"),
+        (None, {"grouped": True, "multilabel": False}, {}, "group"),
+        (None, {"grouped": False, "multilabel": True}, {}, "group"),
+        ("train", {"grouped": False, "multilabel": False}, {}, "given"),
+        ("train", {"grouped": False, "multilabel": False}, {"target": "songs"}, "sound"),
+        ("train", {"grouped": True, "multilabel": False}, {"protocol": "random"}, "random"),
+    ],
+)
+def test_auto_is_the_protocol_that_suits_the_data(split, known, settings, expected):
+    clips = pd.DataFrame({"split": [None, split]}, dtype=object)
+    assert find_protocol(clips, TrainSettings(members=("svm",), **settings), **known) == expected
+
+
+def test_the_score_by_chance_stands_beside_that_by_blocks(songs):
+    settings = TrainSettings(members=("random_forest",), resamples=0)
+    gate = chance_gate(gather(songs, settings), settings)
+    assert gate.probes == ("logistic_regression", "svm")
+    assert set(gate.protocols) == {"random", "sound"}
+    assert LeakGate.from_json(gate.to_json()).probes == gate.probes
+    accuracy = {name: part["mean"].scores["accuracy"].value for name, part in gate.protocols.items()}
+    text = chance_range(RunScores(split=SplitFacts(protocol="sound"), parts={}, leak_gate=gate))
+    for value in accuracy.values():
+        assert f"{value:.2f}".removeprefix("0") in text
+
+
+def test_of_many_clips_whole_blocks_of_each_class_are_probed(songs, monkeypatch):
+    monkeypatch.setattr("quintet.training.leak_gate.MOST_PROBED", 24)
+    settings = TrainSettings(members=("logistic_regression",), resamples=0)
+    material = gather(songs, settings)
+    scores = chance_gate(material, settings).protocols["sound"]["mean"]
+    sizes = Counter(material.groups.tolist())
+    assert 24 <= scores.n <= 24 + 2 * max(sizes.values()) + 2 * 5
+    assert scores.n < 48
+    assert min(scores.support.values()) >= 5
 
 
 def test_known_groups_and_label_sets_are_refused(songs):
@@ -108,7 +153,7 @@ def test_a_target_decides_how_many_clips_stay_together(songs, target):
 
 def test_a_target_needs_the_columns_and_the_protocol(songs, target, tmp_path):
     with pytest.raises(ValueError, match="must be 'sound'"):
-        TrainSettings(target="songs")
+        TrainSettings(target="songs", protocol="group")
     pd.read_csv(target).drop(columns="x3").to_csv(tmp_path / "less.csv", index=False)
     with pytest.raises(DatasetError, match="lacks 1: 'x3'"):
         describe_target(tmp_path / "less.csv", songs)

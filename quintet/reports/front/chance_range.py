@@ -1,0 +1,44 @@
+"""What lies between the score by chance and the score by blocks, in words."""
+
+from __future__ import annotations
+
+import math
+
+from quintet.model_folder.scores import RunScores
+from quintet.reports.formats import format_list, format_signed
+
+PLAIN_MEAN = "mean"
+SMALL_GAP = 0.02
+"""Difference of accuracy below which random folds and blocks say the same."""
+
+
+def chance_range(results: RunScores) -> str:
+    """The accuracy by random folds and by blocks that sound alike, and which songs are nearer to which.
+
+    It is empty if the run was not divided by blocks, or if its leak gate does not compare these two.
+
+    Args:
+        results: content of scores.json.
+    """
+    gate = results.leak_gate
+    if gate is None or results.split.protocol != "sound" or not {"random", "sound"} <= set(gate.protocols):
+        return ""
+    values = [gate.protocols[name][PLAIN_MEAN].scores["accuracy"].value for name in ("random", "sound")]
+    gaps = [gap for gap in gate.gaps if (gap.member, gap.score) == (PLAIN_MEAN, "accuracy")]
+    gap = next((gap for gap in gaps if {gap.first, gap.second} == {"random", "sound"}), None)
+    if gap is None or not all(map(math.isfinite, values)):
+        return ""
+    by_chance, by_blocks = (f"{value:.2f}".removeprefix("0") for value in values)
+    of = f"accuracy of {format_list([*gate.probes] or ['all members'])}, out of fold"
+    low, high = gap.difference.low, gap.difference.high
+    interval = f", [{format_signed(low)}, {format_signed(high)}]" if math.isfinite(low) else ""
+    change = f"a gap of {format_signed(gap.difference.value)}{interval}"
+    if gap.first != "random":
+        change = f"a gap of {format_signed(-gap.difference.value)}"
+    text = f"Random folds give {by_chance}, blocks {by_blocks} ({of}; {change})."
+    if values[0] - values[1] < SMALL_GAP:
+        return f"{text} So little comes from clips that sound alike."
+    return (
+        f"{text} More songs of the same artists or recordings are nearer to {by_chance}, those of new ones "
+        f"nearer to {by_blocks}."
+    )
