@@ -21,6 +21,7 @@ from typing import Any
 for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"):
     os.environ.setdefault(_name, "1")  # before NumPy is imported: one thread, so that CPU time is time
 
+import quintet  # noqa: E402
 from benchmarks.contenders import all_contenders  # noqa: E402
 from benchmarks.music import FORMATS, REAL_MUSIC, recording, write_recording  # noqa: E402
 from benchmarks.timing import Timings, interleaved  # noqa: E402
@@ -148,11 +149,12 @@ def compare(before: dict[str, Any], now: dict[str, Any]) -> None:
 
 def machine() -> dict[str, str]:
     """Versions, platform and processor of the measurement."""
-    packages = ("quintet", "librosa", "numpy", "scipy", "numba", "soundfile", "soxr")
+    packages = ("librosa", "numpy", "scipy", "numba", "soundfile", "soxr")
     return {
         "python": sys.version.split()[0],
         "platform": platform.platform(),
         "processor": _processor(),
+        "quintet": quintet.__version__,
         **{name: version(name) for name in packages},
     }
 
