@@ -137,8 +137,8 @@ def predict(
         print_formulas(result)
     if output is not None:
         n_files = len(result.columns("frame")["file"])
-        noun = "file" if n_files == 1 else "files"
-        print_message(f"{n_files} {noun} predicted → {output}", quiet=quiet)
+        noun = "file" if table is None else "row"
+        print_message(f"{n_files} {noun}{'s' * (n_files != 1)} predicted → {output}", quiet=quiet)
     if result.columns("failures")["file"]:
         raise typer.Exit(EXIT_DATA)
 

@@ -34,7 +34,7 @@ from quintet.explanation.shapley.family_shapley import SPECTROGRAM
 from quintet.explanation.shapley.forests import forest_from_arrays, forest_from_sklearn
 from quintet.explanation.shapley.svm_shap import kernel_shapley
 from quintet.explanation.shapley.tree_shap import tree_shapley
-from quintet.features.catalogue import feature_family
+from quintet.features.catalogue import column_family
 from quintet.frozen import scorers
 
 if TYPE_CHECKING:
@@ -371,7 +371,7 @@ def family(column: str) -> str:
         >>> family("spectrogram.mean")
         'spectrogram columns'
     """
-    name = feature_family(column) if "." in column else column.partition("_")[0]
+    name = column_family(column)
     return f"{name} columns" if name == SPECTROGRAM else name
 
 

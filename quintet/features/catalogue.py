@@ -130,6 +130,16 @@ def feature_family(column: str) -> str:
     return column.partition(".")[0]
 
 
+def column_family(column: str) -> str:
+    """Feature family of a column of any table. In a name without dots it ends before the first underscore.
+
+    Example:
+        >>> column_family("cepstral.mfcc_01.mean"), column_family("mfccs_1_mean"), column_family("tempo")
+        ('cepstral', 'mfccs', 'tempo')
+    """
+    return feature_family(column) if "." in column else column.partition("_")[0]
+
+
 def feature_set_families(feature_set: str) -> tuple[str, ...]:
     """Feature families of a named set, in its order.
 

@@ -86,22 +86,23 @@ def _first_trained(clips: Sequence[KnownClip]) -> KnownClip:
     return next((clip for clip in clips if clip.part == "train"), clips[0])
 
 
-def known_note(known: Mapping[str, KnownClip], n_files: int) -> list[str]:
-    """A note if files are clips of the training part.
+def known_note(known: Mapping[str, KnownClip], n_files: int, noun: str) -> list[str]:
+    """A note if files or rows are clips of the training part.
 
     Args:
         known: result of `find_known`.
         n_files: number of all files.
+        noun: what they are: `files` or `rows`.
     """
     trained = [file for file, clip in known.items() if clip.part == "train"]
     if not trained:
         return []
     more = ", …" if len(trained) > SHOWN else ""
-    verb, noun = ("is a clip", "it") if len(trained) == 1 else ("are clips", "them")
+    verb, them = ("is a clip", "it") if len(trained) == 1 else ("are clips", "them")
     examples = f"{', '.join(trained[:SHOWN])}{more}"
     return [
-        f"{len(trained)} of {n_files} files {verb} of the training part ({examples}): "
-        f"a right prediction of {noun} proves nothing."
+        f"{len(trained)} of {n_files} {noun} {verb} of the training part ({examples}): "
+        f"a right prediction of {them} proves nothing."
     ]
 
 

@@ -30,7 +30,7 @@ from quintet.inference.describe import (
     predict_recordings,
     segment_length_s,
 )
-from quintet.inference.drift.new_files import FileFeatures, drift_json, drift_of, drift_sentence
+from quintet.inference.drift.new_files import FileFeatures, with_drift
 from quintet.inference.inputs import expand_files
 from quintet.inference.known_clips import find_known, known_note, row_keys
 from quintet.inference.predictor import Predictor, find_predictor
@@ -118,22 +118,8 @@ def predict_files(
         result = average_rows(
             predictor, predictions, keys, confidence, promise=promise, notes_after=found.notes
         )
-        result = _with_drift(result, predictor, features.by_file)
+        result = with_drift(result, predictor, lambda files: [features.by_file[file] for file in files])
     return rename(result, recordings.names)
-
-
-def _with_drift(
-    result: PredictionResult, predictor: Predictor, features: Mapping[str, Floats]
-) -> PredictionResult:
-    """The result with the comparison of the new files with the training clips, if there are enough."""
-    frame = result.columns("frame")
-    known = dict(zip(frame["file"], frame["known_id"], strict=True))
-    drift = drift_of(predictor, [values for file, values in features.items() if known.get(file) is None])
-    if drift is None:
-        return result
-    sentence = drift_sentence(drift)
-    notes = result.notes if sentence is None else (*result.notes, sentence)
-    return result.with_drift(drift_json(drift), notes)
 
 
 def predict_table_file(
@@ -246,7 +232,15 @@ def _predict_table(
         else row_keys(table.features[model.bundle_["feature_names"]])
     )
     notes = _table_notes(predictor, table)
-    return average_rows(predictor, predictions, keys, confidence, promise=promise, notes_before=notes)
+    result = average_rows(
+        predictor, predictions, keys, confidence, promise=promise, notes_before=notes, noun="rows"
+    )
+    return with_drift(
+        result,
+        predictor,
+        lambda ids: list(table.features.loc[ids].to_numpy(np.float64)[:, columns]),
+        noun="rows",
+    )
 
 
 def _table_notes(predictor: Predictor, table: FeatureTable) -> list[str]:
@@ -270,6 +264,7 @@ def average_rows(
     promise: str = "recall",
     notes_before: Sequence[str] = (),
     notes_after: Sequence[str] = (),
+    noun: str = "files",
 ) -> PredictionResult:
     """Average the predictions of the rows of each file.
 
@@ -281,6 +276,7 @@ def average_rows(
         promise: for label sets, what the confidence is about.
         notes_before: sentences before those about the predictions.
         notes_after: sentences after them.
+        noun: what is predicted: `files` or `rows`.
     """
     model = predictor.model
     rows = usable_rows(predictions.rows)
@@ -327,7 +323,7 @@ def average_rows(
         notes=(
             *notes_before,
             *_notes(predictor, confidence, promise),
-            *known_note(known, len(files)),
+            *known_note(known, len(files), noun),
             *notes_after,
         ),
     )

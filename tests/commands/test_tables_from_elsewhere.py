@@ -87,7 +87,7 @@ def test_a_row_of_the_training_says_so(model: Path, tmp_path: Path) -> None:
     known = rows["known_part"].dropna()
     assert known.to_dict() == split[known.index].to_dict()
     n_trained = int((known == "train").sum())
-    assert f"{n_trained} of 36 files are clips of the training part" in result.notes[0]
+    assert f"{n_trained} of 36 rows are clips of the training part" in result.notes[0]
 
 
 def test_predict_names_what_is_missing(model: Path, tmp_path: Path) -> None:

@@ -96,7 +96,7 @@ def scan(
                 answer["n_predicted"] = predict_songs(library, song_model, n_jobs=n_jobs, progress=progress)
             drift = library_drift(library, song_model)
             answer["drift"] = None if drift is None else drift_json(drift)
-            sentence = None if drift is None else drift_sentence(drift)
+            sentence = None if drift is None else drift_sentence(drift, "new songs")
             if sentence is not None:
                 print_message(sentence, quiet=quiet)
         kinds = [name for name in KINDS if name not in SAME]

@@ -1,14 +1,14 @@
-"""Drift of the files that are predicted: their mean features against the clips of the training run."""
+"""Drift of the files or rows that are predicted: their features against the clips of the training run."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from quintet.inference.drift.two_sample import ALL, LEAST_NEW, Drift, find_drift
+from quintet.inference.drift.two_sample import ALL, LEAST_NEW, Drift, draw_new, find_drift
 from quintet.model_folder.folder import OpenFolder
 
 if TYPE_CHECKING:
@@ -17,11 +17,12 @@ if TYPE_CHECKING:
     from quintet.features.extraction.segments import FileRows, FileTask
     from quintet.files.json_types import JsonObject
     from quintet.inference.predictor import Predictor
+    from quintet.inference.result import PredictionResult
 
 Floats = NDArray[np.float64]
 
-SHOWN = 4
-"""Families that the sentence names."""
+SHOWN = 5
+"""Distances that the sentence names: over all columns, and by feature family."""
 
 
 class FileFeatures:
@@ -44,15 +45,44 @@ class FileFeatures:
                 self.by_file[task.name] = means[self.columns]
 
 
-def drift_of(predictor: Predictor, features: Sequence[Floats]) -> Drift | None:
-    """Drift of new files.
+def with_drift(
+    result: PredictionResult,
+    predictor: Predictor,
+    read: Callable[[list[str]], Sequence[Floats]],
+    *,
+    noun: str = "files",
+) -> PredictionResult:
+    """The result with the comparison of what is new with the training clips, if there is enough.
+
+    Args:
+        result: predictions of files, or of the rows of a table.
+        predictor: the model.
+        read: mean features of files with these names, or of rows with these ids, with the columns of the
+            model.
+        noun: what they are.
+    """
+    frame = result.columns("frame")
+    new = [name for name, known in zip(frame["file"], frame["known_id"], strict=True) if known is None]
+    if len(new) < LEAST_NEW:
+        return result
+    drift = drift_of(predictor, read(draw_new(new)), n_new=len(new))
+    if drift is None:
+        return result
+    sentence = drift_sentence(drift, f"new {noun}")
+    notes = result.notes if sentence is None else (*result.notes, sentence)
+    return result.with_drift(drift_json(drift), notes)
+
+
+def drift_of(predictor: Predictor, features: Sequence[Floats], *, n_new: int | None = None) -> Drift | None:
+    """Drift of new clips.
 
     Args:
         predictor: the model.
-        features: mean features of each file that is no clip of the training, with the columns of the model.
+        features: mean features of clips that are none of the training, with the columns of the model.
+        n_new: number of new clips, if these were drawn from them.
 
     Returns:
-        None for few files, for a model without a folder, or for a training with few groups.
+        None for few clips, for a model without a folder, or for a training with few groups.
     """
     model = predictor.model
     if len(features) < LEAST_NEW or model.files_ is None:
@@ -65,7 +95,7 @@ def drift_of(predictor: Predictor, features: Sequence[Floats]) -> Drift | None:
     training, groups = folder.read_table(
         "features.parquet", columns, lambda table: training_clips(table, names)
     )
-    return find_drift(training, groups, np.stack(list(features)), names)
+    return find_drift(training, groups, np.stack(list(features)), names, n_new=n_new)
 
 
 def training_clips(table: pa.Table, names: list[str]) -> tuple[Floats, NDArray[np.str_]]:
@@ -79,20 +109,36 @@ def training_clips(table: pa.Table, names: list[str]) -> tuple[Floats, NDArray[n
     return values, np.array([str(id if group is None else group) for group, id in pairs])
 
 
-def drift_sentence(drift: Drift) -> str | None:
-    """What the test says, in one or two sentences; None if the files are like the training clips."""
+def drift_sentence(drift: Drift, noun: str) -> str | None:
+    """What the test says, in a sentence; None if the new clips are like the training clips.
+
+    Args:
+        drift: the test.
+        noun: what the new clips are: `new files`.
+    """
     if not drift.unlike:
         return None
-    families = [shift for shift in drift.unlike if shift.family != ALL]
-    named = ", ".join(f"{shift.family} {shift.ratio:.1f}" for shift in families[:SHOWN])
-    more = f" and {len(families) - SHOWN} more" if len(families) > SHOWN else ""
-    by_family = f" By feature family: {named}{more}." if named else ""
-    whole = next((shift for shift in drift.shifts if shift.family == ALL), None)
-    size = "" if whole is None else f" ({whole.ratio:.1f} times the usual distance)"
+    shown = drift.unlike[:SHOWN]
+    found = [f"{_times(shift.ratio)} {_place(shift.family)}" for shift in shown]
+    n_more = len(drift.unlike) - len(shown)
+    if n_more:
+        found.append(f"and in {n_more} other {'families' if n_more > 1 else 'family'}")
+    ratio, place = found[0].split(" ", 1)
+    sizes = ", ".join([f"{ratio} times the usual distance {place}", *found[1:]])
     return (
-        f"The {drift.n_new} new files as a whole are unlike the training clips{size}: expect lower accuracy "
-        f"than the scores of the model.{by_family}"
+        f"The {drift.n_new:,} {noun} as a whole are unlike the training clips ({sizes}): "
+        "expect lower accuracy than the scores of the model."
     )
+
+
+def _times(ratio: float) -> str:
+    """A ratio in as many digits as say something."""
+    return f"{ratio:.2f}" if ratio < 2 else f"{ratio:.1f}" if ratio < 100 else f"{ratio:,.0f}"
+
+
+def _place(family: str) -> str:
+    """Where the distances are measured."""
+    return "over all columns" if family == ALL else f"in {family}"
 
 
 def drift_json(drift: Drift) -> JsonObject:

@@ -15,19 +15,24 @@ Clips that are all alike (one class) are not unlike by this test, because each h
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from quintet.features.catalogue import feature_family
+from quintet.features.catalogue import column_family
 
 Floats = NDArray[np.float64]
+Item = TypeVar("Item")
 
 LEVEL = 0.001
 LEAST_NEW, LEAST_GROUPS = 10, 20
 MOST_QUERIES, MOST_ROWS = 300, 3000
 """Clips whose distances are computed, and training clips among which the nearest is looked for."""
+MOST_FAMILIES = 40
+"""Families that are tested. Of more, as in a table whose columns have no families, none is."""
 LIMIT = 8.0
 ALL = "all"
 
@@ -73,7 +78,13 @@ class Drift:
 
 
 def find_drift(
-    training: Floats, groups: NDArray[np.generic], new: Floats, names: list[str], *, seed: int = 0
+    training: Floats,
+    groups: NDArray[np.generic],
+    new: Floats,
+    names: list[str],
+    *,
+    n_new: int | None = None,
+    seed: int = 0,
 ) -> Drift | None:
     """Compare new clips with the training clips.
 
@@ -82,6 +93,7 @@ def find_drift(
         groups: group of each training clip, `(n,)`.
         new: features of the new clips, `(m, d)`.
         names: names of the d columns.
+        n_new: number of new clips, if `new` was drawn from them.
         seed: draws clips where there are many.
 
     Returns:
@@ -112,9 +124,10 @@ def find_drift(
         _standardise(clips, mean, deviation) for clips in (training[rows], training[queries], new[chosen])
     )
     same_group = groups[queries][:, None] == groups[rows][None]
-    families = np.array([feature_family(name) for name in names])
+    families = np.array([_family(name) for name in names])
+    tested = list(dict.fromkeys(families.tolist()))
     tests = []
-    for family in (ALL, *dict.fromkeys(families.tolist())):
+    for family in (ALL, *(tested if len(tested) <= MOST_FAMILIES else ())):
         own = np.ones(len(names), bool) if family == ALL else families == family
         usual = np.where(same_group, np.inf, _distances(usual_clips[:, own], near[:, own])).min(axis=1)
         found = _distances(new_clips[:, own], near[:, own]).min(axis=1)
@@ -125,7 +138,19 @@ def find_drift(
     corrected = holm([p for _, _, p in tests]).tolist()
     shifts = [FamilyShift(family, ratio, p) for (family, ratio, _), p in zip(tests, corrected, strict=True)]
     shifts.sort(key=lambda shift: (shift.family != ALL, -shift.ratio))
-    return Drift(len(new), len(first), tuple(shifts))
+    return Drift(len(new) if n_new is None else n_new, len(first), tuple(shifts))
+
+
+def draw_new(new: Sequence[Item], *, seed: int = 0) -> list[Item]:
+    """New clips whose features are compared: all, or as many as the test looks at, drawn at random."""
+    rng = np.random.default_rng(seed)
+    return [new[k] for k in _some(np.arange(len(new)), MOST_QUERIES, rng)]
+
+
+def _family(column: str) -> str:
+    """The family of a column; none is called `all`, which stands for all columns."""
+    family = column_family(column)
+    return f"{ALL} columns" if family == ALL else family
 
 
 def mann_whitney(larger: Floats, usual: Floats) -> float:

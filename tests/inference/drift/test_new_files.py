@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from quintet import cli
 from quintet.features.parameters import FeatureParameters
 from quintet.inference.answers import predict_answer
-from quintet.inference.predict import predict_files
+from quintet.inference.predict import predict_files, predict_table_file
 from quintet.training.settings import TrainSettings
 from quintet.workflow import extract, train
 
@@ -35,11 +35,13 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("drift")
     write_noises(folder / "music" / "a", 14, gain=0.1, seed=0)
     write_noises(folder / "music" / "b", 14, gain=0.1, seed=1)
-    write_noises(folder / "like", 12, gain=0.1, seed=2)
-    write_noises(folder / "unlike", 12, gain=0.001, seed=3)
+    write_noises(folder / "like" / "a", 12, gain=0.1, seed=2)
+    write_noises(folder / "unlike" / "a", 12, gain=0.001, seed=3)
     parameters = FeatureParameters(families=("temporal",))
     extract(folder / "music", folder / "features.parquet", parameters=parameters, n_jobs=0)
-    settings = TrainSettings(members=("logistic_regression",), folds=2, test_size=0, resamples=5)
+    settings = TrainSettings(
+        members=("logistic_regression",), folds=2, test_size=0, resamples=5, protocol="random"
+    )
     train(folder / "features.parquet", folder / "model", settings=settings)
     return folder
 
@@ -60,8 +62,27 @@ def test_unlike_files_give_a_note_with_the_family(place: Path) -> None:
     assert any("as a whole are unlike" in note and "temporal" in note for note in answer["notes"])
 
 
+@pytest.mark.parametrize("kind", ["like", "unlike"])
+def test_rows_of_a_table_are_compared_as_the_files_are(place: Path, kind: str) -> None:
+    table = place / f"{kind}.parquet"
+    extract(place / kind, table, parameters=FeatureParameters(families=("temporal",)), n_jobs=1)
+    words = ["predict", str(place / "model"), "--table", str(table), "--json"]
+    result = CliRunner().invoke(cli.app, words)
+    assert result.exit_code == 0, result.output
+    answer = json.loads(result.stdout)
+    files = predict_answer(predict_files(place / "model", [place / kind]))
+    assert answer["drift"] == files["drift"]
+    sentences = [note.replace("files", "rows") for note in files["notes"] if "as a whole" in note]
+    assert [note for note in answer["notes"] if "as a whole" in note] == sentences
+    assert bool(sentences) == (kind == "unlike")
+
+
+def test_rows_that_the_training_knows_are_not_compared(place: Path) -> None:
+    assert predict_table_file(place / "model", place / "features.parquet").drift is None
+
+
 def test_few_files_and_clips_of_the_training_are_not_compared(place: Path) -> None:
-    files = sorted((place / "unlike").iterdir())
+    files = sorted((place / "unlike" / "a").iterdir())
     few = predict_files(place / "model", files[:9])
     assert few.drift is None
     assert "drift" not in predict_answer(few)

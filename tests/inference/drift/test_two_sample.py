@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from quintet.inference.drift.two_sample import ALL, find_drift, mann_whitney
+from quintet.inference.drift.two_sample import ALL, MOST_FAMILIES, draw_new, find_drift, mann_whitney
 
 NAMES = [f"{family}.{k}" for family in ("cepstral", "rhythm", "tonal") for k in range(8)]
 
@@ -73,6 +73,31 @@ def test_units_and_missing_values_do_not_matter() -> None:
         )
     training[:, 3], new[:, 3] = np.nan, np.nan
     assert find_drift(training, groups, new, NAMES) is not None
+
+
+def test_of_very_many_clips_some_are_looked_at_and_all_are_counted() -> None:
+    training, groups = draw(30, np.random.default_rng(5))
+    chosen = draw_new([f"clip {k}" for k in range(5000)])
+    assert len(set(chosen)) == len(chosen) < 1000
+    assert draw_new(["a", "b"]) == ["a", "b"]
+    drift = find_drift(training, groups, training[:20], NAMES, n_new=5000)
+    assert drift is not None
+    assert drift.n_new == 5000
+
+
+def test_families_of_tables_from_elsewhere() -> None:
+    """A column `all_x` is no test of all columns; columns without families are not tested one by one."""
+    training, groups = draw(30, np.random.default_rng(6))
+    names = [f"{family}_{k}" for family in ("all", "mfcc", "chroma") for k in range(8)]
+    drift = find_drift(training, groups, training[:20], names)
+    assert drift is not None
+    assert [shift.family for shift in drift.shifts].count(ALL) == 1
+    assert {shift.family for shift in drift.shifts} >= {"mfcc", "chroma"}
+    many = [f"f{k}" for k in range(3 * len(names))]
+    assert len(many) > MOST_FAMILIES
+    alone = find_drift(np.tile(training, 3), groups, np.tile(training[:20], 3), many)
+    assert alone is not None
+    assert [shift.family for shift in alone.shifts] == [ALL]
 
 
 def test_few_files_and_few_groups_are_not_judged() -> None:
