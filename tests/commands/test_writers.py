@@ -27,6 +27,7 @@ from quintet.datasets.builtin import audioset_download
 from quintet.errors import ArtefactError
 from quintet.files.locks import output_lock
 from quintet.library.store import DATABASE_FILE, FACTS_FILE, Library
+from quintet.library.tags.plan_growth import LOOKS_FILE
 from quintet.model_folder.load import load_model
 from quintet.reports.html import PageKind, replace_page
 
@@ -198,6 +199,8 @@ def timeless(file: Path) -> object:
     """Content of a file of an output, without what differs from run to run."""
     if file.suffix == ".sqlite":
         return "times"  # the trials are in trials.parquet, too
+    if file.name == LOOKS_FILE:
+        return "times and places"
     if file.suffix == ".html":
         page = re.sub(CLOCKED_IN_PAGES, b"", file.read_bytes())
         return re.sub(PATHS_OF_MUSIC, b"music/", page)

@@ -7,13 +7,18 @@ import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 import soundfile
+from typer.testing import CliRunner
 
+from quintet import cli
 from quintet.files.locks import HeldOutputError, output_lock
+from quintet.library.corrections import add_correction
 from quintet.library.scanning import finish, watching
 from quintet.library.scanning import scan as scan_module
 from quintet.library.scanning.scan import ScanOptions, scan
@@ -24,6 +29,7 @@ from quintet.library.tags import plan_growth
 from quintet.library.tags.plan import PlanOptions
 from quintet.library.tags.plan_file import PlanFile, PlanRow
 from quintet.library.tags.plan_growth import add_proposals, grow_plan
+from quintet.library.tags.tag_file import open_tags
 from quintet.library.vectors import VECTORS_FILE
 
 PROPOSALS = PlanOptions(("bpm",), min_confidence=0.0)
@@ -170,7 +176,7 @@ def test_the_plan_grows_and_keeps_what_its_owner_did(folder: Path) -> None:
     assert (music / "fourth.wav").read_bytes() == write_song(folder.parent / "same.wav", 3).read_bytes()
 
 
-def test_two_plans_of_one_library_keep_their_marks(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_two_plans_of_one_library_keep_their_looks(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The second plan is looked at while the first one grows, and gets no song twice."""
     first, second = folder.parent / "first.csv", folder.parent / "second.csv"
 
@@ -187,9 +193,9 @@ def test_two_plans_of_one_library_keep_their_marks(folder: Path, monkeypatch: py
 
 
 def test_a_list_of_plans_that_is_too_large_is_not_read(folder: Path) -> None:
-    marks = folder / plan_growth.MARKS_FILE
-    marks.touch()
-    os.truncate(marks, 1 << 40)
+    looks = folder / plan_growth.LOOKS_FILE
+    looks.touch()
+    os.truncate(looks, 1 << 40)
     assert add_proposals(folder, folder.parent / "plan.csv", PROPOSALS) == 1
 
 
@@ -208,6 +214,166 @@ def test_an_interrupt_between_scan_and_plan_forgets_no_song(
     assert Watcher(folder, settings).look().n_proposals == 1
     shutil.rmtree(folder.parent / "music")
     assert len(PlanFile.read(plan).rows) == 2
+
+
+SURE, SEVERAL = ("rock", 0.9, "rock"), ("rock", 0.9, "rock;jazz")
+
+
+def predict(folder: Path, model: str, verdicts: dict[str, tuple[str, float, str]]) -> None:
+    """Note the predictions of a model: path of a song → genre, probability and prediction set."""
+    library = Library.open(folder)
+    songs = library.table("songs")
+    paths = songs.column("path").to_pylist()
+    values = {path: (model, *verdict) for path, verdict in verdicts.items()}
+    for k, name in enumerate(("model", "verdict", "verdict_probability", "verdict_set")):
+        column = songs.column(name).to_pylist()
+        column = [values[path][k] if path in values else now for path, now in zip(paths, column, strict=True)]
+        place = songs.column_names.index(name)
+        songs = songs.set_column(place, name, pa.array(column, songs.schema.field(name).type))
+    library.write("songs", songs)
+
+
+@pytest.fixture
+def predicted(folder: Path) -> Path:
+    """A library whose songs a model has predicted after a plan had been looked at: one is not sure."""
+    for number, name in enumerate(("second", "third", "fourth"), 1):
+        write_song(folder.parent / f"music/{name}.wav", number, seconds=0.5)
+    Watcher(folder, WatchSettings(plan=folder.parent / "plan.csv")).look()
+    verdicts = {"first.wav": SURE, "second.wav": SURE, "third.wav": SURE, "fourth.wav": SEVERAL}
+    predict(folder, "one", verdicts)
+    return folder
+
+
+def rows_of(plan: Path) -> dict[str, str]:
+    """Name of a file → its proposal."""
+    return {row.file.name: row.proposed for row in PlanFile.read(plan).rows}
+
+
+def without_lines(plan: Path, word: str) -> None:
+    """Remove rows of a plan as its owner does."""
+    lines = plan.read_text(encoding="utf-8-sig").splitlines()
+    plan.write_text("\n".join(line for line in lines if word not in line), encoding="utf-8")
+
+
+def test_songs_from_before_the_first_model_get_proposals(predicted: Path) -> None:
+    plan = predicted.parent / "plan.csv"
+    assert not plan.exists()
+    watcher = Watcher(predicted, WatchSettings(plan=plan))
+    assert watcher.look().n_proposals == 3
+    assert watcher.look().n_proposals == 0
+    assert rows_of(plan) == dict.fromkeys(("first.wav", "second.wav", "third.wav"), "rock")
+
+
+def test_another_model_adds_what_the_plan_lacks(predicted: Path) -> None:
+    """One row is edited, one is emptied, one is removed: the owner has decided all three."""
+    plan = predicted.parent / "plan.csv"
+    add_proposals(predicted, plan, PlanOptions())
+    without_lines(plan, "third.wav")
+    text = plan.read_text(encoding="utf-8-sig")
+    plan.write_text(text.replace('"rock"', '"metal"', 1).replace('"rock"', '""', 1), encoding="utf-8")
+    predict(predicted, "two", dict.fromkeys(paths(predicted), SURE))
+    assert add_proposals(predicted, plan, PlanOptions()) == 1
+    assert rows_of(plan) == {"first.wav": "metal", "fourth.wav": "rock"}
+    assert PlanFile.read(plan).n_blank == 1
+
+
+def test_a_song_whose_genre_is_removed_in_another_program_gets_a_proposal(folder: Path) -> None:
+    song, plan = folder.parent / "music/first.wav", folder.parent / "plan.csv"
+    bare = song.read_bytes()
+    tags = open_tags(song)
+    tags.put("genre", tags.encode("genre", ["Polka"], None))
+    tags.save()
+    watcher = Watcher(folder, WatchSettings(settle_s=0, plan=plan))
+    watcher.look()
+    predict(folder, "one", {"first.wav": SURE})
+    assert watcher.look().n_proposals == 0
+    song.write_bytes(bare)
+    assert watcher.look().n_proposals == 1
+
+
+def test_the_model_of_the_watch_predicts_all_songs_once(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Later looks use the model that the library then has, which a scan may have replaced."""
+    asked: list[str] = []
+
+    def note(library: Library, model: SimpleNamespace, **_: object) -> int:
+        asked.append(model.name)
+        library.facts.model = {"path": "of the library"}
+        library.write_facts()
+        predict(folder, model.name, {"first.wav": SURE})
+        return 1
+
+    monkeypatch.setattr(watching, "predict_songs", note)
+    monkeypatch.setattr(watching, "open_model", lambda *_: SimpleNamespace(name="of the library"))
+    monkeypatch.setattr(watching, "replace", lambda model, **_: model)
+    plan = folder.parent / "plan.csv"
+    Watcher(folder, WatchSettings(plan=plan)).look()
+    watcher = Watcher(folder, WatchSettings(plan=plan, model=SimpleNamespace(name="of the watch")))
+    assert watcher.look().n_proposals == 1
+    assert asked == ["of the watch"]
+    write_song(folder.parent / "music/second.wav", 1, seconds=0.5)
+    watcher.look()
+    assert asked == ["of the watch", "of the library"]
+
+
+def test_a_look_in_the_midst_of_predictions_forgets_no_song(folder: Path) -> None:
+    """Nor does it bring back the row of another field, which the owner has removed."""
+    plan, options = folder.parent / "plan.csv", PlanOptions(("genre", "bpm"), min_confidence=0.0)
+    write_song(folder.parent / "music/second.wav", 1)
+    assert Watcher(folder, WatchSettings(plan=plan, proposals=options)).look().n_proposals == 2
+    without_lines(plan, "first.wav")
+    for path in ("first.wav", "second.wav"):
+        predict(folder, "one", {path: SURE})
+        assert add_proposals(folder, plan, options) == 1
+    found = [(row.file.name, row.field) for row in PlanFile.read(plan).rows]
+    assert found == [("second.wav", "bpm"), ("first.wav", "genre"), ("second.wav", "genre")]
+
+
+def test_a_row_that_is_removed_from_a_plan_of_the_command_stays_out(predicted: Path) -> None:
+    plan = predicted.parent / "plan.csv"
+    words = ["library", "tags", str(predicted), "--plan", str(plan), "-q"]
+    assert CliRunner().invoke(cli.app, words).exit_code == 0
+    without_lines(plan, "third.wav")
+    assert add_proposals(predicted, plan, PlanOptions()) == 0
+    predict(predicted, "two", dict.fromkeys(paths(predicted), SURE))
+    assert add_proposals(predicted, plan, PlanOptions()) == 1
+    assert set(rows_of(plan)) == {"first.wav", "second.wav", "fourth.wav"}
+
+
+def test_rows_of_a_plan_from_elsewhere_are_known(predicted: Path) -> None:
+    """It is newer than the songs: what it lacks counts as removed, until another model predicts."""
+    plan, found = predicted.parent / "plan.csv", predicted.parent / "found.csv"
+    add_proposals(predicted, plan, PlanOptions())
+    without_lines(plan, "first.wav")
+    shutil.copyfile(plan, found)
+    assert add_proposals(predicted, found, PlanOptions()) == 0
+    without_lines(found, "third.wav")
+    predict(predicted, "two", dict.fromkeys(paths(predicted), SURE))
+    assert add_proposals(predicted, found, PlanOptions()) == 2
+    assert set(rows_of(found)) == {"first.wav", "second.wav", "fourth.wav"}
+
+
+def test_corrections_and_further_fields_are_proposed_for_known_songs(predicted: Path) -> None:
+    plan = predicted.parent / "plan.csv"
+    add_proposals(predicted, plan, PlanOptions())
+    songs = Library.open(predicted).songs().set_index("path")
+    add_correction(predicted, songs.at["fourth.wav", "audio_digest"], "polka")
+    assert add_proposals(predicted, plan, PlanOptions()) == 1
+    assert rows_of(plan)["fourth.wav"] == "polka"
+    assert add_proposals(predicted, plan, PlanOptions(("genre", "bpm"), min_confidence=0.0)) == 1
+    assert add_proposals(predicted, plan, PlanOptions(("genre", "bpm"), min_confidence=0.0)) == 0
+
+
+def test_a_library_that_cannot_be_written_can_be_planned(predicted: Path) -> None:
+    plan = predicted.parent / "plan.csv"
+    looks = predicted / plan_growth.LOOKS_FILE
+    before = looks.read_bytes()
+    with output_lock(looks):
+        words = ["library", "tags", str(predicted), "--plan", str(plan), "-q"]
+        assert CliRunner().invoke(cli.app, words).exit_code == 0
+    assert looks.read_bytes() == before
+    assert len(rows_of(plan)) == 3
 
 
 def _interrupt(*_: object) -> int:

@@ -12,6 +12,7 @@ from quintet.commands.terminal.options import Jobs, Json, Quiet
 
 if TYPE_CHECKING:
     from quintet.files.json_types import JsonObject
+    from quintet.library.scanning.predict_songs import SongModel
     from quintet.library.scanning.scan import ScanOptions
     from quintet.library.scanning.summary import ScanSummary
     from quintet.library.store import Library
@@ -67,17 +68,13 @@ def scan(
     from quintet.library.query import import_duckdb
     from quintet.library.scanning.drift import library_drift
     from quintet.library.scanning.finish import finish_scan
-    from quintet.library.scanning.predict_songs import open_model, predict_songs
+    from quintet.library.scanning.predict_songs import predict_songs
     from quintet.library.scanning.scan import ScanOptions
     from quintet.library.scanning.summary import KINDS
     from quintet.library.store import Library
-    from quintet.reports.front.training_words import model_score
 
     import_duckdb()
-    song_model = None
-    if model is not None:
-        song_model = replace(open_model(model, confidence), score=model_score(model))
-        print_message(f"Model: {song_model.score or 'no scores are known'}", quiet=quiet)
+    song_model = None if model is None else open_song_model(model, confidence, quiet=quiet)
     prepare_folder(output)
     names = () if embeddings == NO_NETWORKS else parse_names(embeddings)
     n_jobs = resolve_cores(jobs)
@@ -111,6 +108,27 @@ def scan(
             f"At least one file must be usable. None of {', '.join(map(str, folders))} is: "
             f"see the reasons in {output / 'failures.parquet'}."
         )
+
+
+def open_song_model(model: Path, confidence: float, *, quiet: bool) -> SongModel:
+    """Load a model whose predictions a library keeps, and print how good it is.
+
+    Args:
+        model: its folder.
+        confidence: of the prediction sets, in (0, 1).
+        quiet: whether to print nothing.
+
+    Raises:
+        ArtefactError: the folder is no model, or reads other features than this version makes.
+        ConfigError: the confidence is not between 0 and 1.
+    """
+    from quintet.commands.terminal.console import print_message
+    from quintet.library.scanning.predict_songs import open_model
+    from quintet.reports.front.training_words import model_score
+
+    opened = replace(open_model(model, confidence), score=model_score(model))
+    print_message(f"Model: {opened.score or 'no scores are known'}", quiet=quiet)
+    return opened
 
 
 def _scan_folder(library: Library, folder: Path, options: ScanOptions, *, quiet: bool) -> JsonObject:

@@ -125,6 +125,7 @@ def _plan(
     from quintet.library.store import Library
     from quintet.library.tags.plan import PlanOptions, make_plan
     from quintet.library.tags.plan_file import write_plan
+    from quintet.library.tags.plan_growth import NewPlan
 
     require_suffix(plan, (".csv",), "--plan")
     prepare_file(plan, "--plan")
@@ -132,9 +133,12 @@ def _plan(
     opened = Library.open(library)
     if opened.facts.model is not None:
         print_message(f"Model: {opened.facts.model.get('score') or 'no scores are known'}", quiet=quiet)
+    options = PlanOptions(*settings)
+    new = NewPlan(opened, plan, options)
     with progress_counter("Reading tags", quiet=quiet) as progress:
-        result = make_plan(opened, PlanOptions(*settings), progress=_counter(progress))
+        result = make_plan(opened, options, progress=_counter(progress))
     write_plan(result.rows, plan)
+    new.note(result.rows)
     if json_:
         print_json({"command": "library tags", "plan": plan, **result.to_json()})
     elif not quiet:

@@ -25,8 +25,15 @@ def watch(
     library: Annotated[Path, typer.Argument(help="Library made by `quintet library scan`.")],
     plan: Annotated[
         Path | None,
-        typer.Option(help="Plan (.csv) to which proposals for new songs are added. No song is changed."),
+        typer.Option(help="Plan (.csv) to which the proposals that it lacks are added. No song is changed."),
     ] = None,
+    model: Annotated[
+        Path | None,
+        typer.Option(help="Model folder for all songs. Default: the model of the library, if it has one."),
+    ] = None,
+    confidence: Annotated[
+        float, typer.Option(help="Of the prediction sets of --model, between 0 and 1.")
+    ] = 0.9,
     fields: Annotated[
         str, typer.Option("--fields", help="Fields to propose, with commas: genre, mood, bpm, key.")
     ] = "genre",
@@ -45,8 +52,10 @@ def watch(
     """Keep a library up to date: new, changed and gone files are found and scanned until Ctrl-C.
 
     The folders are listed from time to time, so that drives in a network work too. New songs get the
-    prediction of the model of the library. Files of music are never changed.
+    prediction of the model of the library. The plan gets the proposals that it lacks, never again those that
+    you have removed. Files of music are never changed.
     """
+    from quintet.commands.library.scan import open_song_model
     from quintet.commands.terminal.console import print_message
     from quintet.commands.terminal.destinations import prepare_file, require_suffix
     from quintet.commands.terminal.progress import progress_counter
@@ -61,7 +70,8 @@ def watch(
         prepare_file(plan, "--plan")
     n_jobs = resolve_cores(jobs)
     proposals = PlanOptions(tuple(parse_names(fields)), min_confidence=min_confidence, n_jobs=n_jobs)
-    watcher = Watcher(library, WatchSettings(settle, n_jobs, plan, proposals))
+    song_model = None if model is None else open_song_model(model, confidence, quiet=quiet)
+    watcher = Watcher(library, WatchSettings(settle, n_jobs, plan, proposals, song_model))
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, signal.default_int_handler)  # a service that is stopped loses nothing
     print_message(f"Watching the folders of {library}. Ctrl-C ends it.", quiet=quiet or once)
@@ -98,5 +108,7 @@ def _show(found: Round, said: list[str], *, json_: bool, quiet: bool) -> None:
         sys.stdout.flush()
     for root, summary in found.summaries.items():
         print_message(f"{time.strftime('%H:%M:%S')}  {root}: {summary.sentence()}", quiet=quiet)
+    if found.n_predicted:
+        print_message(f"{found.n_predicted} songs were predicted", quiet=quiet)
     if found.n_proposals:
         print_message(f"{found.n_proposals} proposals were added to the plan", quiet=quiet)

@@ -19,7 +19,7 @@ from quintet.files.display.file_names import text_path
 from quintet.files.json_types import JsonObject
 from quintet.library.scanning.finish import finish_scan
 from quintet.library.scanning.listing import Folder, find_folder
-from quintet.library.scanning.predict_songs import open_model, predict_songs
+from quintet.library.scanning.predict_songs import SongModel, open_model, predict_songs
 from quintet.library.scanning.scan import ScanOptions, scan
 from quintet.library.scanning.summary import ScanSummary
 from quintet.library.schema import GONE
@@ -41,14 +41,17 @@ class WatchSettings:
     Args:
         settle_s: seconds for which a file must stay the same.
         n_jobs: worker processes.
-        plan: plan to which proposals for new and changed songs are added; None adds none.
+        plan: plan to which the proposals that it lacks are added; None adds none.
         proposals: which ones.
+        model: predicts all songs at the first look, and is then the model of the library; None: the
+            library keeps its own.
     """
 
     settle_s: float = 10.0
     n_jobs: int = 1
     plan: Path | None = None
     proposals: PlanOptions = field(default_factory=PlanOptions)
+    model: SongModel | None = None
 
 
 @dataclass
@@ -186,7 +189,10 @@ class Watcher:
             finish_scan(library, changed=bool(changed or result.n_predicted))
 
     def _predict(self, library: Library, result: Round, progress: ProgressCallback | None) -> int:
-        """Predict the songs that have no prediction of the model of the library; their number."""
+        """Predict the songs that have no prediction of the model; their number."""
+        if self._is_first and self.settings.model is not None:
+            n_jobs = self.settings.n_jobs
+            return predict_songs(library, self.settings.model, n_jobs=n_jobs, progress=progress)
         facts = library.facts.model
         if facts is None or not facts.get("path"):
             return 0
