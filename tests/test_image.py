@@ -85,3 +85,13 @@ def test_the_home_server_mounts_music_read_only_and_opens_a_local_port_only() ->
     copied = {name for line in text.splitlines() if line.startswith("COPY ") for name in line.split()[1:-1]}
     assert copied == shown
     assert all((ROOT / name).exists() for name in copied)
+
+
+def test_the_service_refuses_a_folder_that_is_not_there() -> None:
+    """The short form of a mount would make it, for root, and start again and again without a model."""
+    service = yaml.safe_load((ROOT / "compose.yaml").read_text(encoding="utf-8"))["services"]["quintet"]
+    (mount,) = service["volumes"]
+    assert (mount["type"], mount["target"], mount["read_only"]) == ("bind", "/model", True)
+    assert not mount.get("bind", {}).get("create_host_path")
+    assert [port.rpartition(":")[0] for port in service["ports"]] == ["127.0.0.1:8000"]
+    assert (ROOT / service["build"] / "Dockerfile").exists()
