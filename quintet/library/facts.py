@@ -33,7 +33,7 @@ class LibraryFacts:
         parameter_hash: 16 hex digits of them, or "".
         feature_names: names of the features, in order.
         model: the model of the predictions: `path`, `digest`, `classes`, `multilabel`, `confidence`, `score`
-            (a sentence); None without one.
+            (a sentence), and `drift` if the songs were compared with its training clips; None without one.
         quintet: version that wrote the library last.
     """
 
@@ -43,6 +43,12 @@ class LibraryFacts:
     feature_names: list[str] = field(default_factory=list)
     model: JsonObject | None = None
     quintet: str = __version__
+
+    @property
+    def drift_words(self) -> str:
+        """A sentence if the songs as a whole are unlike the training clips of the model, else empty."""
+        found = ((self.model or {}).get("drift") or {}).get("sentence")
+        return "" if found is None else str(found)
 
 
 def read_facts(folder: Path) -> LibraryFacts:
@@ -99,7 +105,8 @@ def _fault(facts: LibraryFacts) -> str:
         if not isinstance(getattr(facts, name), dict | None):
             return name
     model = facts.model or {}
-    if not (isinstance(model.get("path", ""), str) and isinstance(model.get("classes", []), list)):
+    types = {"path": str, "classes": list, "drift": dict}
+    if not all(isinstance(model[name], type_) for name, type_ in types.items() if name in model):
         return "model"
     is_hash = isinstance(facts.parameter_hash, str) and _HASH.fullmatch(facts.parameter_hash)
     return "" if is_hash else "parameter_hash"

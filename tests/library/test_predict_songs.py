@@ -13,8 +13,9 @@ import soundfile
 
 from quintet import workflow
 from quintet.datasets.genre_map import GenreMap
+from quintet.inference.drift.new_files import drift_json
 from quintet.inference.predict import predict_files
-from quintet.library.scanning.drift import library_drift
+from quintet.library.scanning.drift import note_drift
 from quintet.library.scanning.predict_songs import _Book, open_model, predict_songs
 from quintet.library.scanning.scan import ScanOptions, scan
 from quintet.library.store import Library
@@ -79,11 +80,21 @@ def test_from_tags_to_predictions(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     other = open_model(tmp_path / "model", 0.8)
     with library.writing():
         assert predict_songs(library, other) == 48
-    assert library_drift(library, other) is None  # twelve artists are too few
+    assert note_drift(library, other) is None  # twelve artists are too few
+    assert "drift" not in Library.open(library.folder).facts.model
     monkeypatch.setattr("quintet.inference.drift.two_sample.LEAST_GROUPS", 5)
-    drift = library_drift(library, other)
+    drift = note_drift(library, other)
     assert drift is not None
     assert drift.n_new == len(unlabelled)  # the other songs are clips of the training
+    kept = Library.open(library.folder).facts.model["drift"]
+    assert kept == {**drift_json(drift), "sentence": library.facts.drift_words or None}
+    monkeypatch.setattr("quintet.inference.drift.two_sample.MOST_QUERIES", 11)
+    drift = note_drift(library, other)
+    assert drift is not None
+    assert drift.n_new == len(unlabelled)  # also if only some of them are looked at
+    with library.writing():
+        assert predict_songs(library, model) == 48
+    assert "drift" not in Library.open(library.folder).facts.model  # it was another model's
 
 
 def test_conditions_know_the_predictions_that_were_just_written(tmp_path: Path) -> None:

@@ -240,6 +240,7 @@ def test_tables_that_quintet_does_not_write_are_refused(
         {"roots": ["/\0"]},
         {"roots": ["/\ud800"]},
         {"parameters": 1},
+        {"model": {"drift": "unlike"}},
     ],
 )
 def test_refuses_facts_of_other_types(library: Library, change: dict[str, object]) -> None:

@@ -85,14 +85,18 @@ def retrain(
 
 def _use(library: Library, model: Path, confidence: float, n_jobs: int, *, quiet: bool) -> int:
     """Predict the songs of a library with a model, and keep the predictions."""
+    from quintet.commands.terminal.console import print_message
     from quintet.commands.terminal.progress import progress_counter
     from quintet.library.retraining.use import use_model
     from quintet.reports.front.training_words import model_score
 
     with progress_counter("Predicting", quiet=quiet) as progress:
-        return use_model(
+        n_predicted = use_model(
             library, model, confidence, score=model_score(model), n_jobs=n_jobs, progress=progress
         )
+    if library.facts.drift_words:
+        print_message(library.facts.drift_words, quiet=quiet)
+    return n_predicted
 
 
 def _print_result(result: Retraining, *, quiet: bool) -> None:

@@ -64,9 +64,9 @@ def scan(
     from quintet.commands.terminal.parsing import parse_names, resolve_cores
     from quintet.commands.terminal.progress import progress_counter
     from quintet.errors import QuintetError
-    from quintet.inference.drift.new_files import drift_json, drift_sentence
+    from quintet.inference.drift.new_files import drift_json
     from quintet.library.query import import_duckdb
-    from quintet.library.scanning.drift import library_drift
+    from quintet.library.scanning.drift import note_drift
     from quintet.library.scanning.finish import finish_scan
     from quintet.library.scanning.predict_songs import predict_songs
     from quintet.library.scanning.scan import ScanOptions
@@ -91,11 +91,10 @@ def scan(
         if song_model is not None:
             with progress_counter("Predicting", quiet=quiet) as progress:
                 answer["n_predicted"] = predict_songs(library, song_model, n_jobs=n_jobs, progress=progress)
-            drift = library_drift(library, song_model)
+            drift = note_drift(library, song_model)
             answer["drift"] = None if drift is None else drift_json(drift)
-            sentence = None if drift is None else drift_sentence(drift, "new songs")
-            if sentence is not None:
-                print_message(sentence, quiet=quiet)
+            if library.facts.drift_words:
+                print_message(library.facts.drift_words, quiet=quiet)
         kinds = [name for name in KINDS if name not in SAME]
         is_changed = any(folder[name] for folder in answer["folders"] for name in kinds)
         finish_scan(library, changed=is_changed or bool(answer["n_predicted"]))

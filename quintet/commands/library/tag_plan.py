@@ -133,6 +133,8 @@ def _plan(
     opened = Library.open(library)
     if opened.facts.model is not None:
         print_message(f"Model: {opened.facts.model.get('score') or 'no scores are known'}", quiet=quiet)
+        if opened.facts.drift_words:
+            print_message(opened.facts.drift_words, quiet=quiet)
     options = PlanOptions(*settings)
     new = NewPlan(opened, plan, options)
     with progress_counter("Reading tags", quiet=quiet) as progress:

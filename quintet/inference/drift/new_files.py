@@ -126,7 +126,7 @@ def drift_sentence(drift: Drift, noun: str) -> str | None:
     ratio, place = found[0].split(" ", 1)
     sizes = ", ".join([f"{ratio} times the usual distance {place}", *found[1:]])
     return (
-        f"The {drift.n_new:,} {noun} as a whole are unlike the training clips ({sizes}): "
+        f"As a whole, the {drift.n_new:,} {noun} are unlike the training clips ({sizes}): "
         "expect lower accuracy than the scores of the model."
     )
 

@@ -4,13 +4,34 @@ from __future__ import annotations
 
 import numpy as np
 
-from quintet.inference.drift.new_files import drift_of
-from quintet.inference.drift.two_sample import MOST_QUERIES, Drift
+from quintet.inference.drift.new_files import drift_json, drift_of, drift_sentence
+from quintet.inference.drift.two_sample import Drift, draw_new
 from quintet.library.scanning.predict_songs import SongModel, songs_with_features
 from quintet.library.store import Library
 
+NOUN = "songs that the model was not trained on"
 
-def library_drift(library: Library, model: SongModel, *, seed: int = 0) -> Drift | None:
+
+def note_drift(library: Library, model: SongModel) -> Drift | None:
+    """Compare songs with the training clips, and keep what was found with the model of the library.
+
+    The caller holds the lock, and has predicted the songs.
+
+    Args:
+        library: the library.
+        model: its model.
+
+    Returns:
+        As `library_drift`.
+    """
+    drift = library_drift(library, model)
+    if drift is not None and library.facts.model is not None:
+        library.facts.model["drift"] = {**drift_json(drift), "sentence": drift_sentence(drift, NOUN)}
+        library.write_facts()
+    return drift
+
+
+def library_drift(library: Library, model: SongModel) -> Drift | None:
     """Compare songs with the training clips, from the features that the library keeps.
 
     Songs that are clips of the training are left out, and those that the model would cut into segments: their
@@ -19,7 +40,6 @@ def library_drift(library: Library, model: SongModel, *, seed: int = 0) -> Drift
     Args:
         library: the library.
         model: the model.
-        seed: draws songs, if there are more than the test looks at.
 
     Returns:
         None if fewer than ten songs can be compared, or the library lacks features that the model reads.
@@ -27,10 +47,8 @@ def library_drift(library: Library, model: SongModel, *, seed: int = 0) -> Drift
     known = model.predictor.known_clips
     trained = set() if known is None else set(known.clips)
     digests = [digest for digest in songs_with_features(library, model) if digest not in trained]
-    if len(digests) > MOST_QUERIES:
-        digests = np.random.default_rng(seed).choice(sorted(digests), MOST_QUERIES, replace=False).tolist()
     if not digests:
         return None
     names = list(model.predictor.model.bundle_["feature_names"])
-    values = library.feature_parts.read(digests, names).astype(np.float64)
-    return drift_of(model.predictor, list(values))
+    values = library.feature_parts.read(draw_new(sorted(digests)), names).astype(np.float64)
+    return drift_of(model.predictor, list(values), n_new=len(digests))

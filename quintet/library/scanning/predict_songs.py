@@ -180,7 +180,8 @@ def songs_with_features(library: Library, model: SongModel) -> list[str]:
         library: the library.
         model: the model.
     """
-    ready, _ = _by_source(library, model, library.present_songs().to_pylist())
+    songs = library.present_songs().select(["seconds", "audio_digest"])
+    ready, _ = _by_source(library, model, songs.to_pylist())
     return list(dict.fromkeys(row["audio_digest"] for row in ready))
 
 

@@ -17,6 +17,7 @@ from quintet.errors import ArtefactError, QuintetError
 from quintet.features.extraction.chunks import ProgressCallback
 from quintet.files.display.file_names import text_path
 from quintet.files.json_types import JsonObject
+from quintet.library.scanning.drift import note_drift
 from quintet.library.scanning.finish import finish_scan
 from quintet.library.scanning.listing import Folder, find_folder
 from quintet.library.scanning.predict_songs import SongModel, open_model, predict_songs
@@ -202,7 +203,9 @@ class Watcher:
             result.notes.append(f"The new songs have no prediction: {error}")
             return 0
         model = replace(model, score=str(facts.get("score") or ""))
-        return predict_songs(library, model, n_jobs=self.settings.n_jobs, progress=progress)
+        n_predicted = predict_songs(library, model, n_jobs=self.settings.n_jobs, progress=progress)
+        note_drift(library, model)
+        return n_predicted
 
 
 def _known_states(library: Library) -> dict[str, dict[str, State]]:

@@ -106,6 +106,7 @@ class Shelf:
             "classes": [shown_text(str(name)) for name in model.get("classes", [])],
             "model": model.get("path"),
             "score": shown_text(str(model.get("score") or "")),
+            "drift": shown_text(facts.drift_words),
             "corrections": len(read_corrections(self.folder)),
             "failures": self.view.library.table("failures").num_rows,
         }

@@ -102,6 +102,24 @@ def test_only_who_has_the_token_gets_an_answer(shelf: Shelf) -> None:
     assert read_corrections(shelf.folder) == {}
 
 
+def test_the_page_says_that_the_songs_are_unlike_the_training(shelf: Shelf) -> None:
+    def answer() -> str:
+        shelf.reload()
+        return json.loads(ask(shelf, "/api/state")[2])["drift"]
+
+    assert answer() == ""
+    library = Library.open(shelf.folder)
+    assert library.facts.model is not None
+    for sentence, shown in ((None, ""), ("The songs are unlike.\x1b[2J", "The songs are unlike."), (7, "7")):
+        library.facts.model["drift"] = {"unlike": sentence is not None, "sentence": sentence}
+        library.write_facts()
+        assert answer().startswith(shown)
+        assert "\x1b" not in answer()
+    library.facts.model = None
+    library.write_facts()
+    assert answer() == ""
+
+
 def test_no_route_answers_a_stranger(shelf: Shelf) -> None:
     """Neither without the token, nor with it under another name; no page of another host or port changes or
     reads anything with it."""

@@ -12,10 +12,10 @@ export async function start(given) {
   show(await ask("/api/retrain"));
 }
 
-// The score of the model in use, on this view and before tags are written.
+// The score of the model in use, and whether the songs are unlike its training, on this view and before tags are written.
 export function showScore() {
-  const { model, score } = songs.state;
-  const known = score ? `Genres come from a model that was judged on songs by artists that it does not know: ${score}` : "How often the model of this library is right is not known.";
+  const { model, score, drift } = songs.state;
+  const known = (score ? `Genres come from a model that was judged on songs that it was not trained on: ${score}` : "How often the model of this library is right is not known.") + (drift && ` ${drift}`);
   for (const id of ["learn-score", "plan-score"]) find(id).textContent = model ? known : "This library has no model yet, so no genre is predicted. Retrain (under Learn) makes one from your tags.";
 }
 
