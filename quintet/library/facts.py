@@ -45,9 +45,15 @@ class LibraryFacts:
     quintet: str = __version__
 
     @property
+    def drift(self) -> JsonObject | None:
+        """The comparison of the songs with the training clips of the model; None if there is none."""
+        found: JsonObject | None = (self.model or {}).get("drift")
+        return found
+
+    @property
     def drift_words(self) -> str:
         """A sentence if the songs as a whole are unlike the training clips of the model, else empty."""
-        found = ((self.model or {}).get("drift") or {}).get("sentence")
+        found = (self.drift or {}).get("sentence")
         return "" if found is None else str(found)
 
 

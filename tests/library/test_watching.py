@@ -304,7 +304,7 @@ def test_the_model_of_the_watch_predicts_all_songs_once(
         predict(folder, model.name, {"first.wav": SURE})
         return 1
 
-    monkeypatch.setattr(watching, "predict_songs", note)
+    monkeypatch.setattr(watching, "predict_library", note)
     monkeypatch.setattr(watching, "open_model", lambda *_: SimpleNamespace(name="of the library"))
     monkeypatch.setattr(watching, "replace", lambda model, **_: model)
     plan = folder.parent / "plan.csv"

@@ -64,11 +64,9 @@ def scan(
     from quintet.commands.terminal.parsing import parse_names, resolve_cores
     from quintet.commands.terminal.progress import progress_counter
     from quintet.errors import QuintetError
-    from quintet.inference.drift.new_files import drift_json
     from quintet.library.query import import_duckdb
-    from quintet.library.scanning.drift import note_drift
+    from quintet.library.scanning.drift import predict_library
     from quintet.library.scanning.finish import finish_scan
-    from quintet.library.scanning.predict_songs import predict_songs
     from quintet.library.scanning.scan import ScanOptions
     from quintet.library.scanning.summary import KINDS
     from quintet.library.store import Library
@@ -90,9 +88,8 @@ def scan(
         answer["folders"] = [_scan_folder(library, folder, options, quiet=quiet) for folder in folders]
         if song_model is not None:
             with progress_counter("Predicting", quiet=quiet) as progress:
-                answer["n_predicted"] = predict_songs(library, song_model, n_jobs=n_jobs, progress=progress)
-            drift = note_drift(library, song_model)
-            answer["drift"] = None if drift is None else drift_json(drift)
+                answer["n_predicted"] = predict_library(library, song_model, n_jobs=n_jobs, progress=progress)
+            answer["drift"] = library.facts.drift
             if library.facts.drift_words:
                 print_message(library.facts.drift_words, quiet=quiet)
         kinds = [name for name in KINDS if name not in SAME]

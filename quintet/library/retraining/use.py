@@ -6,9 +6,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from quintet.features.extraction.chunks import ProgressCallback
-from quintet.library.scanning.drift import note_drift
+from quintet.library.scanning.drift import predict_library
 from quintet.library.scanning.finish import finish_scan
-from quintet.library.scanning.predict_songs import open_model, predict_songs
+from quintet.library.scanning.predict_songs import open_model
 from quintet.library.store import Library
 
 
@@ -39,7 +39,6 @@ def use_model(
     """
     song_model = replace(open_model(model, confidence), score=score)
     with library.writing():
-        n_predicted = predict_songs(library, song_model, n_jobs=n_jobs, progress=progress)
-        note_drift(library, song_model)
+        n_predicted = predict_library(library, song_model, n_jobs=n_jobs, progress=progress)
         finish_scan(library, changed=bool(n_predicted))
     return n_predicted

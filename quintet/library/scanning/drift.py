@@ -4,12 +4,34 @@ from __future__ import annotations
 
 import numpy as np
 
+from quintet.features.extraction.chunks import ProgressCallback
 from quintet.inference.drift.new_files import drift_json, drift_of, drift_sentence
 from quintet.inference.drift.two_sample import Drift, draw_new
-from quintet.library.scanning.predict_songs import SongModel, songs_with_features
+from quintet.library.scanning.predict_songs import SongModel, predict_songs, songs_with_features
 from quintet.library.store import Library
 
 NOUN = "songs that the model was not trained on"
+
+
+def predict_library(
+    library: Library, model: SongModel, *, n_jobs: int = 1, progress: ProgressCallback | None = None
+) -> int:
+    """Predict the songs that have no prediction of this model, and compare all songs with its training clips.
+
+    The caller holds the lock.
+
+    Args:
+        library: the library.
+        model: the model.
+        n_jobs: worker processes; -1 is one per processor.
+        progress: called from time to time.
+
+    Returns:
+        Number of songs that were predicted.
+    """
+    n_predicted = predict_songs(library, model, n_jobs=n_jobs, progress=progress)
+    note_drift(library, model)
+    return n_predicted
 
 
 def note_drift(library: Library, model: SongModel) -> Drift | None:

@@ -17,10 +17,10 @@ from quintet.errors import ArtefactError, QuintetError
 from quintet.features.extraction.chunks import ProgressCallback
 from quintet.files.display.file_names import text_path
 from quintet.files.json_types import JsonObject
-from quintet.library.scanning.drift import note_drift
+from quintet.library.scanning.drift import predict_library
 from quintet.library.scanning.finish import finish_scan
 from quintet.library.scanning.listing import Folder, find_folder
-from quintet.library.scanning.predict_songs import SongModel, open_model, predict_songs
+from quintet.library.scanning.predict_songs import SongModel, open_model
 from quintet.library.scanning.scan import ScanOptions, scan
 from quintet.library.scanning.summary import ScanSummary
 from quintet.library.schema import GONE
@@ -193,7 +193,7 @@ class Watcher:
         """Predict the songs that have no prediction of the model; their number."""
         if self._is_first and self.settings.model is not None:
             n_jobs = self.settings.n_jobs
-            return predict_songs(library, self.settings.model, n_jobs=n_jobs, progress=progress)
+            return predict_library(library, self.settings.model, n_jobs=n_jobs, progress=progress)
         facts = library.facts.model
         if facts is None or not facts.get("path"):
             return 0
@@ -203,9 +203,7 @@ class Watcher:
             result.notes.append(f"The new songs have no prediction: {error}")
             return 0
         model = replace(model, score=str(facts.get("score") or ""))
-        n_predicted = predict_songs(library, model, n_jobs=self.settings.n_jobs, progress=progress)
-        note_drift(library, model)
-        return n_predicted
+        return predict_library(library, model, n_jobs=self.settings.n_jobs, progress=progress)
 
 
 def _known_states(library: Library) -> dict[str, dict[str, State]]:
