@@ -6,8 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quintet.explanation.shapley.arrays import Floats, Forest, Integers
-from quintet.explanation.shapley.kernels import Compiler
-from quintet.features.engine.kernel_cache import compiled
+from quintet.features.engine.kernel_cache import Compiler, compiled
 
 _compile_loop: Compiler = compiled(fastmath=False)
 _compile_step: Compiler = compiled(forceinline=True, fastmath=False)

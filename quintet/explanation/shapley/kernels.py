@@ -6,25 +6,11 @@ allocate nothing: what they need, they get.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Protocol, TypeVar
-
 import numpy as np
 from numpy.typing import NDArray
 
 from quintet.explanation.shapley.arrays import Floats, Forest, Integers, Ladder, Path, Quadrature
-from quintet.features.engine.kernel_cache import compiled
-
-Loop = TypeVar("Loop", bound=Callable[..., object])
-
-
-class Compiler(Protocol):
-    """A decorator that returns a compiled function of the same signature."""
-
-    def __call__(self, function: Loop, /) -> Loop:
-        """The compiled function."""
-        ...
-
+from quintet.features.engine.kernel_cache import Compiler, compiled
 
 _TREE_ARITHMETIC = {"contract", "reassoc", "nsz", "arcp"}
 _compile_exactly: Compiler = compiled(fastmath=False)

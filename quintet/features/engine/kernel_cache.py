@@ -35,7 +35,7 @@ from contextlib import contextmanager, suppress
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
-from typing import IO, Any, TypeVar
+from typing import IO, Any, Protocol, TypeVar
 
 from quintet.errors import ArtefactError
 from quintet.files.cache import cache_directory, make_private
@@ -167,11 +167,19 @@ def kernel(function: Function) -> Function:
     return compiled()(function)
 
 
-def compiled(**options: object) -> Callable[[Function], Function]:
+class Compiler(Protocol):
+    """A decorator that returns a compiled function of the same signature."""
+
+    def __call__(self, function: Function, /) -> Function:
+        """The compiled function."""
+        ...
+
+
+def compiled(**options: object) -> Compiler:
     """Decorator as `kernel`, with options of `numba.njit` in the place of those of the features' kernels."""
     numba: Any = import_module("numba")
     made = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True, **_OPTIONS, **options}
-    compiler: Callable[[Function], Function] = numba.njit(**made)
+    compiler: Compiler = numba.njit(**made)
     return compiler
 
 

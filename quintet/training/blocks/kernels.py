@@ -6,21 +6,16 @@ diagonal; see `Clips`.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TypeVar
-
 import numpy as np
 from numpy.typing import NDArray
 
-from quintet.features.engine.kernel_cache import compiled
+from quintet.features.engine.kernel_cache import Compiler, compiled
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
-_Loop = TypeVar("_Loop", bound=Callable[..., object])
-_Compiler = Callable[[_Loop], _Loop]
 
-_compile_loop: _Compiler = compiled(fastmath=False)
-_compile_step: _Compiler = compiled(forceinline=True, fastmath=False)
+_compile_loop: Compiler = compiled(fastmath=False)
+_compile_step: Compiler = compiled(forceinline=True, fastmath=False)
 PER_LOGARITHM = 16
 """Factors of a product of which one logarithm is taken: the product of 16 stays finite."""
 SMALLEST_CHANCE = 1e-300
@@ -114,7 +109,8 @@ def _log_density(precision: float, sums: Floats, ratios: Floats) -> float:
         if d % PER_LOGARITHM == PER_LOGARITHM - 1:
             total -= np.log(product)
             product = 1.0
-    return 0.5 * (total - np.log(product))
+    density: float = 0.5 * (total - np.log(product))
+    return density
 
 
 @_compile_step
