@@ -151,19 +151,20 @@ def comparison_interval(
         n_compared: number of statistics that are shown together.
 
     Returns:
-        Both intervals. All ends are NaN if there is only one group.
+        Both intervals. All ends are NaN if there is only one group, or if no resample has a value.
 
     Example:
         >>> one = comparison_interval(0.0, np.array([-1.0, 1.0]), n_groups=5, n_compared=1)
         >>> round(one.high, 3), round(one.high_corrected, 3)  # 2.776 · √(5 / 4)
         (0.95, 3.104)
     """
-    if n_groups < 2:
+    known = resampled[~np.isnan(resampled)]
+    if n_groups < 2 or not known.size:
         return ComparisonInterval(np.nan, np.nan, np.nan, np.nan)
     freedom = n_groups - 1
-    low, high = np.nanquantile(resampled, [0.025, 0.975]).tolist()
+    low, high = np.quantile(known, [0.025, 0.975]).tolist()
     expansion = np.sqrt(n_groups / freedom)
-    standard_error = float(np.nanstd(resampled) * expansion)
+    standard_error = float(known.std() * expansion)
     quantile = float(stdtrit(freedom, 1 - 0.025 / n_compared))
     half_width = quantile * standard_error
     return ComparisonInterval(

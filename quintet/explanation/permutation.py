@@ -125,8 +125,9 @@ def correlation_groups(
 def _correlation_components(values: pd.DataFrame, threshold: float) -> NDArray[np.int32]:
     """(d,) the number of the group of each column; missing values have the mean rank."""
     ranks = values.rank().to_numpy(dtype=float)
-    mean_ranks = np.nanmean(ranks, axis=0)
-    ranks = np.where(np.isfinite(ranks), ranks, mean_ranks)
+    is_known = np.isfinite(ranks)
+    mean_ranks = np.nansum(ranks, axis=0) / np.maximum(is_known.sum(axis=0), 1)
+    ranks = np.where(is_known, ranks, mean_ranks)
     centred = ranks - ranks.mean(axis=0)
     size = np.sqrt((centred**2).sum(axis=0))
     unit = centred / np.where(size > 0, size, 1.0)
