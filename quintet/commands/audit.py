@@ -87,7 +87,7 @@ def audit(
     if labels_to is not None and model is None:
         raise typer.BadParameter("needs a --model, whose predictions doubt labels", param_hint="--labels-to")
     for file, option in ((groups_to, "--groups-to"), (labels_to, "--labels-to")):
-        prepare_file(file, option)
+        prepare_file(file, option, inputs=[source])
         hold_file(file)
     subject: str | FeatureTable | Manifest = source
     columns = TableColumns(id_column, label_column, group_column, label_from)

@@ -134,8 +134,8 @@ def extract(
     )
     if published_names is not None:
         paper_names(features)  # a set without such names is refused before the work
-    prepare_file(output)
-    prepare_file(published_names, "--published-names")
+    prepare_file(output, inputs=[source])
+    prepare_file(published_names, "--published-names", inputs=[source])
     hold_file(published_names)
     prepare_folder(spectrograms, "--spectrograms")
     manifest = load_source(

@@ -30,7 +30,7 @@ def fuse(
     from quintet.ensemble.fuse_files import fuse as fuse_files
 
     require_suffix(output, (".parquet", ".csv"))
-    prepare_file(output)
+    prepare_file(output, inputs=[*predictions, rule])
     summary = fuse_files(predictions, output, rule=rule, intersection=intersection)
     if json_:
         print_json(summary.to_json())

@@ -93,21 +93,26 @@ def predict(
 
     if bool(files) == (table is not None):
         raise typer.BadParameter(_what_to_give(model, files), param_hint="FILES")
-    if join and table is None:
-        raise typer.BadParameter("is for the rows of a --table", param_hint="--join")
+    for option, value in (("--join", join), ("--id-column", id_column)):
+        if value and table is None:
+            raise typer.BadParameter("is for the rows of a --table", param_hint=option)
+    for option, is_given in (("--segment", segment is not None), ("--strict", strict)):
+        if is_given and table is not None:
+            raise typer.BadParameter("is for audio files, not for a --table", param_hint=option)
     if json_:
         refuse_two_results(format_, output)
     chosen_format = choose_format(output, format_, PREDICTION_FORMATS)
     if for_spreadsheets and chosen_format != "csv":
         raise typer.BadParameter("is for CSV: add --format csv", param_hint="--for-spreadsheets")
-    prepare_file(output)
+    joins = parse_joins(join)
+    prepare_file(output, inputs=[table, *joins.values(), *(files or ())])
     hold_file(output)
     if table is not None:
         result = predict_table_file(
             model,
             table,
             id_column=id_column,
-            join=parse_joins(join),
+            join=joins,
             confidence=confidence,
             promise=promise,
         )

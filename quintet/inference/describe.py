@@ -173,7 +173,7 @@ def column_positions(wanted: Sequence[str], present: Sequence[str]) -> NDArray[n
 
         raise AlignmentError(
             f"The table must have the {len(wanted)} columns of the training. "
-            f"{len(missing)} are missing: {quote_names(missing)}."
+            f"{len(missing)} {'is' if len(missing) == 1 else 'are'} missing: {quote_names(missing)}."
         )
     return np.array([place[name] for name in wanted], dtype=np.intp)
 
@@ -245,7 +245,8 @@ def feature_parameters(ensemble: AnyEnsemble) -> FeatureParameters:
     if bundle["feature_parameters"] is None:
         raise ArtefactError(
             "To predict audio, a model must be trained on features that quintet made. "
-            "This one was trained on a table from elsewhere: give it rows of such a table with `--table`."
+            "This one was trained on a table from elsewhere: give rows of such a table to "
+            "`quintet predict --table`."
         )
     if bundle.get("joined"):
         _refuse_joined(bundle)
@@ -279,5 +280,5 @@ def _refuse_joined(bundle: JsonObject) -> None:
     files = ", ".join(dict.fromkeys(str(record["file"]) for record in joined.values()))
     raise ArtefactError(
         f"To predict audio, a model must read only columns that quintet makes. {n_columns} of this model "
-        f"are from a joined table ({files}): give it rows with `--table` and `--join`."
+        f"are from a joined table ({files}): give rows to `quintet predict --table` with `--join`."
     )

@@ -19,7 +19,7 @@ from quintet.inference.describe import (
     segment_length_s,
 )
 from quintet.inference.predictor import Predictor
-from quintet.inference.rows import usable_rows
+from quintet.inference.rows import PredictedRow, usable_rows
 
 Floats = NDArray[np.float64]
 
@@ -30,12 +30,12 @@ class FileMeans(NamedTuple):
     Args:
         probabilities: of the classes, `(K,)`.
         features: the columns of the model, `(d,)`.
-        digests: digests of the sounds of its segments.
+        rows: its usable segments.
     """
 
     probabilities: Floats
     features: Floats
-    digests: tuple[str | None, ...]
+    rows: list[PredictedRow]
 
 
 class MeansOfFiles:
@@ -68,5 +68,4 @@ class MeansOfFiles:
                 continue
             values = [row.values for row in found.rows if row.values is not None]
             features = np.stack(values)[:, self.columns].astype(np.float64)
-            digests = tuple(row.digest for row in rows)
-            yield position, FileMeans(predictions.probabilities.mean(axis=0), features.mean(axis=0), digests)
+            yield position, FileMeans(predictions.probabilities.mean(axis=0), features.mean(axis=0), rows)

@@ -14,12 +14,13 @@ from quintet.audio.isolation.calls import start_worker
 from quintet.datasets.labels import join_labels
 from quintet.ensemble.conformal import ConformalPredictor, require_confidence
 from quintet.ensemble.label_sets.risk_control import PROMISES
-from quintet.errors import AlignmentError, ConfigError, unknown_name
+from quintet.errors import AlignmentError, ConfigError, DatasetError, unknown_name
 from quintet.features.catalogue import feature_family
 from quintet.features.columns import feature_names
 from quintet.features.engine.warm_up import kernels_available
 from quintet.features.extraction.chunks import ProgressCallback
 from quintet.features.parameters import FeatureParameters
+from quintet.files.display.file_names import name_text
 from quintet.inference.clips import Recording, as_files, rename
 from quintet.inference.describe import (
     ROWS_AT_A_TIME,
@@ -54,6 +55,10 @@ MOST_DIFFERENCES = 4  # in a message
 WITHOUT_DISTANCE = (
     "This model's sets look at its probabilities alone: "
     "it is older than sets that look at the features too. Train again to have such sets."
+)
+WITHOUT_PARAMETERS = (
+    "Rows must be made as those of the training, with parameters that say so. This table states none: "
+    "give the parquet file that `quintet extract` has written, or the audio files."
 )
 UNGROUPED = (
     "Ungrouped split: this model was scored on clips whose groups may be in its training part. "
@@ -148,15 +153,37 @@ def predict_table_file(
         AlignmentError: if columns are missing, or the parameter hashes differ.
         ArtefactError: if the model is damaged, or the file cannot be read.
         ConfigError: if a confidence is asked for and the model has no prediction sets.
-        DatasetError: if `id_column` is missing, or ids repeat.
+        DatasetError: if `id_column` is missing, ids repeat, or there is no row.
+    """
+    predictor = find_predictor(model)
+    table = read_rows(predictor, path, id_column=id_column, join=join)
+    return _predict_table(predictor, table, None, confidence, promise)
+
+
+def read_rows(
+    predictor: Predictor, path: str | Path, *, id_column: str | None = None, join: Joined = ()
+) -> FeatureTable:
+    """New rows for a model, as `predict_table_file` reads them.
+
+    Args:
+        predictor: the model.
+        path: a CSV or parquet file.
+        id_column: column with the ids.
+        join: the tables that were joined in the training, for these rows.
+
+    Raises:
+        AlignmentError: columns are missing.
+        ArtefactError: the file cannot be read.
+        DatasetError: `id_column` is missing, ids repeat, or there is no row.
     """
     from quintet.features.storage.column_roles import Roles
     from quintet.features.storage.join import join_tables, joined_families
-    from quintet.features.storage.read import read_feature_table, read_model_rows
+    from quintet.features.storage.read import read_feature_table, read_model_rows, stored_metadata
 
-    predictor = find_predictor(model)
     bundle = predictor.model.bundle_
     if bundle["feature_parameters"] is not None:
+        if Path(path).is_file() and stored_metadata(Path(path)) is None:
+            raise AlignmentError(WITHOUT_PARAMETERS)
         table = read_feature_table(path, id_column=id_column)
     else:
         joined = joined_families(bundle)
@@ -165,8 +192,11 @@ def predict_table_file(
         if id_column is not None:
             roles = replace(roles, id=id_column, id_required=True)
         table = read_model_rows(path, roles)
-    table = join_tables(table, join) if join else table
-    return _predict_table(predictor, table, None, confidence, promise)
+    if not len(table.frame):
+        raise DatasetError(
+            f"A table must have a row at least. '{name_text(path)}' has no row below its names."
+        )
+    return join_tables(table, join) if join else table
 
 
 def predict_table(
@@ -210,11 +240,7 @@ def _predict_table(
     if given is not None and table.parameters is not None and not is_covered:
         is_covered = table.parameters.covers(FeatureParameters.parse(given, where="The model"))
     if not (is_covered or by_name):
-        differences = _differences(given, table.metadata.get("parameters"))
-        raise AlignmentError(
-            f"A table must be made with the parameters of the model ({expected}). "
-            f"Received {table.parameter_hash}{differences}: extract it again."
-        )
+        raise AlignmentError(_other_columns(predictor, table))
     require_same_joins(model.bundle_, table.metadata)
     columns = column_positions(model.bundle_["feature_names"], table.feature_names)
     parts = []
@@ -240,6 +266,23 @@ def _predict_table(
         predictor,
         lambda ids: list(table.features.loc[ids].to_numpy(np.float64)[:, columns]),
         noun="rows",
+    )
+
+
+def _other_columns(predictor: Predictor, table: FeatureTable) -> str:
+    """The message for a table whose columns are not made as those of the training."""
+    bundle = predictor.model.bundle_
+    given, received = bundle["feature_parameters"], table.metadata.get("parameters")
+    if given is None:
+        return (
+            "Rows must have the columns of the training. This model was trained on a table from elsewhere, "
+            "and this table was made by `quintet extract`: give rows of the other program, or train again."
+        )
+    if received is None:
+        return WITHOUT_PARAMETERS
+    return (
+        f"A table must be made with the parameters of the model ({bundle['feature_hash']}). "
+        f"Received {table.parameter_hash}{_differences(given, received)}: extract it again."
     )
 
 

@@ -16,7 +16,6 @@ from quintet.errors import ConfigError, DatasetError
 from quintet.explanation.neighbours import standardise
 from quintet.features.engine.warm_up import kernels_available
 from quintet.features.extraction.chunks import Progress, ProgressCallback
-from quintet.features.storage.read import read_feature_table
 from quintet.features.storage.table import FeatureTable, is_usable
 from quintet.files.atomic import replace_output
 from quintet.files.display.file_names import name_text
@@ -25,8 +24,9 @@ from quintet.files.display.spreadsheets import columns_csv
 from quintet.files.json_types import JsonObject
 from quintet.files.paths import path_list
 from quintet.inference.inputs import expand_files
+from quintet.inference.known_clips import find_known
 from quintet.inference.means import MeansOfFiles
-from quintet.inference.predict import predict_table
+from quintet.inference.predict import predict_table, read_rows
 from quintet.inference.predictor import Predictor, find_predictor
 from quintet.labelling.choice import choose, doubts
 from quintet.model_folder.folder import OpenFolder
@@ -86,6 +86,7 @@ def suggest(
     files: str | Path | Iterable[str | Path] | None = None,
     *,
     table: str | Path | FeatureTable | None = None,
+    id_column: str | None = None,
     n: int = 20,
     n_jobs: int = 1,
     progress: ProgressCallback | None = None,
@@ -96,7 +97,8 @@ def suggest(
         model: a model folder.
         files: unlabelled audio files, folders and globs: one, or several. Clips of the training are left out.
         table: a feature table (file or `FeatureTable`) in place of files; its rows without a label are the
-            candidates.
+            candidates. A table of another program has the columns of the training, with their roles.
+        id_column: column of such a file with the ids.
         n: number of clips to choose.
         n_jobs: number of worker processes that read files.
         progress: called after each file.
@@ -104,17 +106,17 @@ def suggest(
     Raises:
         AlignmentError: the table lacks columns of the model, or was made with other parameters.
         ConfigError: not one of files and table is given.
-        DatasetError: there is no candidate.
+        DatasetError: there is no candidate, or `id_column` is missing.
     """
     given = [] if files is None else path_list(files)
     if bool(given) == (table is not None):
         raise ConfigError(
             "Suggestions need audio files or a feature table. Received both, or none: give one."
         )
-    if isinstance(table, str | os.PathLike):
-        table = read_feature_table(table)
     start_worker(kernels_available)  # before the model is loaded: networks bring threads
     predictor = find_predictor(model)
+    if isinstance(table, str | os.PathLike):
+        table = read_rows(predictor, Path(table), id_column=id_column)
     found = (
         _from_files(predictor, given, n_jobs=n_jobs, progress=progress)
         if table is None
@@ -171,14 +173,12 @@ def _from_files(
     means_of = MeansOfFiles(predictor, n_jobs=n_jobs)
     listing = expand_files(files)
     paths = [str(file.absolute()) for file in listing.files]
-    known = predictor.known_clips
-    trained = set() if known is None else set(known.clips)
     kept: dict[int, tuple[Floats, Floats]] = {}
     state, n_known, n_failed = Progress(total=len(paths)), 0, 0
     for done, (position, means) in enumerate(means_of(paths), start=1):
         if means is None:
             n_failed += 1
-        elif trained & set(means.digests):
+        elif find_known(predictor.known_clips, means.rows, [row.digest for row in means.rows]):
             n_known += 1
         else:
             kept[position] = (means.probabilities, means.features)
@@ -188,9 +188,11 @@ def _from_files(
     order = sorted(kept)
     notes = list(listing.notes)
     if n_known:
-        notes.append(f"{n_known} files are clips of the training, and are left out.")
+        verb = "file is a clip" if n_known == 1 else "files are clips"
+        notes.append(f"Left out: {n_known} {verb} of the training.")
     if n_failed:
-        notes.append(f"{n_failed} files could not be read: `quintet predict` says why.")
+        noun = "file" if n_failed == 1 else "files"
+        notes.append(f"{n_failed} {noun} could not be read: `quintet predict` says why.")
     names = [name_text(paths[k]) for k in order]
     n_classes, n_columns = len(predictor.model.class_names_), len(predictor.model.bundle_["feature_names"])
     return _Candidates(
@@ -206,10 +208,14 @@ def _from_table(predictor: Predictor, table: FeatureTable) -> _Candidates:
     """Rows without a label."""
     model = predictor.model
     unlabelled = table.frame["label"].isna() & is_usable(table.frame)
-    n_columns = len(model.bundle_["feature_names"])
+    n_columns, n_failed = len(model.bundle_["feature_names"]), len(table.failures)
+    noun = "row" if n_failed == 1 else "rows"
+    notes = [f"{n_failed} {noun} cannot be used: `quintet predict --table` says why."] if n_failed else []
     if not unlabelled.any():
-        note = f"Every one of the {len(table.meta)} usable rows of the table has a label."
-        return _Candidates([], [], np.empty((0, len(model.class_names_))), np.empty((0, n_columns)), (note,))
+        if len(table.meta):
+            notes.insert(0, f"All {len(table.meta)} usable rows of the table have a label.")
+        nothing = np.empty((0, len(model.class_names_))), np.empty((0, n_columns))
+        return _Candidates([], [], *nothing, tuple(notes))
     rows = FeatureTable(table.frame[unlabelled], table.metadata)
     predicted = predict_table(predictor, rows)
     names = [f"probability.{name}" for name in predicted.classes]
@@ -217,7 +223,7 @@ def _from_table(predictor: Predictor, table: FeatureTable) -> _Candidates:
     paths = [str(path) if isinstance(path, str) else "" for path in rows.meta["path"]]
     features = rows.features[list(model.bundle_["feature_names"])].to_numpy(np.float64)
     ids = rows.meta.index.astype(str).tolist()
-    return _Candidates(ids, paths, frame[names].to_numpy(np.float64), features, predicted.notes)
+    return _Candidates(ids, paths, frame[names].to_numpy(np.float64), features, (*predicted.notes, *notes))
 
 
 def _training_rows(predictor: Predictor) -> pd.DataFrame:

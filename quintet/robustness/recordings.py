@@ -58,7 +58,12 @@ def _named(model: AnyEnsemble, files: Sequence[str | Path]) -> Labelled:
     labels = [file.parent.name if file.parent.name in names else None for file in found.files]
     notes = list(found.notes)
     n_known = sum(label is not None for label in labels)
-    if n_known < len(labels):
+    if not n_known:
+        notes.append(
+            "No file lies in a folder that has the name of a class: the labels are not known, so there is no "
+            "accuracy and no calibration."
+        )
+    elif n_known < len(labels):
         notes.append(
             f"{n_known} of {len(labels)} files lie in a folder that has the name of a class. "
             "Accuracy and calibration are those of these files."
@@ -79,8 +84,9 @@ def _held_out(model: AnyEnsemble) -> Labelled:
     here = rows[[Path(text_path(str(path))).is_file() for path in rows["path"]]]
     if here.empty:
         raise DatasetError(
-            f"A stress test without files takes the held-out clips of the training. {len(rows)} were held "
-            "out, and none of their files is on this machine: name files."
+            "A stress test without files takes the held-out clips of the training. "
+            + (f"There were {len(rows)}, but none of their files is here" if len(rows) else "There were none")
+            + ": name files."
         )
     notes = []
     if len(here) < len(rows):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -15,6 +15,7 @@ from quintet.errors import DatasetError, MissingExtraError, unknown_name
 from quintet.features.engine.warm_up import kernels_available
 from quintet.features.extraction.chunks import Progress, ProgressCallback
 from quintet.files.paths import name_list, path_list
+from quintet.inference.describe import feature_parameters
 from quintet.inference.means import MeansOfFiles
 from quintet.inference.predictor import Predictor, find_predictor
 from quintet.robustness.disturbances import DISTURBANCES, UNCHANGED, disturbed_file, write_disturbed
@@ -75,14 +76,20 @@ def stress(
     chosen = tuple(dict.fromkeys((UNCHANGED, *(names or DISTURBANCES))))
     start_worker(kernels_available)  # before the model is loaded: networks bring threads
     predictor = find_predictor(model)
+    feature_parameters(predictor.model)  # a model of other features predicts no audio, whatever is named
     recordings = find_recordings(predictor.model, [] if files is None else path_list(files))
     copies = _predict_copies(predictor, recordings, chosen, seconds, n_jobs=n_jobs, progress=progress)
     is_read = np.isfinite(copies.probabilities[UNCHANGED]).all(axis=1)
     if not is_read.any():
         raise DatasetError(
-            f"A stress test must have a recording that can be read. None of {len(recordings.sources)} can: "
-            "`quintet predict` says why."
+            "A stress test must have a recording that can be read. There is none among "
+            f"{len(recordings.sources)}: `quintet predict` says why."
         )
+    n_unread = int((~is_read).sum())
+    if n_unread:
+        n_all = len(recordings.sources)
+        note = f"{n_unread} of {n_all} recordings could not be read: `quintet predict` says why."
+        recordings = replace(recordings, notes=(*recordings.notes, note))
     return make_report(predictor.model, recordings, copies.probabilities, copies.features)
 
 

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from quintet.cli import app
 from quintet.errors import AlignmentError, ConfigError, DatasetError, QuintetError
-from quintet.inference.predict import predict_table_file
+from quintet.inference.predict import predict_table, predict_table_file
 
 FAST = ["-m", "logistic_regression", "--rules", "mean", "--resamples", "0", "--folds", "2"]
 
@@ -156,3 +156,53 @@ def test_a_table_without_labels_is_refused(tmp_path: Path) -> None:
     blobs().drop(columns=["genre", "artist"]).to_csv(tmp_path / "t.csv", index=False)
     with pytest.raises(QuintetError, match="label"):
         quintet("train", tmp_path / "t.csv", "-o", tmp_path / "m", *FAST)
+
+
+def test_a_table_without_rows_is_refused(model: Path, tmp_path: Path) -> None:
+    blobs().head(0).to_csv(tmp_path / "t.csv", index=False)
+    with pytest.raises(DatasetError, match="no row"):
+        predict_table_file(model, tmp_path / "t.csv")
+    with pytest.raises(DatasetError, match="no row"):
+        quintet("suggest", model, "--table", tmp_path / "t.csv")
+
+
+def test_new_rows_with_texts_are_told_what_helps(model: Path, tmp_path: Path) -> None:
+    """Neither `predict` nor `suggest` has the options for roles that `train` has."""
+    frame = blobs().astype({"f1": str})
+    frame["f1"] += " Hz"
+    frame.to_csv(tmp_path / "t.csv", index=False)
+    for words in (("predict", model, "--table"), ("suggest", model, "--table")):
+        with pytest.raises(DatasetError, match=r"f1 \('.* Hz'\)") as raised:
+            quintet(*words, tmp_path / "t.csv")
+        assert "--label-column" not in str(raised.value)
+
+
+def test_suggest_reads_rows_with_the_roles_of_the_training(model: Path, tmp_path: Path) -> None:
+    frame = blobs().assign(id=[f"new {k}" for k in range(36)], text="x")
+    frame.loc[:29, "genre"] = None
+    frame.loc[3, "f1"] = np.nan
+    frame.to_csv(tmp_path / "t.csv", index=False)
+    answer = json.loads(quintet("suggest", model, "--table", tmp_path / "t.csv", "--json", "-n", 40, "-q"))
+    assert answer["n_candidates"] == 29  # 30 without a genre, one of them without a number
+    assert any("1 row" in note for note in answer["notes"])
+    assert any("'text'" in note for note in answer["notes"])
+
+
+def test_a_stress_test_of_a_model_of_tables_is_refused_for_what_it_is(model: Path) -> None:
+    from quintet.errors import ArtefactError
+
+    with pytest.raises(ArtefactError, match="table from elsewhere"):
+        quintet("stress", model)
+
+
+def test_tables_of_the_other_kind_are_refused_with_the_way_out(model: Path, tmp_path: Path) -> None:
+    from quintet.features.parameters import FeatureParameters
+    from quintet.features.storage.read import read_feature_table
+    from quintet.features.storage.table import FeatureTable
+
+    blobs().drop(columns=["genre", "artist"]).to_csv(tmp_path / "t.csv", index=False)
+    table = read_feature_table(tmp_path / "t.csv")
+    parameters = FeatureParameters()
+    facts = {"parameters": parameters.model_dump(mode="json"), "parameter_hash": parameters.hash}
+    with pytest.raises(AlignmentError, match="table from elsewhere"):
+        predict_table(model, FeatureTable(table.frame, table.metadata | facts))

@@ -26,11 +26,11 @@ RATE = 8000
 pytestmark = pytest.mark.slow  # it extracts and trains; tests/labelling/test_choice.py is quick
 
 
-def write_clip(path: Path, pitch: float, seed: int) -> None:
+def write_clip(path: Path, pitch: float, seed: int, seconds: float = 1.0) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(seed)
-    t = np.arange(RATE) / RATE
-    soundfile.write(path, 0.3 * np.sin(2 * np.pi * pitch * t) + 0.02 * rng.normal(size=RATE), RATE)
+    t = np.arange(int(seconds * RATE)) / RATE
+    soundfile.write(path, 0.3 * np.sin(2 * np.pi * pitch * t) + 0.02 * rng.normal(size=len(t)), RATE)
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +38,8 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Twelve labelled and nine new clips, a table of the labelled ones and a model of one member."""
     folder = tmp_path_factory.mktemp("suggest")
     for k in range(6):
-        write_clip(folder / "music" / "low" / f"{k}.wav", 200 + 5 * k, k)
+        seconds = 1.0 if k else 2.5  # `predict` cuts it into segments
+        write_clip(folder / "music" / "low" / f"{k}.wav", 200 + 5 * k, k, seconds)
         write_clip(folder / "music" / "high" / f"{k}.wav", 2000 + 40 * k, 10 + k)
     for k in range(9):
         write_clip(folder / "new" / "unknown" / f"{k}.wav", (210, 650, 2050)[k % 3] + 3 * k, 20 + k)
@@ -70,7 +71,7 @@ def test_rows_without_a_label_are_the_candidates(place: Path, table: FeatureTabl
 
 def test_a_table_with_all_labels_and_no_input_are_refused(place: Path, table: FeatureTable) -> None:
     whole = read_feature_table(place / "features.parquet")
-    with pytest.raises(DatasetError, match="Every one of the 12 usable rows"):
+    with pytest.raises(DatasetError, match="All 12 usable rows"):
         suggest(place / "model", table=whole)
     with pytest.raises(ConfigError, match="give one"):
         suggest(place / "model")

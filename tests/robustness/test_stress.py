@@ -70,6 +70,20 @@ def test_held_out_clips_are_the_default(place: Path) -> None:
 
 
 @pytest.mark.slow
+def test_what_cannot_be_measured_is_said(place: Path, tmp_path: Path) -> None:
+    noise = np.random.default_rng(99).normal(size=RATE)
+    (tmp_path / "unknown").mkdir()
+    soundfile.write(tmp_path / "unknown" / "a.wav", 0.1 * noise, RATE)
+    (tmp_path / "unknown" / "b.wav").write_text("no audio")
+    report = stress(place / "model", [tmp_path / "unknown"], names=["trimmed"])
+    assert report.n_labelled == 0
+    notes = " ".join(report.notes)
+    assert "no accuracy" in notes
+    assert "are those of these files" not in notes
+    assert "1 of 2 recordings could not be read" in notes
+
+
+@pytest.mark.slow
 def test_the_command_prints_writes_and_refuses(place: Path, tmp_path: Path) -> None:
     words = ["stress", str(place / "model"), "--disturbances", "gain_down", "-q"]
     printed = CliRunner().invoke(cli.app, [*words, "-o", str(tmp_path / "table.csv")])
@@ -82,7 +96,7 @@ def test_the_command_prints_writes_and_refuses(place: Path, tmp_path: Path) -> N
     with pytest.raises(ConfigError, match="disturbance"):
         stress(place / "model", names=["echo"])
     (tmp_path / "no.wav").write_text("no audio")
-    with pytest.raises(DatasetError, match="None of 1 can"):
+    with pytest.raises(DatasetError, match="none among 1"):
         stress(place / "model", [tmp_path / "no.wav"], names=["noise"])
 
 

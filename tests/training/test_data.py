@@ -19,7 +19,7 @@ from quintet.training.settings import TrainSettings
         ("a,,1,1\nb,,2,1\n", "All 2 rows .* 2 of them because: The label is missing"),
         (
             "a,rock,,1\nb,jazz,2,\nc,jazz,,3\n",
-            "All 3 rows .*, 2 of them because: .*finite number. 1 are not: [fg][.]$",
+            "All 3 rows .*, 2 of them because: .*finite number. 1 is not: [fg][.]$",
         ),
     ],
 )

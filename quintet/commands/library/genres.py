@@ -47,7 +47,7 @@ def genres(
     for file, suffixes, option in outputs:
         if file is not None:
             require_suffix(file, suffixes, option)
-            prepare_file(file, option)
+            prepare_file(file, option, inputs=[map_])
             hold_file(file)
     opened = Library.open(library)
     tagged = tagged_songs(opened, field, genre_map)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from quintet.commands.terminal.destinations import hold_file, prepare_file
+from quintet.commands.terminal.destinations import hold_file, prepare_file, require_suffix
 from quintet.commands.terminal.options import Jobs, Json, Model, Quiet
 from quintet.commands.terminal.parsing import parse_names, resolve_cores
 
@@ -60,7 +60,9 @@ def stress(
     from quintet.robustness.report import write_stress
     from quintet.robustness.stress import stress as stress_model
 
-    prepare_file(output)
+    if output is not None:
+        require_suffix(output, (".csv",))
+    prepare_file(output, inputs=files or ())
     hold_file(output)
     start_worker(kernels_available)  # before the progress bar, which is a thread
     with progress_counter("Disturbing", quiet=quiet) as progress:

@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
-from quintet.commands.terminal.destinations import hold_file, prepare_file
-from quintet.commands.terminal.options import IdColumn, Jobs, Json, Model, Quiet, TableColumns
+from quintet.commands.terminal.destinations import hold_file, prepare_file, require_suffix
+from quintet.commands.terminal.options import IdColumn, Jobs, Json, Model, Quiet
 from quintet.commands.terminal.parsing import resolve_cores
 
 EXAMPLE = (
@@ -54,13 +54,22 @@ def suggest(
 
     if bool(files) == (table is not None):
         raise typer.BadParameter("give audio files, or one --table", param_hint="FILES")
-    prepare_file(output)
+    if id_column is not None and table is None:
+        raise typer.BadParameter("is for the rows of a --table", param_hint="--id-column")
+    if output is not None:
+        require_suffix(output, (".csv",))
+    prepare_file(output, inputs=[table, *(files or ())])
     hold_file(output)
-    rows = None if table is None else TableColumns(id=id_column).read(table)
     start_worker(kernels_available)  # before the progress bar, which is a thread
     with progress_counter("Predicting", quiet=quiet) as progress:
         found = suggest_clips(
-            model, files or None, table=rows, n=number, n_jobs=resolve_cores(jobs), progress=progress
+            model,
+            files or None,
+            table=table,
+            id_column=id_column,
+            n=number,
+            n_jobs=resolve_cores(jobs),
+            progress=progress,
         )
     if output is not None:
         write_or_keep(output, partial(write_suggestions, found))

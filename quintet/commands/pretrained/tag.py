@@ -55,7 +55,7 @@ def tag(
     if json_:
         refuse_two_results(format_, output)
     chosen_format = choose_format(output, format_, PREDICTION_FORMATS)
-    prepare_file(output)
+    prepare_file(output, inputs=files)
     hold_file(output)
     choice = TagChoice(top or None, threshold, parse_windows(windows), over_time)
     with progress_counter("Tagging", quiet=quiet) as progress:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -106,15 +106,19 @@ def require_suffix(output: str | Path, suffixes: tuple[str, ...], option: str = 
         )
 
 
-def prepare_file(output: str | Path | None, option: str = OUTPUT_OPTION) -> None:
+def prepare_file(
+    output: str | Path | None, option: str = OUTPUT_OPTION, *, inputs: Iterable[str | Path | None] = ()
+) -> None:
     """Make the folder of a file that a command will write, and check that it can be written.
 
     Args:
         output: the file, or None if none is written. A URL is not checked.
         option: option that names the file.
+        inputs: files that the command reads, which the output must not replace. Other things, as globs, are
+            passed over.
 
     Raises:
-        ArtefactError: if a folder has this name, or the file cannot be written.
+        ArtefactError: if a folder has this name, the file cannot be written, or it is one of the inputs.
     """
     from quintet.files.internet.remote import is_remote  # every command imports this module
 
@@ -130,7 +134,20 @@ def prepare_file(output: str | Path | None, option: str = OUTPUT_OPTION) -> None
             raise ArtefactError(f"{option} must name a file that can be written. '{output}' is protected.")
         if not file.is_file():  # a device or a pipe, such as /dev/stdout
             return
+        if any(given is not None and _is_same_file(given, file) for given in inputs):
+            raise ArtefactError(
+                f"{option} must name another file than those that the command reads. '{output}' is one of "
+                "them: choose another name."
+            )
     _make_folder(file.parent, option)
+
+
+def _is_same_file(given: str | Path, file: Path) -> bool:
+    """Whether two paths name one file, also by links."""
+    try:
+        return os.path.samefile(given, file)
+    except (OSError, ValueError):
+        return False
 
 
 def hold_file(output: str | Path | None) -> None:

@@ -33,6 +33,10 @@ from quintet.files.tables import TableContent, is_nameless, read_table_file
 SUFFIXES = (".csv", ".tsv", ".parquet", ".pq")
 LABEL_MISSING = "The label is missing."
 NUMBER_MISSING = "Every feature must be a finite number."
+OTHER_ROLES = (
+    " Give them a role (--id-column, --label-column, --group-column) or leave them out (--ignore-column; in "
+    "Python exclude)."
+)
 
 
 def read_external_table(path: Path, roles: Roles) -> FeatureTable:
@@ -215,7 +219,7 @@ def _features(
         if names:
             notes.append(f"No features, because they {reason}: {quote_names(names)}.")
     chosen = [name for name in others if name not in counting and name not in empty]
-    features = _require_numbers(frame[chosen])
+    features = _require_numbers(frame[chosen], OTHER_ROLES)
     new_names = {name: _feature_name(name) for name in chosen if name in META_TYPES}
     if new_names:
         pairs = ", ".join(f"{old} → {new}" for old, new in new_names.items())
@@ -238,10 +242,10 @@ def _named_features(
     if missing:
         raise AlignmentError(
             f"A table must have the {len(wanted)} columns of the training. "
-            f"{len(missing)} are missing: {quote_names(missing)}."
+            f"{len(missing)} {'is' if len(missing) == 1 else 'are'} missing: {quote_names(missing)}."
         )
     used = [by_feature[feature] for feature in wanted]
-    features = _require_numbers(frame[used]).set_axis(list(wanted), axis=1)
+    features = _require_numbers(frame[used], "").set_axis(list(wanted), axis=1)
     extra = [name for name in others if name not in set(used) and not is_nameless(name)]
     if not extra:
         return features, []
@@ -253,8 +257,13 @@ def _feature_name(column: str) -> str:
     return f"column.{column}"
 
 
-def _require_numbers(frame: pd.DataFrame) -> pd.DataFrame:
-    """The columns as float32 features."""
+def _require_numbers(frame: pd.DataFrame, way_out: str) -> pd.DataFrame:
+    """The columns as float32 features.
+
+    Args:
+        frame: the columns.
+        way_out: what may be done about columns that hold no numbers.
+    """
     text: list[str] = []
     for name in frame.columns:
         column = frame[name]
@@ -269,9 +278,8 @@ def _require_numbers(frame: pd.DataFrame) -> pd.DataFrame:
         comma = any(has_decimal_commas(frame[name]) for name in text)
         hint = "A decimal comma needs semicolons or tabs between the columns. " if comma else ""
         raise DatasetError(
-            f"A column without a role must hold numbers. These do not: {', '.join(examples)}. {hint}"
-            "Leave the cell empty where a number is missing. Give them a role (--id-column, --label-column, "
-            "--group-column) or leave them out (--ignore-column; in Python exclude)."
+            f"A column of features must hold numbers. These do not: {', '.join(examples)}. {hint}"
+            f"Leave the cell empty where a number is missing.{way_out}"
         )
     if frame.columns.empty:
         raise DatasetError(
@@ -323,7 +331,7 @@ def fail_rows(meta: pd.DataFrame, features: pd.DataFrame, *, labelled: bool) -> 
     for row in np.flatnonzero(bad.any(axis=1)).tolist():
         names = features.columns[bad[row]]
         examples = ", ".join(names[:3]) + ("…" if len(names) > 3 else "")
-        reason = f"{NUMBER_MISSING} {len(names)} are not: {examples}."
+        reason = f"{NUMBER_MISSING} {len(names)} {'is' if len(names) == 1 else 'are'} not: {examples}."
         _fail(meta, row, "check", "NonFiniteError", reason)
     if labelled:
         for row in np.flatnonzero(meta["label"].isna()).tolist():

@@ -207,7 +207,7 @@ def test_a_model_reads_its_features_by_name(tmp_path: Path) -> None:
     assert table.feature_names == ("f", "g")
     assert len(table.meta) == 12
     assert "'h', 'text'" in notes(table)
-    with pytest.raises(AlignmentError, match="1 are missing: 'tempo'"):
+    with pytest.raises(AlignmentError, match="1 is missing: 'tempo'"):
         read_external_table(tmp_path / "new.csv", Roles(features=("f", "tempo")))
 
 

@@ -197,7 +197,7 @@ class TestElsewhere:
         assert table.failures[["id", "stage", "error"]].to_numpy().tolist() == [
             ["jazz.00001.wav", "check", "NonFiniteError"]
         ]
-        assert "1 are not: tempo" in table.failures["reason"].iloc[0]
+        assert "1 is not: tempo" in table.failures["reason"].iloc[0]
 
     def test_survives_our_own_format(self, tmp_path: Path) -> None:
         table = read_feature_table(
@@ -341,4 +341,4 @@ def test_a_row_of_our_own_table_with_a_number_that_is_not_finite_fails(tmp_path:
     write_feature_table(FeatureTable(frame, table.metadata), tmp_path / "t.parquet")
     back = read_feature_table(tmp_path / "t.parquet")
     assert back.features.index.tolist() == ["a"]
-    assert "1 are not: g" in back.failures["reason"].iloc[0]
+    assert "1 is not: g" in back.failures["reason"].iloc[0]
