@@ -31,12 +31,14 @@ class Labelled:
         labels: label of each, as the training writes it; None where it is unknown.
         groups: group of each; a recording without a known group is its own.
         notes: what these recordings cannot tell, one sentence each.
+        trained: positions of the files of clips of the training part.
     """
 
     sources: list[ClipSource]
     labels: list[str | None]
     groups: list[str]
     notes: tuple[str, ...] = ()
+    trained: frozenset[int] = frozenset()
 
 
 def find_recordings(model: AnyEnsemble, files: Sequence[str | Path]) -> Labelled:
@@ -68,14 +70,10 @@ def _named(model: AnyEnsemble, files: Sequence[str | Path]) -> Labelled:
             f"{n_known} of {len(labels)} files lie in a folder that has the name of a class. "
             "Accuracy and calibration are those of these files."
         )
-    n_trained = len({name_text(file.absolute()) for file in found.files} & _training_paths(model))
-    if n_trained:
-        notes.append(
-            f"{n_trained} of the files are clips of the training part: their accuracy is too high, "
-            "and so is its loss."
-        )
+    paths = _training_paths(model)
+    trained = frozenset(k for k, file in enumerate(found.files) if name_text(file.absolute()) in paths)
     sources = [ClipSource(text_path(str(file.absolute())), id=name_text(file)) for file in found.files]
-    return Labelled(sources, labels, [name_text(file) for file in found.files], tuple(notes))
+    return Labelled(sources, labels, [name_text(file) for file in found.files], tuple(notes), trained)
 
 
 def _held_out(model: AnyEnsemble) -> Labelled:

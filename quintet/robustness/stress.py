@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -16,7 +16,8 @@ from quintet.features.engine.warm_up import kernels_available
 from quintet.features.extraction.chunks import Progress, ProgressCallback
 from quintet.files.paths import name_list, path_list
 from quintet.inference.describe import feature_parameters
-from quintet.inference.means import MeansOfFiles
+from quintet.inference.known_clips import find_known
+from quintet.inference.means import FileMeans, MeansOfFiles
 from quintet.inference.predictor import Predictor, find_predictor
 from quintet.robustness.disturbances import DISTURBANCES, UNCHANGED, disturbed_file, write_disturbed
 from quintet.robustness.recordings import Labelled, find_recordings
@@ -37,10 +38,12 @@ class Copies:
     Args:
         probabilities: disturbance → `(n, K)`, NaN where a copy could not be described.
         features: disturbance → `(n, d)`, means over segments, NaN likewise.
+        trained: positions of recordings whose sound is that of a clip of the training part.
     """
 
     probabilities: dict[str, Floats]
     features: dict[str, Floats]
+    trained: set[int] = field(default_factory=set)
 
 
 def stress(
@@ -85,11 +88,19 @@ def stress(
             "A stress test must have a recording that can be read. There is none among "
             f"{len(recordings.sources)}: `quintet predict` says why."
         )
+    notes = list(recordings.notes)
+    trained = recordings.trained | copies.trained
+    if trained:
+        clips = "is a clip" if len(trained) == 1 else "are clips"
+        notes.append(
+            f"{len(trained)} of the files {clips} of the training part: their accuracy is too high, "
+            "and so is its loss."
+        )
     n_unread = int((~is_read).sum())
     if n_unread:
         n_all = len(recordings.sources)
-        note = f"{n_unread} of {n_all} recordings could not be read: `quintet predict` says why."
-        recordings = replace(recordings, notes=(*recordings.notes, note))
+        notes.append(f"{n_unread} of {n_all} recordings could not be read: `quintet predict` says why.")
+    recordings = replace(recordings, notes=tuple(notes))
     return make_report(predictor.model, recordings, copies.probabilities, copies.features)
 
 
@@ -132,7 +143,15 @@ def _predict_copies(
                 if found is not None:
                     copies.probabilities[name][begin + k] = found.probabilities
                     copies.features[name][begin + k] = found.features
+                    if name == UNCHANGED and _is_trained(predictor, found):
+                        copies.trained.add(begin + k)
         state = Progress(state.total, done=min(begin + len(some), n) * len(names))
         if progress is not None:
             progress(state)
     return copies
+
+
+def _is_trained(predictor: Predictor, found: FileMeans) -> bool:
+    """Whether a recording is a clip of the training part by its sound."""
+    known = find_known(predictor.known_clips, found.rows, [row.digest for row in found.rows])
+    return any(clip.part == "train" for clip in known.values())

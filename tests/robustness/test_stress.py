@@ -70,6 +70,17 @@ def test_held_out_clips_are_the_default(place: Path) -> None:
 
 
 @pytest.mark.slow
+def test_clips_of_the_training_are_known_in_other_places(place: Path, tmp_path: Path) -> None:
+    split = pd.read_parquet(place / "model" / "split.parquet").set_index("id")["part"]
+    (tmp_path / "loud").mkdir()
+    for id in split.index[split.index.str.startswith("loud/")]:
+        (tmp_path / id).write_bytes((place / "music" / id).read_bytes())
+    n_trained = int((split[split.index.str.startswith("loud/")] == "train").sum())
+    report = stress(place / "model", [tmp_path / "loud"], names=["trimmed"])
+    assert any(f"{n_trained} of the files are clips of the training part" in note for note in report.notes)
+
+
+@pytest.mark.slow
 def test_what_cannot_be_measured_is_said(place: Path, tmp_path: Path) -> None:
     noise = np.random.default_rng(99).normal(size=RATE)
     (tmp_path / "unknown").mkdir()
