@@ -257,7 +257,7 @@ def _predict_table(
         if is_audio
         else row_keys(table.features[model.bundle_["feature_names"]])
     )
-    notes = _table_notes(predictor, table)
+    notes = table_notes(predictor, table)
     result = average_rows(
         predictor, predictions, keys, confidence, promise=promise, notes_before=notes, noun="rows"
     )
@@ -286,7 +286,7 @@ def _other_columns(predictor: Predictor, table: FeatureTable) -> str:
     )
 
 
-def _table_notes(predictor: Predictor, table: FeatureTable) -> list[str]:
+def table_notes(predictor: Predictor, table: FeatureTable) -> list[str]:
     """Notes of a table, and its columns that the model does not use."""
     from quintet.features.storage.column_roles import quote_names
 

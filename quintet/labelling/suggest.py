@@ -26,7 +26,7 @@ from quintet.files.paths import path_list
 from quintet.inference.inputs import expand_files
 from quintet.inference.known_clips import find_known
 from quintet.inference.means import MeansOfFiles
-from quintet.inference.predict import predict_table, read_rows
+from quintet.inference.predict import predict_table, read_rows, table_notes
 from quintet.inference.predictor import Predictor, find_predictor
 from quintet.labelling.choice import choose, doubts
 from quintet.model_folder.folder import OpenFolder
@@ -96,8 +96,9 @@ def suggest(
     Args:
         model: a model folder.
         files: unlabelled audio files, folders and globs: one, or several. Clips of the training are left out.
-        table: a feature table (file or `FeatureTable`) in place of files; its rows without a label are the
-            candidates. A table of another program has the columns of the training, with their roles.
+        table: a feature table (file or `FeatureTable`) in place of files. Its rows without a label that are
+            no clips of the training are the candidates. A table of another program has the columns of the
+            training, with their roles.
         id_column: column of such a file with the ids.
         n: number of clips to choose.
         n_jobs: number of worker processes that read files.
@@ -188,8 +189,7 @@ def _from_files(
     order = sorted(kept)
     notes = list(listing.notes)
     if n_known:
-        verb = "file is a clip" if n_known == 1 else "files are clips"
-        notes.append(f"Left out: {n_known} {verb} of the training.")
+        notes.append(_left_out(n_known, "file"))
     if n_failed:
         noun = "file" if n_failed == 1 else "files"
         notes.append(f"{n_failed} {noun} could not be read: `quintet predict` says why.")
@@ -209,21 +209,33 @@ def _from_table(predictor: Predictor, table: FeatureTable) -> _Candidates:
     model = predictor.model
     unlabelled = table.frame["label"].isna() & is_usable(table.frame)
     n_columns, n_failed = len(model.bundle_["feature_names"]), len(table.failures)
-    noun = "row" if n_failed == 1 else "rows"
-    notes = [f"{n_failed} {noun} cannot be used: `quintet predict --table` says why."] if n_failed else []
+    notes = table_notes(predictor, table)
+    if n_failed:
+        noun = "row" if n_failed == 1 else "rows"
+        notes.append(f"{n_failed} {noun} cannot be used: `quintet predict --table` says why.")
     if not unlabelled.any():
         if len(table.meta):
-            notes.insert(0, f"All {len(table.meta)} usable rows of the table have a label.")
+            notes.append(f"All {len(table.meta)} usable rows of the table have a label.")
         nothing = np.empty((0, len(model.class_names_))), np.empty((0, n_columns))
         return _Candidates([], [], *nothing, tuple(notes))
-    rows = FeatureTable(table.frame[unlabelled], table.metadata)
-    predicted = predict_table(predictor, rows)
+    predicted = predict_table(predictor, FeatureTable(table.frame[unlabelled], table.metadata))
+    frame = predicted.frame.set_index("file")
+    is_known = frame["known_id"].notna()
+    if is_known.any():
+        notes.append(_left_out(int(is_known.sum()), "row"))
+    frame = frame[~is_known]
+    rows = table.take(frame.index.tolist())
     names = [f"probability.{name}" for name in predicted.classes]
-    frame = predicted.frame.set_index("file").loc[rows.meta.index.astype(str)]
     paths = [str(path) if isinstance(path, str) else "" for path in rows.meta["path"]]
     features = rows.features[list(model.bundle_["feature_names"])].to_numpy(np.float64)
     ids = rows.meta.index.astype(str).tolist()
-    return _Candidates(ids, paths, frame[names].to_numpy(np.float64), features, (*predicted.notes, *notes))
+    return _Candidates(ids, paths, frame[names].to_numpy(np.float64), features, tuple(notes))
+
+
+def _left_out(number: int, noun: str) -> str:
+    """The note about files or rows that are clips of the training, and no candidates."""
+    clips = f"{number} {noun} is a clip" if number == 1 else f"{number} {noun}s are clips"
+    return f"Left out: {clips} of the training."
 
 
 def _training_rows(predictor: Predictor) -> pd.DataFrame:

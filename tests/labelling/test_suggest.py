@@ -52,21 +52,26 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def table(place: Path) -> FeatureTable:
-    """The labelled rows, of which half have lost their labels."""
+    """The rows of the training, of which half have lost their labels, and nine new ones without labels."""
     table = read_feature_table(place / "features.parquet")
     frame = table.frame.copy()
     frame.loc[frame["id"].str.contains("[345].wav"), "label"] = None
-    return FeatureTable(frame, table.metadata)
+    extract(place / "new", place / "new.parquet", parameters=table.parameters, n_jobs=0)
+    new = read_feature_table(place / "new.parquet").frame.assign(label=None)
+    return FeatureTable(pd.concat([frame, new.astype(frame.dtypes)], ignore_index=True), table.metadata)
 
 
-def test_rows_without_a_label_are_the_candidates(place: Path, table: FeatureTable) -> None:
+def test_new_rows_without_a_label_are_the_candidates(place: Path, table: FeatureTable) -> None:
     found = suggest(place / "model", table=table, n=4)
-    unlabelled = set(table.meta.index[table.meta["label"].isna()])
-    assert found.n_candidates == len(unlabelled) == 6
+    assert found.n_candidates == 9
+    assert any("6 rows are clips of the training" in note for note in found.notes)
     assert len(found.frame) == 4
-    assert set(found.frame["id"]) <= unlabelled
+    assert found.frame["id"].str.startswith("unknown/").all()
     assert found.frame["doubt"].between(0, 1).all()
     assert set(found.frame["guess"]) <= {"low", "high"}
+    old = FeatureTable(table.frame[~table.frame["id"].str.startswith("unknown/")], table.metadata)
+    with pytest.raises(DatasetError, match="6 rows are clips of the training"):
+        suggest(place / "model", table=old)
 
 
 def test_a_table_with_all_labels_and_no_input_are_refused(place: Path, table: FeatureTable) -> None:
