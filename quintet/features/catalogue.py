@@ -118,6 +118,8 @@ FEATURE_SETS: dict[str, tuple[tuple[str, tuple[str, ...]], ...]] = {
     ),
 }
 FEATURE_SETS["wide"] = (*FEATURE_SETS["full"], *PARTS)
+DEFAULT_SET = "wide"
+"""The set that is computed if none is named: the best one under folds by group (docs/features.md)."""
 
 
 def feature_family(column: str) -> str:

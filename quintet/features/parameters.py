@@ -14,7 +14,7 @@ from pydantic import (
 )
 
 from quintet.errors import ArtefactError, ConfigError, unknown_name
-from quintet.features.catalogue import FEATURE_SETS, WIDE_BANDS, feature_set_families
+from quintet.features.catalogue import DEFAULT_SET, FEATURE_SETS, WIDE_BANDS, feature_set_families
 from quintet.features.embedding_columns import DESCRIPTIVE, EmbeddingParameters, require_own_families
 from quintet.settings import Stage, parse_settings
 
@@ -178,7 +178,7 @@ class FeatureParameters(_HashedSettings):
         ('spectral', 'cepstral')
     """
 
-    feature_set: str = "full"
+    feature_set: str = DEFAULT_SET
     families: tuple[str, ...] | None = None
     sample_rate: int = Field(default=22050, ge=1000, le=MOST_HZ)
     n_fft: int = Field(default=2048, ge=64, le=MOST_SAMPLES, multiple_of=2)
@@ -232,7 +232,7 @@ class FeatureParameters(_HashedSettings):
         """
         if not isinstance(values, dict):
             raise ConfigError(f"Feature parameters must be a table. Received {values!r}.")
-        name = str(values.get("feature_set", "full"))
+        name = str(values.get("feature_set", DEFAULT_SET))
         if name not in FEATURE_SETS:
             raise unknown_name("feature set", name, FEATURE_SETS)
         chosen = values.get("families")

@@ -19,6 +19,7 @@ from quintet.audio.decode import load_clip
 from quintet.audio.isolation.calls import LostWorkerError, map_isolated
 from quintet.audio.resample import resample
 from quintet.errors import AudioError, ConfigError, TruncationWarning, unknown_name
+from quintet.features.catalogue import DEFAULT_SET
 from quintet.features.columns import feature_names
 from quintet.features.describe import describe
 from quintet.features.engine.warm_up import kernels_available
@@ -55,7 +56,7 @@ class FeatureExtractor(TransformerMixin, BaseEstimator):  # type: ignore[misc]
 
     def __init__(
         self,
-        feature_set: str = "full",
+        feature_set: str = DEFAULT_SET,
         *,
         families: Sequence[str] | None = None,
         parameters: Mapping[str, object] | None = None,

@@ -13,6 +13,7 @@ from quintet.classifiers.registry import member_entry
 from quintet.classifiers.views import split_name
 from quintet.errors import ConfigError, unknown_name
 from quintet.evaluation.metrics import MULTI_LABEL, SINGLE_LABEL
+from quintet.features.catalogue import DEFAULT_SET
 from quintet.features.parameters import FeatureParameters, LogMelParameters
 from quintet.files.paths import require_path
 from quintet.files.untrusted.strict_toml import TOML_ERRORS, read_toml
@@ -60,7 +61,7 @@ class FeatureSettings(Stage):
         windows: windows of a clip that the networks read, spread evenly over it, or `"all"`. Default: 10.
     """
 
-    set: str = "full"
+    set: str = DEFAULT_SET
     families: tuple[str, ...] | None = None
     overrides: dict[str, Any] = Field(default_factory=dict)
     embeddings: tuple[str, ...] = ()

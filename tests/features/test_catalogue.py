@@ -1,9 +1,13 @@
 from __future__ import annotations
 
+from inspect import signature
+
 import pytest
 
+from quintet.commands.extract import extract
 from quintet.errors import ConfigError
 from quintet.features.catalogue import (
+    DEFAULT_SET,
     FEATURE_GROUPS,
     FEATURE_SETS,
     feature_family,
@@ -44,7 +48,7 @@ def test_names_are_unique_and_have_three_parts(feature_set):
 def test_the_sets_have_recorded_sizes_and_the_wide_one_every_group():
     assert {group for group, _ in FEATURE_SETS["wide"]} == set(FEATURE_GROUPS)
     assert len(feature_names(FeatureParameters(feature_set="wide"))) == 1108
-    assert len(feature_names(FeatureParameters())) == 1028
+    assert len(feature_names(FeatureParameters(feature_set="full"))) == 1028
     names = feature_names(FeatureParameters())
     for expected in [
         "spectral.bandwidth_p3.mean",
@@ -71,3 +75,7 @@ def test_families_select_columns_and_counts_follow_the_parameters():
 def test_a_set_without_published_names_is_refused():
     with pytest.raises(ConfigError, match="bahuleyan2018"):
         published_names("full")
+
+
+def test_extract_computes_the_default_set():
+    assert signature(extract).parameters["features"].default == DEFAULT_SET == FeatureParameters().feature_set

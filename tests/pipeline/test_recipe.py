@@ -27,7 +27,7 @@ def test_a_short_recipe_gets_defaults(tmp_path: Path) -> None:
     assert (recipe.train.seed, recipe.train.folds, recipe.features.set, recipe.data.source) == (
         7,
         None,
-        "full",
+        "wide",
         "demo",
     )
 

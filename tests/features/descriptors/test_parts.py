@@ -88,4 +88,4 @@ def test_columns_have_names_and_words():
 def test_too_few_bands_are_refused():
     with pytest.raises(ConfigError, match="16 mel bands"):
         FeatureParameters(feature_set="wide", n_mels=15, n_mfcc=10)
-    assert FeatureParameters(n_mels=15, n_mfcc=10).n_mels == 15
+    assert FeatureParameters(feature_set="full", n_mels=15, n_mfcc=10).n_mels == 15
