@@ -188,6 +188,28 @@ def test_suggest_reads_rows_with_the_roles_of_the_training(model: Path, tmp_path
     assert any("'text'" in note for note in answer["notes"])
 
 
+def test_suggested_rows_come_back_with_their_labels(model: Path, tmp_path: Path) -> None:
+    """Rows without a label are left out of a training, but not of its corrections."""
+    frame = blobs()
+    frame.loc[:9, "genre"] = None
+    frame.loc[4, "f1"] = np.nan
+    frame.to_csv(tmp_path / "t.csv", index=False)
+    roles = ["--label-column", "genre", "--group-column", "artist"]
+    quintet("train", tmp_path / "t.csv", "-o", tmp_path / "m", *FAST, *roles)
+    quintet("suggest", tmp_path / "m", "--table", tmp_path / "t.csv", "-o", tmp_path / "next.csv")
+    listed = pd.read_csv(tmp_path / "next.csv", dtype=str)
+    assert len(listed) == 9
+    listed.assign(corrected=["NA", "01", *[""] * 7]).to_csv(tmp_path / "next.csv", index=False)
+    words = ["train", tmp_path / "t.csv", "-o", tmp_path / "better", *FAST, *roles]
+    quintet(*words, "--labels", tmp_path / "next.csv")
+    split = pd.read_parquet(tmp_path / "better" / "split.parquet").set_index("id")["label"]
+    assert len(split) == 28
+    assert split[listed["id"][:2]].tolist() == ["NA", "01"]
+    pd.DataFrame({"id": ["004"], "corrected": ["01"]}).to_csv(tmp_path / "next.csv", index=False)
+    with pytest.raises(AlignmentError, match="004"):  # its number is missing
+        quintet(*words, "--labels", tmp_path / "next.csv", "--overwrite")
+
+
 def test_a_stress_test_of_a_model_of_tables_is_refused_for_what_it_is(model: Path) -> None:
     from quintet.errors import ArtefactError
 

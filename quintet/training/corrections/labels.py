@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from quintet.datasets.labels import is_label_set, label_name, label_set
@@ -14,6 +15,7 @@ from quintet.errors import AlignmentError, unknown_name
 from quintet.features.extraction.chunks import ProgressCallback
 from quintet.features.extraction.in_memory import collect_rows, describe_clips
 from quintet.features.extraction.worker import Job
+from quintet.features.storage.external_table import LABEL_MISSING
 from quintet.features.storage.table import FeatureTable
 from quintet.files.display.file_names import text_path
 from quintet.files.display.names import printable
@@ -60,12 +62,13 @@ def relabel(
     """
     listed, name = _read_corrections(file), printable(str(file))
     _require_known(listed["corrected"], table.meta["label"])
+    table = _with_labelled_rows(table, listed.index)
     table, n_added = _with_new_clips(table, listed, n_jobs=n_jobs, progress=progress)
     known = table.meta["label"]
     absent = [clip for clip in listed.index if clip not in known.index]
     if absent:
         raise AlignmentError(
-            f"A label can be corrected for a clip of the table. {name} names {len(absent)} "
+            f"A label can be corrected for a usable clip of the table. {name} names {len(absent)} "
             f"others, for example {printable(absent[0])!r}: take them out, or train from their table."
         )
     now = known.loc[listed.index].map(_spelling)
@@ -91,6 +94,27 @@ def relabel(
     added = [] if not n_added else [f"{n_added} clips were added from {name}."]
     notes = [*table.metadata.get("notes", []), *added, _note(now, changed, file)]
     return FeatureTable(frame, {**table.metadata, "notes": notes})
+
+
+def _with_labelled_rows(table: FeatureTable, ids: pd.Index) -> FeatureTable:
+    """The table in which rows that lack nothing but a label are usable, if a label comes for them.
+
+    A table of another program says of such rows that they cannot be used.
+
+    Args:
+        table: the feature table.
+        ids: clips for which labels come.
+    """
+    frame = table.frame
+    lacks_label = (frame["status"] == "failed") & (frame["reason"] == LABEL_MISSING) & frame["id"].isin(ids)
+    features = frame.loc[lacks_label, list(table.feature_names)].to_numpy(np.float32)
+    rows = frame.index[lacks_label][np.isfinite(features).all(axis=1)]
+    if rows.empty:
+        return table
+    frame = frame.copy()
+    frame.loc[rows, "status"] = "ok"
+    frame.loc[rows, ["stage", "error", "reason"]] = None
+    return FeatureTable(frame, table.metadata)
 
 
 def _with_new_clips(
