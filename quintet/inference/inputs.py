@@ -1,21 +1,30 @@
-"""Inputs of prediction: files, folders and globs as a list of files, and segments of files as a manifest."""
+"""Inputs of prediction: files and folders as a list, segments as a manifest, and tables that do not fit."""
 
 from __future__ import annotations
 
 import glob
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
 from quintet.audio.reading.segments import Window
 from quintet.datasets.folder import list_audio
-from quintet.errors import DatasetError
+from quintet.errors import AlignmentError, DatasetError
 from quintet.files.display.file_names import name_text
 from quintet.files.paths import expand_home
 
 if TYPE_CHECKING:
     from quintet.datasets.manifest import Manifest
+    from quintet.features.storage.table import FeatureTable
+    from quintet.files.json_types import JsonObject
+
+MOST_DIFFERENCES = 4  # in a message
+
+WITHOUT_PARAMETERS = (
+    "Rows must be made as those of the training, with parameters that say so. This table states none: "
+    "give the parquet file that `quintet extract` has written, or the audio files."
+)
 
 
 class SegmentRow(NamedTuple):
@@ -102,4 +111,51 @@ def segment_manifest(rows: Sequence[SegmentRow]) -> Manifest:
         frame[column] = pd.Series(pd.NA, index=frame.index, dtype="string")
     return Manifest(
         frame=frame[list(COLUMNS)], name="prediction", root=Path(), multilabel=False, grouped=True
+    )
+
+
+def refuse_columns(bundle: JsonObject, table: FeatureTable) -> NoReturn:
+    """Refuse a table whose columns are not made as those of the training.
+
+    Args:
+        bundle: facts of the model.
+        table: the table.
+
+    Raises:
+        AlignmentError: always, with what helps.
+    """
+    given, received = bundle["feature_parameters"], table.metadata.get("parameters")
+    if given is None:
+        raise AlignmentError(
+            "Rows must have the columns of the training. This model was trained on a table from elsewhere, "
+            "and this table was made by `quintet extract`: give rows of the other program, or train again."
+        )
+    if received is None:
+        raise AlignmentError(WITHOUT_PARAMETERS)
+    raise AlignmentError(
+        f"A table must be made with the parameters of the model ({bundle['feature_hash']}). "
+        f"Received {table.parameter_hash}{_differences(given, received)}: extract it again."
+    )
+
+
+def _differences(expected: object, received: object) -> str:
+    """Feature parameters that differ, in brackets; empty if one side is unknown."""
+    if not isinstance(expected, Mapping) or not isinstance(received, Mapping):
+        return ""
+    texts = []
+    for name, value in expected.items():
+        other = received.get(name)
+        if other != value:
+            texts.append(f"{name} {_setting_text(other)} instead of {_setting_text(value)}")
+    shown = "; ".join(texts[:MOST_DIFFERENCES])
+    return f" ({shown})" if shown else ""
+
+
+def _setting_text(value: object) -> str:
+    """A setting in few words; of pretrained networks their names, contracts and windows."""
+    if not isinstance(value, list) or not all(isinstance(entry, dict) for entry in value):
+        return "none" if value is None else str(value)
+    return ", ".join(
+        f"{entry.get('network')} (contract {entry.get('contract')}, windows {entry.get('windows')})"
+        for entry in value
     )

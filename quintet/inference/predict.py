@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -32,7 +32,7 @@ from quintet.inference.describe import (
     segment_length_s,
 )
 from quintet.inference.drift.new_files import FileFeatures, with_drift
-from quintet.inference.inputs import expand_files
+from quintet.inference.inputs import WITHOUT_PARAMETERS, expand_files, refuse_columns
 from quintet.inference.known_clips import find_known, known_note, row_keys
 from quintet.inference.predictor import Predictor, find_predictor
 from quintet.inference.result import Columns, PredictionResult
@@ -50,15 +50,10 @@ __all__ = ["PredictionResult", "predict_files", "predict_table", "predict_table_
 Floats = NDArray[np.float64]
 
 TAG_THRESHOLD = 0.5  # a tag of a label set is predicted from this probability on
-MOST_DIFFERENCES = 4  # in a message
 
 WITHOUT_DISTANCE = (
     "This model's sets look at its probabilities alone: "
     "it is older than sets that look at the features too. Train again to have such sets."
-)
-WITHOUT_PARAMETERS = (
-    "Rows must be made as those of the training, with parameters that say so. This table states none: "
-    "give the parquet file that `quintet extract` has written, or the audio files."
 )
 UNGROUPED = (
     "Ungrouped split: this model was scored on clips whose groups may be in its training part. "
@@ -240,7 +235,7 @@ def _predict_table(
     if given is not None and table.parameters is not None and not is_covered:
         is_covered = table.parameters.covers(FeatureParameters.parse(given, where="The model"))
     if not (is_covered or by_name):
-        raise AlignmentError(_other_columns(predictor, table))
+        refuse_columns(model.bundle_, table)
     require_same_joins(model.bundle_, table.metadata)
     columns = column_positions(model.bundle_["feature_names"], table.feature_names)
     parts = []
@@ -261,29 +256,13 @@ def _predict_table(
     result = average_rows(
         predictor, predictions, keys, confidence, promise=promise, notes_before=notes, noun="rows"
     )
-    return with_drift(
-        result,
-        predictor,
-        lambda ids: list(table.features.loc[ids].to_numpy(np.float64)[:, columns]),
-        noun="rows",
-    )
 
+    def read(ids: list[str]) -> list[Floats]:
+        place = {row.file: k for k, row in enumerate(usable)}
+        some = table.features.iloc[[place[id] for id in ids]]
+        return list(some.to_numpy(np.float64)[:, columns])
 
-def _other_columns(predictor: Predictor, table: FeatureTable) -> str:
-    """The message for a table whose columns are not made as those of the training."""
-    bundle = predictor.model.bundle_
-    given, received = bundle["feature_parameters"], table.metadata.get("parameters")
-    if given is None:
-        return (
-            "Rows must have the columns of the training. This model was trained on a table from elsewhere, "
-            "and this table was made by `quintet extract`: give rows of the other program, or train again."
-        )
-    if received is None:
-        return WITHOUT_PARAMETERS
-    return (
-        f"A table must be made with the parameters of the model ({bundle['feature_hash']}). "
-        f"Received {table.parameter_hash}{_differences(given, received)}: extract it again."
-    )
+    return with_drift(result, predictor, read, noun="rows")
 
 
 def table_notes(predictor: Predictor, table: FeatureTable) -> list[str]:
@@ -460,26 +439,3 @@ def require_sets(predictor: Predictor, confidence: float | None, promise: str = 
             "This model of label sets is of an earlier version: train it again, or leave the confidence out."
         )
     require_confidence(confidence)
-
-
-def _setting_text(value: object) -> str:
-    """A setting in few words; of pretrained networks their names, contracts and windows."""
-    if not isinstance(value, list) or not all(isinstance(entry, dict) for entry in value):
-        return "none" if value is None else str(value)
-    return ", ".join(
-        f"{entry.get('network')} (contract {entry.get('contract')}, windows {entry.get('windows')})"
-        for entry in value
-    )
-
-
-def _differences(expected: object, received: object) -> str:
-    """Feature parameters that differ, in brackets; empty if one side is unknown."""
-    if not isinstance(expected, Mapping) or not isinstance(received, Mapping):
-        return ""
-    texts = []
-    for name, value in expected.items():
-        other = received.get(name)
-        if other != value:
-            texts.append(f"{name} {_setting_text(other)} instead of {_setting_text(value)}")
-    shown = "; ".join(texts[:MOST_DIFFERENCES])
-    return f" ({shown})" if shown else ""

@@ -223,8 +223,8 @@ def _from_table(predictor: Predictor, table: FeatureTable) -> _Candidates:
     is_known = frame["known_id"].notna()
     if is_known.any():
         notes.append(_left_out(int(is_known.sum()), "row"))
+    rows = FeatureTable(table.frame[unlabelled][~is_known.to_numpy()], table.metadata)
     frame = frame[~is_known]
-    rows = table.take(frame.index.tolist())
     names = [f"probability.{name}" for name in predicted.classes]
     paths = [str(path) if isinstance(path, str) else "" for path in rows.meta["path"]]
     features = rows.features[list(model.bundle_["feature_names"])].to_numpy(np.float64)

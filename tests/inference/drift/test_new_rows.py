@@ -8,9 +8,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from quintet.features.storage.read import read_feature_table
+from quintet.features.storage.table import FeatureTable
 from quintet.inference.drift.new_files import drift_sentence
 from quintet.inference.drift.two_sample import ALL, Drift, FamilyShift
-from quintet.inference.predict import predict_table_file
+from quintet.inference.predict import predict_table, predict_table_file
 from quintet.training.settings import TrainSettings
 from quintet.workflow import train
 
@@ -70,6 +72,15 @@ def test_rows_of_the_training_are_left_out(model: Path, tmp_path: Path) -> None:
     drift, _ = predict(model, pd.concat([old, rows(10, 1)]), tmp_path)
     assert drift is not None
     assert drift["n"] == 10
+
+
+def test_ids_of_a_table_in_memory_may_be_numbers(model: Path, tmp_path: Path) -> None:
+    rows(12, 1).to_csv(tmp_path / "new.csv", index=False)
+    table = read_feature_table(tmp_path / "new.csv", label_column="label")
+    numbered = FeatureTable(table.frame.assign(id=np.arange(12)), table.metadata)
+    expected = predict_table(model, table).drift
+    assert expected is not None
+    assert predict_table(model, numbered).drift == expected
 
 
 def test_the_sentence_names_what_is_unlike_and_nothing_else() -> None:
