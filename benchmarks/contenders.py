@@ -26,7 +26,7 @@ PAPER = FeatureParameters(feature_set="bahuleyan2018")
 WITHOUT_TEMPO = FeatureParameters(
     feature_set="bahuleyan2018", families=("temporal", "spectral", "cepstral", "tonal")
 )
-FULL = FeatureParameters(feature_set="full")
+FULL, DEFAULT = FeatureParameters(feature_set="full"), FeatureParameters()
 
 Contender = Callable[[Path], object]
 
@@ -136,6 +136,7 @@ def all_contenders() -> dict[str, Contender]:
         "ours": ours,
         "ours, with tempo": lambda path: ours(path, PAPER),
         "ours, full set": lambda path: ours(path, FULL),
+        "ours, default set": lambda path: ours(path, DEFAULT),
         "definitions": definitions,
         "one-STFT librosa": one_spectrogram_librosa,
         "naive librosa": naive_librosa,
