@@ -16,7 +16,7 @@ STRIDE = 4
 """Every fourth frame is looked at."""
 FRAMES, BANDS = 7, 9
 """Frames (.65 s with the default hop) and mel bands of the two medians."""
-BLOCK = 4096
+BLOCK = 1024
 """Frames that are divided at a time, so that a long recording needs little memory."""
 
 # Exchanges after which one place holds the median of as many values (Devillard 1998, after Paeth 1990).
@@ -72,19 +72,60 @@ def parts(levels: Floats, *, top_db: float | None) -> tuple[Floats, Floats, Floa
         >>> harmonic.shape, float(share[0, 0]), round(float(harmonic[0, 0]), 3)  # half of two bands of 0 dB
         ((16, 10), 0.5, 0.0)
     """
-    starts = np.arange(WIDE_BANDS) * len(levels) // WIDE_BANDS
-    frames, margin = levels.shape[1], FRAMES // 2
-    held, whole = np.empty((2, WIDE_BANDS, frames))
-    for first in range(0, frames, BLOCK):
-        last = min(first + BLOCK, frames)
-        begin = max(first - margin, 0)
-        near = levels[:, begin : last + margin]
-        inside = slice(first - begin, last - begin)
-        share, power = harmonic_share(near)[:, inside], 10 ** (near[:, inside] / 10)
-        whole[:, first:last] = np.add.reduceat(power, starts)
-        held[:, first:last] = np.add.reduceat(power * share, starts)
-    both = power_to_db(np.stack([held, np.maximum(whole - held, 0)]), top_db=top_db)
-    return both[0], both[1], held / whole
+    divider = Divider()
+    blocks = [divider.add(levels[:, first : first + BLOCK]) for first in range(0, levels.shape[1], BLOCK)]
+    return part_levels(np.concatenate([*blocks, divider.end()], axis=1), top_db=top_db)
+
+
+class Divider:
+    """Powers of the harmonic part and of both parts in wide bands, for levels that come block by block.
+
+    A median needs three frames more than a block has, so the last frames of a block wait for the next one.
+    """
+
+    def __init__(self) -> None:
+        self.waiting: Floats | None = None
+        self.n_done = 0  # waiting frames that are divided already
+
+    def add(self, levels: Floats) -> Floats:
+        """Powers of the ready frames, `(32, frames)`: harmonic, both. `levels` has `(bands, frames)`."""
+        self.waiting = levels if self.waiting is None else np.concatenate([self.waiting, levels], axis=1)
+        return self._divide(max(self.waiting.shape[1] - FRAMES // 2, self.n_done))
+
+    def end(self) -> Floats:
+        """Powers of the frames that still wait."""
+        if self.waiting is None:
+            return np.zeros((2 * WIDE_BANDS, 0))
+        return self._divide(self.waiting.shape[1])
+
+    def _divide(self, end: int) -> Floats:
+        """Divide the waiting frames up to `end`, and keep those that later medians need."""
+        near = self.waiting
+        assert near is not None
+        inside, starts = slice(self.n_done, end), np.arange(WIDE_BANDS) * len(near) // WIDE_BANDS
+        power = 10 ** (near[:, inside] / 10)
+        whole = np.add.reduceat(power, starts)
+        power *= harmonic_share(near)[:, inside]
+        kept = max(end - FRAMES // 2, 0)
+        self.waiting, self.n_done = near[:, kept:].copy(), end - kept
+        return np.concatenate([np.add.reduceat(power, starts), whole])
+
+
+def part_levels(powers: Floats, *, top_db: float | None) -> tuple[Floats, Floats, Floats]:
+    """Levels of both parts and the harmonic share, as `parts` says, from the powers of a `Divider`.
+
+    Args:
+        powers: `(32, frames)`: the harmonic part, then both parts. They are overwritten.
+        top_db: as in `parts`.
+    """
+    harmonic, percussive = powers[:WIDE_BANDS], powers[WIDE_BANDS:]
+    share = harmonic / percussive
+    np.maximum(np.subtract(percussive, harmonic, out=percussive), 0, out=percussive)
+    for row in powers:  # row by row, so that a long recording needs little memory
+        row[:] = power_to_db(row)
+    if top_db is not None:
+        np.maximum(powers, powers.max() - top_db, out=powers)
+    return harmonic, percussive, share
 
 
 def _running_median(rows: Floats, width: int) -> Floats:

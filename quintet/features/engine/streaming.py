@@ -14,6 +14,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,7 +28,7 @@ from quintet.audio.spectrum import require_frame, spectrum_from_frames
 from quintet.features.analysis import WHOLE, Analysis
 from quintet.features.columns import select_groups
 from quintet.features.describe import Description, describe_analysis
-from quintet.features.descriptors import cepstral, modulation, rhythm, tonal
+from quintet.features.descriptors import cepstral, modulation, parts, rhythm, tonal
 from quintet.features.descriptors.noise_floor import bandwidth_bins
 from quintet.features.engine import passes
 from quintet.features.engine.analysis import (
@@ -206,6 +207,8 @@ class StreamedAnalysis(Analysis):
         self.variance = self.sample_totals.variance
         self.frames = 1 + self.sample_totals.count // parameters.hop_length
         self.buffers = {series: SeriesBuffer(self.frames) for series in _series_to_keep(parameters)}
+        if "coarse" in self.buffers:
+            self.buffers["coarse"] = SeriesBuffer(self.frames // parts.STRIDE + 1)
         shape = (self.frames, settings.n_mels) if self.with_log_mel else (0, 0)
         self.spectrogram = np.empty(shape, np.float16)
         self._second_sweep()
@@ -233,8 +236,8 @@ class StreamedAnalysis(Analysis):
         if self.parameters.noise_floor_db is not None:  # of the frames, only the tuning is needed
             measurement = replace(measurement, filterbanks=(), contrast=None, flatness=False)
         samples = self.sample_totals
-        parts = self._stretches(samples.add_first)
-        measured = (passes.measure(part, measurement) for part in parts)
+        swept = self._stretches(samples.add_first)
+        measured = (passes.measure(part, measurement) for part in swept)
         totals = passes.combine_stretches(measured, self.tuning_of)
         has_sound = samples.low < 0 or samples.high > 0
         require_sound_in_blocks(0, samples.count, sound=has_sound, name=name)
@@ -247,6 +250,7 @@ class StreamedAnalysis(Analysis):
         """Fill the buffers of the series and the spectrogram."""
         frame = 0
         last_mel_db = np.zeros((self.parameters.n_mels, 0))
+        divider = parts.Divider()
         for stretch in self._stretches(self.sample_totals.add_second):
             part = StretchAnalysis(
                 stretch,
@@ -263,7 +267,7 @@ class StreamedAnalysis(Analysis):
                 elif name == "bands":
                     buffer.add(part.bands_db)
                 elif name == "coarse":  # a stretch begins at a multiple of eight frames
-                    buffer.add(part.coarse_mel_db)
+                    buffer.add(divider.add(part.coarse_mel_db))
                 else:
                     buffer.add(np.asarray(part.series(name)))
             end = frame + stretch.frames
@@ -271,6 +275,8 @@ class StreamedAnalysis(Analysis):
                 log_mel = log_mel_from_series(part.frame_series, self.parameters.log_mel)
                 self.spectrogram[frame:end] = log_mel.T
             frame = end
+        if "coarse" in self.buffers:
+            self.buffers["coarse"].add(divider.end())
 
     def values(self, group: str, statistics: tuple[str, ...]) -> Floats:
         """Numbers of one group, in the order of `columns.group_columns`."""
@@ -306,10 +312,11 @@ class StreamedAnalysis(Analysis):
         """Wide mel bands for modulation and covariance, dB."""
         return self.buffers["bands"].rows
 
-    @property
-    def coarse_mel_db(self) -> Floats:
-        """Mel bands of every fourth frame, dB."""
-        return self.buffers["coarse"].rows
+    @cached_property
+    def parts(self) -> dict[str, Floats]:
+        """As that of a recording in memory, from the powers that the second sweep has divided."""
+        series = parts.part_levels(self.buffers["coarse"].rows, top_db=self.top_db)
+        return dict(zip(self.PARTS, series, strict=True))
 
     def fluctuations(self) -> Floats:
         """Fluctuation pattern, shape `(n_bands, n_rates)`, computed band by band."""
@@ -336,11 +343,11 @@ class StreamedAnalysis(Analysis):
             return _log_mel_by_definition(blocks, settings, noise)
         at_once = LANES * max(1, STRETCH // (LANES * settings.hop_length))
         measurement = log_mel_measurement(settings)
-        parts = []
+        pieces = []
         for stretch in _log_mel_stretches(blocks, settings, at_once):
             part = log_mel_from_series(passes.measure(stretch, measurement, noise=noise), settings)
-            parts.append(part.T.astype(np.float16))
-        return np.concatenate(parts).T
+            pieces.append(part.T.astype(np.float16))
+        return np.concatenate(pieces).T
 
 
 def _needs_median(parameters: FeatureParameters) -> list[bool]:

@@ -89,3 +89,15 @@ def test_too_few_bands_are_refused():
     with pytest.raises(ConfigError, match="16 mel bands"):
         FeatureParameters(feature_set="wide", n_mels=15, n_mfcc=10)
     assert FeatureParameters(feature_set="full", n_mels=15, n_mfcc=10).n_mels == 15
+
+
+@pytest.mark.parametrize("lengths", [[40], [1] * 40, [2, 0, 5, 1, 30, 2], [3, 37], [38, 1, 1]])
+def test_blocks_of_any_length_are_divided_like_the_whole(lengths):
+    levels = np.random.default_rng(0).normal(scale=15, size=(33, 40))
+    divider, begin, powers = parts.Divider(), 0, []
+    for length in lengths:
+        powers.append(divider.add(levels[:, begin : begin + length]))
+        begin += length
+    received = parts.part_levels(np.concatenate([*powers, divider.end()], axis=1), top_db=60.0)
+    for row, expected in zip(received, parts.parts(levels, top_db=60.0), strict=True):
+        np.testing.assert_array_equal(row, expected)
