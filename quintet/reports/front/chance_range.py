@@ -8,6 +8,7 @@ from quintet.model_folder.scores import RunScores
 from quintet.reports.formats import format_list, format_signed
 
 PLAIN_MEAN = "mean"
+PROBE_WORDS = {"logistic_regression": "a logistic regression", "svm": "an SVM"}
 SMALL_GAP = 0.02
 """Difference of accuracy below which random folds and blocks say the same."""
 
@@ -29,9 +30,10 @@ def chance_range(results: RunScores) -> str:
     if gap is None or not all(map(math.isfinite, values)):
         return ""
     by_chance, by_blocks = (f"{value:.2f}".removeprefix("0") for value in values)
-    of = f"accuracy of {format_list([*gate.probes] or ['all members'])}, out of fold"
+    names = [PROBE_WORDS.get(name, name) for name in gate.probes]
+    of = f"accuracy of {format_list(names or ['all members'])}, out of fold"
     low, high = gap.difference.low, gap.difference.high
-    interval = f", [{format_signed(low)}, {format_signed(high)}]" if math.isfinite(low) else ""
+    interval = f" [{format_signed(low)}, {format_signed(high)}]" if math.isfinite(low) else ""
     change = f"a gap of {format_signed(gap.difference.value)}{interval}"
     if gap.first != "random":
         change = f"a gap of {format_signed(-gap.difference.value)}"
