@@ -52,6 +52,30 @@ MUTANTS: tuple[tuple[str, str, str, str], ...] = (
         "tests/audio/reading/test_lengths.py",
     ),
     (
+        f"{FEATURES}/descriptors/parts.py",
+        "kept = max(end - FRAMES // 2, 0)",
+        "kept = max(end - 2, 0)",
+        "tests/features/descriptors/test_parts.py -k any_length",
+    ),
+    (
+        "quintet/training/blocks/kernels.py",
+        "whole - log_chance + log_concentration",
+        "whole - log_chance",
+        "tests/training/blocks/test_source_moves.py",
+    ),
+    (
+        "quintet/training/data.py",
+        'return "group" if grouped or multilabel else "sound"',
+        'return "group"',
+        "tests/training/blocks/test_sound_protocol.py -k suits",
+    ),
+    (
+        "quintet/library/scanning/predict_songs.py",
+        "self.library.write_activations(VERDICT, _wide(verdicts))",
+        "self.library.write_activations(VERDICT, _wide(before))",
+        "tests/library/test_predict_songs.py -k just_written",
+    ),
+    (
         f"{FEATURES}/descriptors/spectral.py",
         "reached = cumulated >= roll_percent",
         "reached = cumulated > 0.99",
