@@ -60,7 +60,9 @@ class Space:
         """Vectors of length 1 `(n, k)` of features `(n, d)`."""
         standard = np.clip((values - self.mean) / self.scale, -FURTHEST, FURTHEST)
         # Not by matrix product, whose last bits depend on the number of rows: a song's vector is its own.
-        vectors = np.einsum("nd,dk->nk", np.nan_to_num(standard), self.components)
+        # They depend on the layout of the components, too, which is another one after reading.
+        components = np.ascontiguousarray(self.components)
+        vectors = np.einsum("nd,dk->nk", np.nan_to_num(standard), components)
         norms = np.linalg.norm(vectors, axis=1, keepdims=True)
         return np.asarray(vectors / np.maximum(norms, 1e-12), np.float32)
 
