@@ -102,11 +102,11 @@ def compare_rules(
 
     A rule counts as good as the best one if its loss is larger by at most one standard error of the paired
     difference, by group. The simplest of these rules is chosen, in the order of `RULES`. On a validation part
-    (`predictions.validation`) the simplest rule is chosen, unless another beats it by more than one standard
-    error (two if groups are not known); then it is the rule with the least loss. The gain counts only for the
-    share of clips whose class occurs, and a choice needs `UNITS_PER_PARAMETER` independent groups. A rule
-    that needs more clips is never chosen (`find_lack`). If the groups do not allow two folds, the first rule
-    is chosen.
+    (`predictions.validation`) the simplest rule is chosen, unless others beat it by more than one standard
+    error (two if groups are not known); then it is the one of these with the least loss. The gain counts only
+    for the share of clips whose class occurs, and a choice needs `UNITS_PER_PARAMETER` independent groups. A
+    rule that needs more clips is never chosen (`find_lack`). If the groups do not allow two folds, the first
+    rule is chosen.
 
     Args:
         predictions: out-of-fold predictions of the training part.
@@ -231,7 +231,7 @@ def _choose_on_validation_part(
     groups: Codes,
     validation: ValidationPart,
 ) -> tuple[str, str]:
-    """The first rule, or the best one if some rule is clearly better than the first; and why.
+    """The first rule, or the best one of those that are each clearly better than the first; and why.
 
     Args:
         rules: names, the simplest first.
@@ -256,10 +256,8 @@ def _choose_on_validation_part(
             clearly_better.append(rule)
     if not clearly_better:
         return first, f"the simplest, because no other rule is better by more than {errors}"
-    chosen = min(rules, key=lambda rule: means[rule])
-    surest = min(clearly_better, key=lambda rule: means[rule])
-    gain, error = gap(first, surest)
+    chosen = min(clearly_better, key=lambda rule: means[rule])
+    gain, error = gap(first, chosen)
     return chosen, (
-        f"the best, because {surest} is better than {first} by more than {errors} "
-        f"(by {gain:.4f}, standard error {error:.4f})"
+        f"it is better than {first} by more than {errors} (by {gain:.4f}, standard error {error:.4f})"
     )
