@@ -32,11 +32,10 @@ def chance_range(results: RunScores) -> str:
     by_chance, by_blocks = (f"{value:.2f}".removeprefix("0") for value in values)
     names = [PROBE_WORDS.get(name, name) for name in gate.probes]
     of = f"accuracy of {format_list(names or ['all members'])}, out of fold"
-    low, high = gap.difference.low, gap.difference.high
+    sign = 1 if gap.first == "random" else -1
+    low, high = sorted((sign * gap.difference.low, sign * gap.difference.high))
     interval = f" [{format_signed(low)}, {format_signed(high)}]" if math.isfinite(low) else ""
-    change = f"a gap of {format_signed(gap.difference.value)}{interval}"
-    if gap.first != "random":
-        change = f"a gap of {format_signed(-gap.difference.value)}"
+    change = f"a gap of {format_signed(sign * gap.difference.value)}{interval}"
     text = f"Random folds give {by_chance}, blocks {by_blocks} ({of}; {change})."
     if values[0] - values[1] < SMALL_GAP:
         return f"{text} So little comes from clips that sound alike."

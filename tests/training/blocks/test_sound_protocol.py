@@ -88,6 +88,21 @@ def test_the_score_by_chance_stands_beside_that_by_blocks(songs):
         assert f"{value:.2f}".removeprefix("0") in text
 
 
+def test_the_range_is_the_same_in_whichever_order_the_protocols_are_named(songs):
+    settings = TrainSettings(protocol="sound", members=("logistic_regression",), resamples=50)
+    material = gather(songs, settings)
+    texts = {
+        chance_range(
+            RunScores(
+                split=SplitFacts(protocol="sound"), parts={}, leak_gate=leak_gate(material, settings, order)
+            )
+        )
+        for order in (("random", "sound"), ("sound", "random"))
+    }
+    assert len(texts) == 1
+    assert "[" in texts.pop()
+
+
 def test_of_many_clips_whole_blocks_of_each_class_are_probed(songs, monkeypatch):
     monkeypatch.setattr("quintet.training.leak_gate.MOST_PROBED", 24)
     settings = TrainSettings(members=("logistic_regression",), resamples=0)
