@@ -24,7 +24,7 @@ def calibration_points(
             one.
 
     Returns:
-        Columns `confidence, correct, low, high, n`, ordered by confidence.
+        Columns `confidence, correct, low, high, n`, ordered by confidence. No rows for no clips.
 
     Source:
         Wilson, "Probable inference, the law of succession, and statistical inference", 1927.
@@ -37,7 +37,7 @@ def calibration_points(
     n_bins = max(1, min(n_bins, len(confidence) // LEAST_CLIPS_IN_A_BIN))
     order = np.argsort(confidence, kind="stable")
     rows = []
-    for clips in np.array_split(order, n_bins):
+    for clips in np.array_split(order, n_bins) if len(order) else ():
         n = len(clips)
         mean_confidence = float(confidence[clips].mean())
         share = float(correct[clips].mean())

@@ -84,6 +84,7 @@ def test_calibration_bins_hold_every_clip_once() -> None:
     assert (points["low"] <= points["correct"]).all()
     assert (points["correct"] <= points["high"]).all()
     assert np.average(points["confidence"], weights=points["n"]) == pytest.approx(confidence.mean())
+    assert calibration_points(np.zeros(0), np.zeros(0, bool)).empty
     one = calibration_points(np.array([0.9, 0.8]), np.array([True, True]))
     assert len(one) == 1
     assert one["low"].item() == pytest.approx(0.342, abs=1e-3)  # Wilson, 2 of 2

@@ -292,7 +292,7 @@ def test_a_member_without_weight_is_not_explained_by_itself(run: Run, ensemble: 
     heavy = {name for name in ensemble.members_ if run.member_shares[name] >= MIN_SHARE}
     assert run.member_shares["random_forest"] == 0
     assert set(why.contributions) == heavy == set(ensemble.members_) - {"random_forest"}
-    assert "0.00" in why.reasons["random_forest"]
+    assert why.reasons["random_forest"]
 
 
 def test_names_are_escaped_everywhere(run: Run, tmp_path: Path) -> None:

@@ -228,11 +228,15 @@ def test_the_service_imports_what_its_image_has(model: Path, tmp_path: Path) -> 
     assert {"fastapi", "uvicorn", "quintet", "numpy"} <= main
     assert (main | worker) & FITTING == set()
     distributions = importlib.metadata.packages_distributions()
-    used = {name.lower() for module in main | worker for name in distributions.get(module, ())}
+    used = {
+        module: {name.lower().replace("_", "-") for name in distributions.get(module, ())}
+        for module in main | worker
+    }
     image = set(re.findall(r"^([a-z0-9-]+)==", (ROOT / "docker/requirements.lock").read_text(), re.MULTILINE))
     own = {"quintet-music", "quintet", "setuptools"}  # setuptools: its hook in every Python process
-    assert "fastapi" in used
-    assert {name.replace("_", "-") for name in used} - own - image == set()
+    assert used["fastapi"]
+    # several distributions share a namespace, such as `opentelemetry`: one of them is enough
+    assert {module for module, names in used.items() if names and not names & (own | image)} == set()
 
 
 def test_an_explanation_is_the_page_of_explain(running: Running, tmp_path: Path) -> None:

@@ -77,11 +77,12 @@ def calibration_drawing(run: Run, error: float) -> Drawing:
 
 
 def _points_before(run: Run) -> pd.DataFrame | None:
-    """Calibration curve of the chosen rule before calibration; None if it was not calibrated."""
+    """Calibration curve of the chosen rule before calibration; None if it was not calibrated, or no clip has
+    a prediction of it."""
     if run.prediction_name == run.best or run.calibration is None or run.calibration.method == "none":
         return None
     correct, confidence = correctness_and_confidence(run.parts[run.part][run.best])
-    return calibration_points(confidence, correct)
+    return calibration_points(confidence, correct) if len(confidence) else None
 
 
 def _scores_card(run: Run) -> Card | None:
