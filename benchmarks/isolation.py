@@ -102,7 +102,7 @@ def main() -> None:
     options = parser.parse_args()
     if options.core is not None:
         os.sched_setaffinity(0, {options.core})
-    _adopt_orphans()
+    adopt_orphans()
     measures = {
         "predict": partial(measure_predict, together=options.together),
         "extract": partial(measure_extract, together=options.together, clips=options.clips),
@@ -204,8 +204,13 @@ def _write(path: Path, samples: np.ndarray[Any, Any]) -> None:
 
 def _cpu_s(script: str, *arguments: str) -> float:
     """CPU seconds of a script and of all processes that it starts."""
+    return children_cpu_s([sys.executable, "-c", script, *arguments])
+
+
+def children_cpu_s(command: Sequence[str]) -> float:
+    """CPU seconds of a command and of all processes that it starts, after `adopt_orphans`."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    subprocess.run([sys.executable, "-c", script, *arguments], stdout=subprocess.DEVNULL, check=True)
+    subprocess.run(command, stdout=subprocess.DEVNULL, check=True)
     try:
         while True:  # servers of worker processes that are still ending
             os.wait()
@@ -215,7 +220,7 @@ def _cpu_s(script: str, *arguments: str) -> float:
     return after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime
 
 
-def _adopt_orphans() -> None:
+def adopt_orphans() -> None:
     """Make this process the parent of processes whose parent ends, so that their time counts."""
     pr_set_child_subreaper = 36
     ctypes.CDLL(None).prctl(pr_set_child_subreaper, 1, 0, 0, 0)

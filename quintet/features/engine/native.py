@@ -137,6 +137,7 @@ _FRAMES, _SERIES, _WAVEFORM = (
     f"quintet.features.engine.kernels.{k}" for k in ("frames", "series", "waveform")
 )
 measure, chroma = Kernel(_FRAMES, "measure"), Kernel(_FRAMES, "chroma")
+find_peaks = Kernel(_FRAMES, "find_peaks")
 decibels, decibels_single = Kernel(_SERIES, "decibels"), Kernel(_SERIES, "decibels_single")
 weighted_sums, row_moments = Kernel(_SERIES, "weighted_sums"), Kernel(_SERIES, "row_moments")
 mean_normalised_power = Kernel(_SERIES, "mean_normalised_power")
@@ -147,6 +148,7 @@ count_beginnings, count_endings = Kernel(_WAVEFORM, "count_beginnings"), Kernel(
 KERNELS = (
     measure,
     chroma,
+    find_peaks,
     decibels,
     decibels_single,
     weighted_sums,

@@ -1,6 +1,7 @@
 """Passes over the frames by the kernels: from samples to series, eight frames at a time.
 
 `measure` is the first pass, `chroma` the second, over all frames of a clip or over a stretch of them.
+`find_peaks` is the pass over longer frames, for the key of a song.
 `CompiledAnalysis` uses their results where `Analysis` computes the definitions one by one. Both give the same
 numbers (within 1e-6; `tests/features/engine/test_kernels.py`). Everything between the kernels is NumPy on
 arrays of shape `(series, frames)`.
@@ -27,6 +28,7 @@ from quintet.features.engine.kernels.arguments import (
     MOMENT3,
     MOMENT4,
     ROLLOFF,
+    FoundPeaks,
     Output,
     Source,
 )
@@ -39,6 +41,7 @@ from quintet.features.engine.tables import (
     cosine_weights,
     find_fourier_plan,
     kernel_request,
+    single_fourier_plan,
     workspace,
 )
 
@@ -261,6 +264,35 @@ def chroma(
     for begin, source in _sources(stretch, n_fft, hop_length):
         native.chroma(source, begin, weights, bins, noise, work, result)
     return result.reshape(12, groups * LANES)[:, : stretch.frames]
+
+
+def find_peaks(
+    stretch: Stretch, *, n_fft: int, hop_length: int, bins: tuple[int, int], share: float
+) -> FoundPeaks:
+    """Peaks of the power of every frame: bins above their lower and not below their upper neighbour.
+
+    Args:
+        stretch: the frames.
+        n_fft: samples in a frame, a power of two from 64 on.
+        hop_length: samples between frames.
+        bins: first bin of the search, at least 1, and last bin + 1, at most `n_fft / 2`.
+        share: a peak has more than this share of the largest power among its frame's bins of the search and
+            their two neighbours.
+
+    Returns:
+        Arrays as long as there are peaks.
+    """
+    room = stretch.frames * (1 + (bins[1] - bins[0]) // 2)  # of two neighbouring bins one at most
+    powers = np.empty((3, room), np.float32)
+    found = FoundPeaks(np.empty(room, np.int64), np.empty(room, np.int64), powers, np.zeros(1, np.int64))
+    groups = _groups(stretch.frames)
+    plan = single_fourier_plan(n_fft)
+    source = Source(stretch.samples, stretch.first, hop_length, plan, np.empty(0), 0, groups)
+    native.find_peaks(
+        source, stretch.frames, *bins, share, workspace(n_fft, hop_length, dtype=np.float32), found
+    )
+    count = int(found.total[0])
+    return FoundPeaks(found.frames[:count], found.bins[:count], powers[:, :count], found.total)
 
 
 def _groups(frames: int) -> int:

@@ -128,13 +128,25 @@ def find_fourier_plan(n_fft: int) -> FourierPlan | None:
     return fourier_plan(n_fft) if can_transform(n_fft) else None
 
 
-def workspace(n_fft: int, hop_length: int) -> Workspace:
-    """Memory for eight frames."""
+@lru_cache(maxsize=4)
+def single_fourier_plan(n_fft: int) -> FourierPlan:
+    """Tables of the transform in float32, of a length that the kernels can do."""
+    plan = fourier_plan(n_fft)
+    return FourierPlan(
+        window=plan.window.astype(np.float32),
+        roots=plan.roots.astype(np.float32),
+        order=plan.order,
+        turns=plan.turns.astype(np.float32),
+    )
+
+
+def workspace(n_fft: int, hop_length: int, dtype: type[np.floating] = np.float64) -> Workspace:
+    """Memory for eight frames, with points and power of a type."""
     bins = n_fft // 2 + 1
     return Workspace(
         padded=np.zeros(7 * hop_length + n_fft, np.float32),
-        points=lane_rows(n_fft),
-        power=lane_rows(bins),
+        points=lane_rows(n_fft, dtype),
+        power=lane_rows(bins, dtype),
         single=lane_rows(bins, np.float32),
         magnitude=lane_rows(bins, np.float32),
         rest=lane_rows(4 * bins, np.float32),

@@ -16,7 +16,6 @@ from __future__ import annotations
 import json
 from functools import cache
 from importlib import resources
-from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -96,14 +95,15 @@ def onset_ranges(log_mel: NDArray[np.floating], frames_per_s: float) -> Floats:
         log_mel: `(frames, n_mels)` in dB.
         frames_per_s: frames per second.
     """
-    levels = np.asarray(log_mel, np.float32)
-    levels = np.maximum(levels, levels.max() - RANGE_DB)
-    rises = np.maximum(0.0, np.diff(levels, axis=0))
-    edges = [round(edge * levels.shape[1]) for edge in EDGES]
+    levels = np.array(log_mel, np.float32)
+    np.maximum(levels, levels.max() - RANGE_DB, out=levels)
+    rises = levels[1:] - levels[:-1]
+    np.maximum(rises, 0.0, out=rises)
+    edges = np.rint(np.multiply(EDGES, levels.shape[1])).astype(np.intp)
+    means = np.add.reduceat(rises, edges[:-1], axis=1) / np.diff(edges)
     width = int(frames_per_s)
     rows = []
-    for low, high in pairwise(edges):
-        strength = rises[:, low:high].mean(axis=1, dtype=np.float64)
+    for strength in means.T:
         padded = np.pad(strength, (width // 2, width - 1 - width // 2), mode="edge")
         sums = np.cumsum(np.concatenate([[0.0], padded]))
         beyond = np.maximum(0.0, strength - (sums[width:] - sums[:-width]) / width)
@@ -119,7 +119,7 @@ def autocorrelation(onsets: Floats, longest: int) -> Floats:
         longest: frames.
     """
     frames = onsets.shape[1]
-    size = 1 << (2 * frames).bit_length()
+    size = 1 << (frames + longest).bit_length()
     transform = np.fft.rfft(onsets, size, axis=1)
     result = np.fft.irfft(transform * np.conj(transform), size, axis=1)[:, : longest + 1]
     result /= np.maximum(1, frames - np.arange(result.shape[1]))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from numba import njit
+from scipy.signal import argrelmax
 
 from quintet.audio.clip import Clip
 from quintet.audio.mel import AMIN
@@ -15,7 +16,7 @@ from quintet.features.columns import select_groups
 from quintet.features.describe import describe
 from quintet.features.descriptors import tonal
 from quintet.features.engine import analysis as engine_analysis
-from quintet.features.engine import native
+from quintet.features.engine import native, passes
 from quintet.features.engine.analysis import CompiledAnalysis, make_analysis
 from quintet.features.engine.kernels import fourier, plans
 from quintet.features.engine.kernels.extremes import extremes
@@ -72,7 +73,7 @@ SOUNDS = {
 def _powers(samples, first, hop, fourier_tables, points, power):
     for group in range(power.shape[0]):
         fourier.transform(samples, first + LANES * group * hop, hop, fourier_tables, points)
-        fourier.separate(points, fourier_tables, power[group])
+        fourier.separate(points, fourier_tables, power.shape[1], power[group])
 
 
 def power_of_bins(samples: np.ndarray, n_fft: int, hop_length: int) -> np.ndarray:
@@ -110,6 +111,27 @@ def test_a_quiet_frame_beside_a_loud_one_keeps_its_precision():
 )
 def test_the_kernels_transform_powers_of_two_only(n_fft, can):
     assert plans.can_transform(n_fft) is can
+
+
+@pytest.mark.parametrize("n_fft", [64, 1024, 4096])
+def test_peaks_are_the_local_maxima_of_the_power(n_fft):
+    clip = Clip(SOUNDS["music"].astype(np.float32), RATE)
+    hop, first, last, share = n_fft // 2, 2, n_fft // 3, 1e-3
+    found = passes.find_peaks(
+        clip_stretch(clip, n_fft=n_fft, hop_length=hop),
+        n_fft=n_fft,
+        hop_length=hop,
+        bins=(first, last),
+        share=share,
+    )
+    power = spectrum(clip, n_fft=n_fft, hop_length=hop).power
+    bins, frames = argrelmax(power)
+    is_loud = power[bins, frames] > share * power[first - 1 : last + 1].max(axis=0)[frames]
+    searched = is_loud & (bins >= first) & (bins < last)
+    expected = sorted(zip(frames[searched], bins[searched], strict=True))
+    assert sorted(zip(found.frames.tolist(), found.bins.tolist(), strict=True)) == expected
+    around = np.stack([power[found.bins + k, found.frames] for k in (-1, 0, 1)])
+    np.testing.assert_allclose(found.powers, around, rtol=1e-5, atol=1e-6 * around.max())
 
 
 # --- the series -------------------------------------------------------------------------------------------

@@ -86,7 +86,7 @@ def _copy(rows, results):
 
 @njit
 def _frames(samples, start, hop, results):
-    values = load_frames(samples, start, hop)
+    values = load_frames(samples, start, hop, results)
     for j in range(LANES):
         store(results, j, values[j])
 

@@ -12,6 +12,7 @@ import pytest
 from quintet.audio.clip import Clip
 from quintet.features.describe import describe
 from quintet.features.parameters import FeatureParameters
+from quintet.library.sound import pitch_classes
 from quintet.library.sound.answers import sound_answers
 from quintet.library.sound.energy import PARTS, find_energy
 from quintet.library.sound.key import MAJOR, MINOR, PITCH_CLASSES, find_key, key_correlations
@@ -206,6 +207,14 @@ def test_pitch_classes_do_not_depend_on_blocks_rate_or_level() -> None:
     short = classes_of(one, 22050)
     assert classes_of(one * np.float32(0.1), 22050) == pytest.approx(short, abs=1e-4)
     assert classes_of(chords(CADENCES["C major"], rate=44100), 44100) == pytest.approx(short, abs=0.05)
+
+
+def test_pitch_classes_without_the_kernels_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    samples = chords(CADENCES["A minor"], tuning=0.2)
+    compiled = classes_of(samples, 22050)
+    monkeypatch.setattr(pitch_classes, "kernels_available", lambda: False)
+    monkeypatch.setattr(pitch_classes, "find_peaks", None)
+    assert classes_of(samples, 22050) == pytest.approx(compiled, abs=1e-3)
 
 
 def test_silence_has_no_pitch_and_no_key() -> None:

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from quintet.features.engine.kernels.lanes import Rows
 from quintet.features.engine.kernels.plans import FourierPlan
 
 
@@ -81,21 +82,22 @@ class Request(NamedTuple):
 class Workspace(NamedTuple):
     """Memory for eight frames, used again for every eight.
 
-    The transform is in float64, because the bins far from a tone are differences of large numbers. The power
-    is then rounded to float32 for the sums.
+    For the features, the transform is in float64, because the bins far from a tone are differences of large
+    numbers, and the power is then rounded to float32 for the sums. Where only peaks are looked for, points
+    and power are float32.
 
     Attributes:
         padded: samples at the edges of the clip.
         points: complex points.
-        power: power, float64.
+        power: power.
         single: power, float32.
         magnitude: root of the power.
         rest: memory for sorting.
     """
 
     padded: NDArray[np.float32]
-    points: NDArray[np.float64]
-    power: NDArray[np.float64]
+    points: Rows
+    power: Rows
     single: NDArray[np.float32]
     magnitude: NDArray[np.float32]
     rest: NDArray[np.float32]
@@ -118,6 +120,22 @@ class Output(NamedTuple):
     pitches: NDArray[np.float64]
     heights: NDArray[np.float64]
     found: NDArray[np.int64]
+
+
+class FoundPeaks(NamedTuple):
+    """Peaks of the power, in the order in which they are found.
+
+    Attributes:
+        frames: frame of each peak.
+        bins: bin of each peak.
+        powers: shape `(3, room)`: power of the bin below, of the peak, and of the bin above.
+        total: shape `(1,)`: number of peaks.
+    """
+
+    frames: NDArray[np.int64]
+    bins: NDArray[np.int64]
+    powers: NDArray[np.float32]
+    total: NDArray[np.int64]
 
 
 # Rows of `Output.series`: moments, then `2 * len(contrast)` rows of peaks and valleys.

@@ -1,4 +1,4 @@
-"""Fourier transform of eight frames at once, in float64.
+"""Fourier transform of eight frames at once, in the precision of the memory for its points.
 
 The transform reads a frame of `n_fft` real samples as `n_fft / 2` complex points (even samples real, odd
 samples imaginary). The classical fast algorithm transforms them (decimation in frequency: a transform of four
@@ -20,7 +20,7 @@ from __future__ import annotations
 import math
 
 from quintet.features.engine.kernel_cache import inline
-from quintet.features.engine.kernels.lanes import Doubles, Number, Rows
+from quintet.features.engine.kernels.lanes import Number, Rows
 from quintet.features.engine.kernels.plans import FourierPlan
 from quintet.features.engine.kernels.simd import load, load_frames, store
 from quintet.features.engine.kernels.simd_types import Vector
@@ -94,7 +94,7 @@ def _fourier4_at(points: Rows, k: int, step: int) -> FourPoints:
 
 
 @inline
-def _put_turned(points: Rows, k: int, quarter: int, x: FourPoints, root: Doubles) -> None:
+def _put_turned(points: Rows, k: int, quarter: int, x: FourPoints, root: Rows) -> None:
     """Write four results into the four quarters, each turned by its root of unity."""
     first = _times(x[1], root[0], root[1])
     second = _times(x[2], root[2], root[3])
@@ -167,13 +167,13 @@ def _leaf8(points: Rows, k: int) -> None:
 
 
 @inline
-def _window_point(x: tuple[Vector, ...], j: int, window: Doubles, i: int) -> Point:
+def _window_point(x: tuple[Vector, ...], j: int, window: Rows, i: int) -> Point:
     """Complex point from the samples `i` and `i + 1` of the frame: the values `j` and `j + 1` of `x`."""
     return x[j] * window[i], x[j + 1] * window[i + 1]
 
 
 @inline
-def transform(samples: Rows, start: int, hop: int, plan: FourierPlan, points: Doubles) -> None:
+def transform(samples: Rows, start: int, hop: int, plan: FourierPlan, points: Rows) -> None:
     """Transform eight frames, which begin at `start`, `start + hop`, …, into `points`, shape `(n_fft, 8)`.
 
     Frequency `k` is at point `plan.order[k]`.
@@ -184,10 +184,10 @@ def transform(samples: Rows, start: int, hop: int, plan: FourierPlan, points: Do
     step = 2 * quarter  # samples in a quarter of a frame
     for k in range(0, quarter, 4):  # the first pass reads, turns frames into lanes, and applies the window
         begin = start + 2 * k
-        x0 = load_frames(samples, begin, hop)
-        x1 = load_frames(samples, begin + step, hop)
-        x2 = load_frames(samples, begin + 2 * step, hop)
-        x3 = load_frames(samples, begin + 3 * step, hop)
+        x0 = load_frames(samples, begin, hop, points)
+        x1 = load_frames(samples, begin + step, hop, points)
+        x2 = load_frames(samples, begin + 2 * step, hop, points)
+        x3 = load_frames(samples, begin + 3 * step, hop, points)
         for u in range(4):
             j = 2 * u
             i = 2 * (k + u)
@@ -202,7 +202,7 @@ def transform(samples: Rows, start: int, hop: int, plan: FourierPlan, points: Do
 
 
 @inline
-def _transform_block(points: Rows, begin: int, length: int, roots: Doubles, used: int) -> None:
+def _transform_block(points: Rows, begin: int, length: int, roots: Rows, used: int) -> None:
     """Do the remaining passes on `length` points from `begin` on, with the roots from `used` on."""
     block, end = length, begin + length
     while block > 16:
@@ -221,13 +221,13 @@ def _transform_block(points: Rows, begin: int, length: int, roots: Doubles, used
 
 
 @inline
-def separate(points: Rows, plan: FourierPlan, power: Rows) -> None:
-    """Compute the power of the real frames from the transformed points.
+def separate(points: Rows, plan: FourierPlan, bins: int, power: Rows) -> None:
+    """Compute the power of the lowest `bins` bins, at least, of the real frames from the transformed points.
 
-    It goes into the rows of `power`, shape `(n_fft / 2 + 1, 8)`, float64 or float32.
+    It goes into the rows of `power`, shape `(n_fft / 2 + 1, 8)`, in the precision of the points.
     """
     half = points.shape[0] // 2
-    for k in range(half // 2 + 1):
+    for k in range(min(bins, half // 2 + 1)):
         low = _point(points, plan.order[k])
         high = _point(points, plan.order[(half - k) % half])
         re, im = plan.turns[k, 0], plan.turns[k, 1]

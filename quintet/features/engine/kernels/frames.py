@@ -1,12 +1,13 @@
 """Kernels over frames: what is measured while eight spectra are in the cache.
 
-There are two passes over the samples, eight frames at a time. Neither writes anything of the size of a
+There are three passes over samples, eight frames at a time. None writes anything of the size of a
 spectrogram:
 
 1. `measure`: spectrum → moments, roll-off, flatness, contrast, any number of filterbanks, and the spectral
    peaks from which the tuning is estimated;
 2. `chroma`: spectrum again (a transform costs less than keeping its result) → chroma, when the tuning of the
-   whole clip is known.
+   whole clip is known;
+3. `find_peaks`: spectrum of other, longer frames → the powers around every peak.
 
 The definitions, with formulas and sources, are in `descriptors/`. A kernel computes the same numbers, in bins
 instead of Hz, and the tests compare the two.
@@ -28,6 +29,7 @@ from quintet.features.engine.kernels.arguments import (
     MOMENT4,
     ROLLOFF,
     Bands,
+    FoundPeaks,
     Output,
     Request,
     Source,
@@ -35,7 +37,7 @@ from quintet.features.engine.kernels.arguments import (
 )
 from quintet.features.engine.kernels.extremes import NONE, ONE, extremes
 from quintet.features.engine.kernels.fourier import separate, transform
-from quintet.features.engine.kernels.lanes import LANES, Doubles, Integers, Singles
+from quintet.features.engine.kernels.lanes import LANES, Doubles, Integers, Rows, Singles
 from quintet.features.engine.kernels.plans import FourierPlan
 from quintet.features.engine.kernels.series import TINY, four_sums, log
 from quintet.features.engine.kernels.simd import (
@@ -73,17 +75,17 @@ PRODUCT = 8
 
 
 @inline
-def _power(source: Source, group: int, work: Workspace) -> None:
-    """Compute the power of eight frames into `work.power`."""
+def _power(source: Source, group: int, bins: int, work: Workspace) -> None:
+    """Compute the power of the lowest `bins` bins, at least, of eight frames into `work.power`."""
     if source.spectra.shape[0] == 0:
         first_sample = source.first + LANES * group * source.hop
-        _power_of_samples(source.samples, first_sample, source.hop, source.plan, work)
+        _power_of_samples(source.samples, first_sample, source.hop, source.plan, bins, work)
     else:
         _power_of_spectra(source.spectra, LANES * group * source.stride, source.stride, work)
 
 
 @inline
-def _silence(power: Doubles, bandwidth: int) -> None:
+def _silence(power: Rows, bandwidth: int) -> None:
     """Set the power of all bins from `bandwidth` on to zero."""
     for k in range(bandwidth, power.shape[0]):
         store(power, k, splat(0.0))
@@ -91,7 +93,7 @@ def _silence(power: Doubles, bandwidth: int) -> None:
 
 @inline
 def _power_of_samples(
-    samples: Singles, first_sample: int, hop: int, plan: FourierPlan, work: Workspace
+    samples: Singles, first_sample: int, hop: int, plan: FourierPlan, bins: int, work: Workspace
 ) -> None:
     """Power of eight frames of samples. Zeros lie before the clip and after it."""
     length = 7 * hop + plan.window.shape[0]
@@ -103,7 +105,7 @@ def _power_of_samples(
             work.padded[i] = samples[at] if exists else np.float32(0)
     start = first_sample if inside else 0
     transform(samples if inside else work.padded, start, hop, plan, work.points)
-    separate(work.points, plan, work.power)
+    separate(work.points, plan, bins, work.power)
 
 
 @inline
@@ -111,13 +113,13 @@ def _power_of_spectra(spectra: Doubles, begin: int, stride: int, work: Workspace
     """Power of eight complex spectra."""
     bins = work.power.shape[0]
     for first in range(0, bins, LANES // 2):
-        pairs = load_frames(spectra, begin + 2 * first, stride)
+        pairs = load_frames(spectra, begin + 2 * first, stride, work.power)
         for j in range(min(LANES // 2, bins - first)):
             # written out: with names for the two parts, LLVM rounds in another order
             store(work.power, first + j, pairs[2 * j] * pairs[2 * j] + pairs[2 * j + 1] * pairs[2 * j + 1])
 
 
-# --- the two passes ---------------------------------------------------------------------------------------
+# --- the passes ---------------------------------------------------------------------------------------
 
 
 @kernel
@@ -136,7 +138,7 @@ def measure(
     """
     groups = (frames + LANES - 1) // LANES
     for i in range(source.groups):
-        _power(source, i, work)
+        _power(source, i, work.power.shape[0], work)
         _silence(work.power, request.bandwidth)
         group = begin + i
         loudest = _moments(work, request, output.series, groups, group)
@@ -169,9 +171,33 @@ def chroma(
         result: shape `(pitch classes * groups, 8)`.
     """
     for i in range(source.groups):
-        _power(source, i, work)
+        _power(source, i, work.power.shape[0], work)
         _silence(work.power, bandwidth)
         _chroma(work, weights, noise, result, result.shape[0] // CLASSES, begin + i)
+
+
+@kernel
+def find_peaks(
+    source: Source, frames: int, first: int, last: int, share: float, work: Workspace, found: FoundPeaks
+) -> None:
+    """Peaks of every frame: bins above their lower and not below their upper neighbour.
+
+    Args:
+        source: the frames.
+        frames: number of frames; those that fill the last group of eight have no peaks.
+        first: first bin of the search, at least 1.
+        last: last bin of the search + 1.
+        share: a peak has more than this share of the largest power between its frame's bins `first - 1` and
+            `last`.
+        work: memory for eight frames.
+        found: where the peaks go.
+    """
+    for i in range(source.groups):
+        _power(source, i, last + 1, work)
+        loudest = load(work.power, first - 1)
+        for k in range(first, last + 1):
+            loudest = maximum(loudest, load(work.power, k))
+        _append_peaks(work.power, loudest * share, first, last, LANES * i, frames, found)
 
 
 # --- what is measured -------------------------------------------------------------------------------------
@@ -256,7 +282,7 @@ def _central_sums(
 
 
 @inline
-def _flatness(power: Doubles, noise: float, result: Doubles, groups: int, group: int) -> None:
+def _flatness(power: Rows, noise: float, result: Doubles, groups: int, group: int) -> None:
     """Compute the logarithm of (geometric mean / arithmetic mean) of the power, which is at least `AMIN`."""
     bins = power.shape[0]
     logs, total = splat(0.0), splat(0.0)
@@ -307,7 +333,7 @@ def _filter(power: Singles, bands: Bands, result: Singles, groups: int, group: i
 
 @inline
 def _peaks(
-    power: Doubles, loudest: Vector, search: Integers, first_frame: int, frames: int, output: Output
+    power: Rows, loudest: Vector, search: Integers, first_frame: int, frames: int, output: Output
 ) -> None:
     """Append the maxima above a share of the frame's loudest bin, refined by a parabola."""
     count = output.found[0]
@@ -330,6 +356,27 @@ def _peaks(
                     output.heights[count] = at + 0.5 * slope * shift
                     count += 1
     output.found[0] = count
+
+
+@inline
+def _append_peaks(
+    power: Rows, least: Vector, first: int, last: int, first_frame: int, frames: int, found: FoundPeaks
+) -> None:
+    """Append the peaks of eight frames, with the powers around them."""
+    count = found.total[0]
+    for k in range(first, last):
+        value = load(power, k)
+        is_peak = (value > least) & (value > load(power, k - 1)) & (value >= load(power, k + 1))
+        lanes = mask_bits(is_peak)
+        if lanes:
+            for lane in range(min(LANES, frames - first_frame)):
+                if lanes >> lane & 1:
+                    found.frames[count] = first_frame + lane
+                    found.bins[count] = k
+                    for j in range(3):
+                        found.powers[j, count] = power[k - 1 + j, lane]
+                    count += 1
+    found.total[0] = count
 
 
 @inline

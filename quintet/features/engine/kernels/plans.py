@@ -8,12 +8,14 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from quintet.features.engine.kernels.lanes import Rows
+
 SMALLEST = 64
 """Shortest frame that this transform can do. The others are powers of two above it."""
 
 
 class FourierPlan(NamedTuple):
-    """Tables of one transform length. `half` is `n_fft / 2`.
+    """Tables of one transform length, in the precision of the transform. `half` is `n_fft / 2`.
 
     Attributes:
         window: shape `(n_fft,)`, the periodic Hann window.
@@ -23,10 +25,10 @@ class FourierPlan(NamedTuple):
         turns: shape `(half + 1, 2)`: re and im of `exp(-i π k / half)`.
     """
 
-    window: NDArray[np.float64]
-    roots: NDArray[np.float64]
+    window: Rows
+    roots: Rows
     order: NDArray[np.int64]
-    turns: NDArray[np.float64]
+    turns: Rows
 
 
 def can_transform(n_fft: int) -> bool:

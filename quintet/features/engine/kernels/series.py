@@ -163,7 +163,7 @@ def mean_normalised_power(
         store(result, k, splat(0.0))
     for first in range(0, windows, LANES):
         transform(series, first, 1, plan, work.points)
-        separate(work.points, plan, work.power)
+        separate(work.points, plan, bins, work.power)
         # Parseval: every bin except the first and the last counts twice
         energy = load(work.power, 0) - load(work.power, bins - 1)
         for k in range(1, bins):

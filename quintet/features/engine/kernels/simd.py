@@ -197,27 +197,28 @@ def _transpose(builder: Builder, rows: list[Value]) -> list[Value]:
 
 
 @intrinsic
-def load_frames(typingctx: object, samples: types.Array, start: types.Type, hop: types.Type) -> Code:
-    """Eight samples of each of eight frames: a tuple of eight values.
+def load_frames(
+    typingctx: object, samples: types.Array, start: types.Type, hop: types.Type, rows: types.Array
+) -> Code:
+    """Eight samples of each of eight frames: a tuple of eight values of the type of `rows`.
 
     Value `j` is `samples[start + j + hop * [0, 1, …, 7]]`. This function turns frames into lanes: in memory
     the samples of a frame are adjacent; a value holds one sample of each frame.
     """
-    result = types.UniTuple(lanes, LANES)  # type: ignore[no-untyped-call]
+    kind = values_of(rows.dtype)
+    result = types.UniTuple(kind, LANES)  # type: ignore[no-untyped-call]
 
     def emit(context: Context, builder: Builder, signature: Signature, arguments: Arguments) -> Value:
-        value, start, hop = arguments
+        value, start, hop, _ = arguments
         data = _data(context, builder, samples, value)
         frames = []
         for frame in range(LANES):
             offset = builder.add(start, builder.mul(hop, ir.Constant(ir.IntType(64), frame)))
             frames.append(_load_vector(context, builder, samples, data, offset))
-        columns = _transpose(builder, frames)
-        if samples.dtype != types.float64:
-            columns = [builder.fpext(column, DOUBLES_VECTOR) for column in columns]
+        columns = [_convert(builder, column, kind.vector) for column in _transpose(builder, frames)]
         return context.make_tuple(builder, result, columns)
 
-    return result(samples, types.int64, types.int64), emit
+    return result(samples, types.int64, types.int64, rows), emit
 
 
 # --- operators -------------------------------------------------------------------------------------------
