@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import soundfile
 from typer.testing import CliRunner
@@ -339,6 +340,63 @@ def test_a_row_that_is_removed_from_a_plan_of_the_command_stays_out(predicted: P
     predict(predicted, "two", dict.fromkeys(paths(predicted), SURE))
     assert add_proposals(predicted, plan, PlanOptions()) == 1
     assert set(rows_of(plan)) == {"first.wav", "second.wav", "fourth.wav"}
+
+
+def move_songs(music: Path) -> None:
+    """Move one song into a folder, and let two change their names."""
+    (music / "sub").mkdir()
+    os.rename(music / "first.wav", music / "sub/renamed.wav")
+    os.rename(music / "second.wav", music / "other.wav")
+    os.rename(music / "third.wav", music / "second.wav")
+    os.rename(music / "other.wav", music / "third.wav")
+
+
+def test_rows_of_a_plan_follow_songs_that_were_moved(predicted: Path) -> None:
+    plan = predicted.parent / "plan.csv"
+    watcher = Watcher(predicted, WatchSettings(plan=plan))
+    watcher.look()
+    text = plan.read_text(encoding="utf-8-sig")
+    assert text.index("first.wav") < text.index("second.wav") < text.index("third.wav")
+    for genre in ("of the first", "of the second", "of the third"):
+        text = text.replace('"rock"', f'"{genre}"', 1)
+    plan.write_text(text, encoding="utf-8")
+    move_songs(predicted.parent / "music")
+    look = watcher.look()
+    assert (look.n_followed, look.n_proposals) == (3, 0)
+    assert look.is_news
+    moved = {"renamed.wav": "of the first", "third.wav": "of the second", "second.wav": "of the third"}
+    assert rows_of(plan) == moved
+    assert not watcher.look().is_news
+    assert rows_of(plan) == moved
+
+
+def test_looks_of_an_earlier_version_are_kept(predicted: Path) -> None:
+    """They lack the files: no row comes back, and songs that are looked at again are followed."""
+    plan, looks = predicted.parent / "plan.csv", predicted / plan_growth.LOOKS_FILE
+    add_proposals(predicted, plan, PlanOptions())
+    without_lines(plan, "third.wav")
+    pq.write_table(pq.read_table(looks).drop_columns("file"), looks)
+    assert add_proposals(predicted, plan, PlanOptions()) == 0
+    assert plan_growth.follow_songs(predicted, plan) == 0
+    predict(predicted, "two", dict.fromkeys(paths(predicted), SURE))
+    assert add_proposals(predicted, plan, PlanOptions()) == 1
+    move_songs(predicted.parent / "music")
+    assert Watcher(predicted, WatchSettings(plan=plan)).look().n_followed == 2
+
+
+@pytest.mark.slow
+def test_a_plan_of_the_command_is_applied_to_songs_that_were_moved(predicted: Path) -> None:
+    plan, music = predicted.parent / "plan.csv", predicted.parent / "music"
+    run = CliRunner().invoke
+    assert run(cli.app, ["library", "tags", str(predicted), "--plan", str(plan), "-q"]).exit_code == 0
+    move_songs(music)
+    assert run(cli.app, ["library", "tags", "--apply", str(plan), "-q"]).exit_code == 1
+    without = open_tags(music / "sub/renamed.wav")
+    assert not without.state("genre").values
+    Watcher(predicted, WatchSettings()).look()
+    apply = run(cli.app, ["library", "tags", str(predicted), "--apply", str(plan), "-q"])
+    assert apply.exit_code == 0, apply.output
+    assert open_tags(music / "sub/renamed.wav").state("genre").values == ("rock",)
 
 
 def test_rows_of_a_plan_from_elsewhere_are_known(predicted: Path) -> None:

@@ -37,7 +37,10 @@ class FileCounts:
 
 def tags(
     library: Annotated[
-        Path | None, typer.Argument(help="Library made by `quintet library scan`, for --plan.")
+        Path | None,
+        typer.Argument(
+            help="Library made by `quintet library scan`, for --plan; with --apply, to follow songs."
+        ),
     ] = None,
     plan: Annotated[
         Path | None, typer.Option("--plan", help="CSV file for the proposals. No song is changed.")
@@ -99,7 +102,9 @@ def tags(
         )
         return
     if library is not None:
-        raise typer.BadParameter("a plan or a journal says which files it is about", param_hint="LIBRARY")
+        if apply is None:
+            raise typer.BadParameter("a journal says which files it is about", param_hint="LIBRARY")
+        _follow(library, apply, quiet=quiet)
     _write(apply, undo, (separator, keep_times, n_jobs), json_=json_, quiet=quiet)
 
 
@@ -158,6 +163,16 @@ def _plan(
         f"Next: look at it, then quintet library tags --apply {plan}",
         quiet=quiet,
     )
+
+
+def _follow(library: Path, plan: Path, *, quiet: bool) -> None:
+    """Let a plan name the files of songs that were moved, as the last scan has found them."""
+    from quintet.commands.terminal.console import print_message
+    from quintet.library.tags.plan_growth import follow_songs
+
+    n_rows = follow_songs(library, plan)
+    if n_rows:
+        print_message(f"{n_rows} rows of the plan follow songs that were moved", quiet=quiet)
 
 
 def _write(

@@ -110,5 +110,7 @@ def _show(found: Round, said: list[str], *, json_: bool, quiet: bool) -> None:
         print_message(f"{time.strftime('%H:%M:%S')}  {root}: {summary.sentence()}", quiet=quiet)
     if found.n_predicted:
         print_message(f"{found.n_predicted} songs were predicted", quiet=quiet)
+    if found.n_followed:
+        print_message(f"{found.n_followed} rows of the plan follow songs that were moved", quiet=quiet)
     if found.n_proposals:
         print_message(f"{found.n_proposals} proposals were added to the plan", quiet=quiet)

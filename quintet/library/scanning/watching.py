@@ -26,7 +26,7 @@ from quintet.library.scanning.summary import ScanSummary
 from quintet.library.schema import GONE
 from quintet.library.store import Library
 from quintet.library.tags.plan import PlanOptions
-from quintet.library.tags.plan_growth import add_proposals
+from quintet.library.tags.plan_growth import add_proposals, follow_songs
 
 State = tuple[int, int]
 """Size and time of a file."""
@@ -64,6 +64,7 @@ class Round:
         n_waiting: files that are still being written.
         n_predicted: songs that the model has predicted.
         n_proposals: rows that the plan has gained.
+        n_followed: rows of the plan that name another file now, because their songs were moved.
         notes: what could not be done, in sentences.
         seconds: that it took.
     """
@@ -72,13 +73,14 @@ class Round:
     n_waiting: int = 0
     n_predicted: int = 0
     n_proposals: int = 0
+    n_followed: int = 0
     notes: list[str] = field(default_factory=list)
     seconds: float = 0.0
 
     @property
     def is_news(self) -> bool:
         """Whether anything was done."""
-        return bool(self.summaries or self.n_predicted or self.n_proposals)
+        return bool(self.summaries or self.n_predicted or self.n_proposals or self.n_followed)
 
     def to_json(self) -> JsonObject:
         """The numbers as JSON."""
@@ -88,6 +90,7 @@ class Round:
             "waiting": self.n_waiting,
             "predicted": self.n_predicted,
             "proposals": self.n_proposals,
+            "followed": self.n_followed,
             "notes": self.notes,
             "seconds": round(self.seconds, 3),
         }
@@ -131,6 +134,7 @@ class Watcher:
             self._bring_up_to_date(changed, result, progress)
             self._is_first = False
         if self.settings.plan is not None:
+            result.n_followed = follow_songs(self.folder, self.settings.plan)
             result.n_proposals = add_proposals(self.folder, self.settings.plan, self.settings.proposals)
         result.seconds = time.monotonic() - started
         return result

@@ -1,15 +1,15 @@
-"""Proposals that are added to a plan which somebody may have edited.
+"""Proposals that are added to a plan which somebody may have edited, and rows that follow songs.
 
-`watch.parquet` in the library says of each plan how every song was when it was looked at, and which fields
-the plan was offered for it. So no song is forgotten if a run is interrupted, and no row comes back that
-somebody has removed from the plan.
+`watch.parquet` in the library says of each plan how every song was when it was looked at, where its file was,
+and which fields the plan was offered for it. So no song is forgotten if a run is interrupted, no row comes
+back that somebody has removed from the plan, and a row of a song that was moved since finds its file.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -31,7 +31,8 @@ from quintet.library.tags.plan import PlanOptions, make_plan
 from quintet.library.tags.plan_file import MARK, PlanRow, require_columns, write_plan
 
 LOOKS_FILE = "watch.parquet"
-LOOK_COLUMNS = ("plan", "id", "state", "offered")
+LOOK_COLUMNS = ("plan", "id", "state", "offered", "file")
+"""The last one is missing in files of earlier versions."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,10 +43,12 @@ class Look:
         state: what its proposals depend on: when its file changed, the model that has predicted it, the
             genre that its owner has given to it, and what was asked for.
         offered: names of `entries.FIELDS` that the plan was offered for this song, up to now.
+        file: its file, as a plan names it; empty if an earlier version has looked.
     """
 
     state: str
     offered: frozenset[str] = frozenset()
+    file: str = ""
 
 
 Looks = dict[str, Look]
@@ -83,12 +86,69 @@ def add_proposals(folder: Path, plan: Path, options: PlanOptions) -> int:
     wanted = [id for id in due if not offered[id].issuperset(options.fields)]
     rows = make_plan(library, options, ids=wanted).rows
     id_of = _id_of_files(library, songs)
+    file_of = {id: file for file, id in id_of.items()}
     new = [row for row in rows if row.field not in offered[id_of[name_text(row.file)]]]
     n_added = grow_plan(plan, new)
     for row in new:
         offered[id_of[name_text(row.file)]] |= {row.field}
-    _keep_looks(folder, plan, before | {id: Look(states[id], offered[id]) for id in due})
+    _keep_looks(folder, plan, before | {id: Look(states[id], offered[id], file_of[id]) for id in due})
     return n_added
+
+
+def follow_songs(folder: Path, plan: Path) -> int:
+    """Let the rows of a plan name the files of songs that were moved since it was looked at, as the last scan
+    has found them.
+
+    Args:
+        folder: the library, which was scanned since the songs were moved.
+        plan: the CSV file, of which the library knows what it was offered.
+
+    Returns:
+        Number of rows that name another file now.
+
+    Raises:
+        ArtefactError: a file is damaged, or another command is writing the plan.
+    """
+    looks = _read_looks(folder, plan) or {}
+    library = Library.open(folder)
+    file_of = {id: file for file, id in _id_of_files(library, _columns(library)).items()}
+    moved = {
+        look.file: file_of[id]
+        for id, look in looks.items()
+        if look.file and file_of.get(id, look.file) != look.file
+    }
+    if not moved or not plan.exists():
+        return 0
+    n_rows = _rename_files(plan, moved)
+    _keep_looks(
+        folder, plan, {id: replace(look, file=file_of.get(id, look.file)) for id, look in looks.items()}
+    )
+    return n_rows
+
+
+def _rename_files(path: Path, moved: Mapping[str, str]) -> int:
+    """Give rows of a plan other files, except where the plan has a row of that file and field already.
+
+    Args:
+        path: the CSV file.
+        moved: file that a row names → file that it shall name.
+
+    Returns:
+        Number of rows that were changed.
+    """
+    with output_lock(path):
+        names, columns = _read_plan(path)
+        files = columns[names["file"]]
+        fields = list(map(str.casefold, columns[names["field"]]))
+        staying = {cells for cells in zip(files, fields, strict=True) if cells[0] not in moved}
+        n_rows = 0
+        for row, (file, field) in enumerate(zip(files, fields, strict=True)):
+            if file in moved and (moved[file], field) not in staying:
+                files[row] = moved[file]
+                n_rows += 1
+        if n_rows:
+            write_text(path, MARK + columns_csv(columns, for_spreadsheets=True))
+        return n_rows
 
 
 class NewPlan:
@@ -114,10 +174,12 @@ class NewPlan:
         Args:
             rows: all rows.
         """
-        offers = _offers(
-            _id_of_files(self._library, self._songs), ((name_text(row.file), row.field) for row in rows)
-        )
-        looks = {id: Look(state, offers.get(id, frozenset())) for id, state in self._states.items()}
+        id_of = _id_of_files(self._library, self._songs)
+        file_of = {id: file for file, id in id_of.items()}
+        offers = _offers(id_of, ((name_text(row.file), row.field) for row in rows))
+        looks = {
+            id: Look(state, offers.get(id, frozenset()), file_of[id]) for id, state in self._states.items()
+        }
         with suppress(OSError):  # a lock that another command holds is one
             _keep_looks(self._library.folder, self._plan, looks)
 
@@ -163,16 +225,20 @@ def _looks_of_found_plan(library: Library, songs: pa.Table, states: Mapping[str,
     old = songs.filter(is_older)
     names, columns = _read_plan(plan)
     cells = zip(columns[names["file"]], map(str.casefold, columns[names["field"]]), strict=True)
-    offers = _offers(_id_of_files(library, old), cells)
-    return {id: Look(states[id], offers.get(id, frozenset())) for id in old.column("id").to_pylist()}
+    id_of = _id_of_files(library, old)
+    offers = _offers(id_of, cells)
+    return {id: Look(states[id], offers.get(id, frozenset()), file) for file, id in id_of.items()}
 
 
 def _read_looks(folder: Path, plan: Path) -> Looks | None:
     """How the songs were looked at for a plan; None if they never were. A damaged file counts as none."""
     table = _looks_of_plans(folder)
     own = table.filter(pc.equal(table.column("plan"), name_text(plan.absolute())))
-    columns = own.select(["id", "state", "offered"]).to_pydict().values()
-    looks = {id: Look(state, frozenset(offered.split())) for id, state, offered in zip(*columns, strict=True)}
+    columns = own.select(["id", "state", "offered", "file"]).to_pydict().values()
+    looks = {
+        id: Look(state, frozenset(offered.split()), file)
+        for id, state, offered, file in zip(*columns, strict=True)
+    }
     return looks or None
 
 
@@ -182,6 +248,9 @@ def _looks_of_plans(folder: Path) -> pa.Table:
     if path.is_file():
         with suppress(ArtefactError):
             return read_columns(path, LOOK_COLUMNS, (), remedy="Remove it.")
+        with suppress(ArtefactError):
+            earlier = read_columns(path, LOOK_COLUMNS[:-1], (), remedy="Remove it.")
+            return earlier.append_column("file", pa.array([""] * earlier.num_rows, pa.string()))
     return pa.table({name: pa.array([], pa.string()) for name in LOOK_COLUMNS})
 
 
@@ -197,6 +266,7 @@ def _keep_looks(folder: Path, plan: Path, looks: Looks) -> None:
         "id": list(looks),
         "state": [look.state for look in looks.values()],
         "offered": [" ".join(sorted(look.offered)) for look in looks.values()],
+        "file": [look.file for look in looks.values()],
     }
     with output_lock(path):
         before = _looks_of_plans(folder)  # another plan may have grown in between

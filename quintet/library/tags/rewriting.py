@@ -123,8 +123,9 @@ def require_ordinary(path: Path) -> None:
         facts = path.lstat()
     except FileNotFoundError:
         raise TagError(
-            f"A song must be where the plan says. '{path}' is not there: scan the library again, and make a "
-            "new plan."
+            f"A song must be where the plan or the journal says. '{path}' is not there. If it was moved, "
+            "scan the library again and name it, too: quintet library tags --apply PLAN LIBRARY. To take a "
+            "journal back, move the song back."
         ) from None
     if stat.S_ISLNK(facts.st_mode):
         raise TagError(
