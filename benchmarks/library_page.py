@@ -3,8 +3,9 @@
 python -m benchmarks.library_page [--songs 100000] [--rounds 7] [--folder FOLDER] [--json FILE]
 
 Wall times: medians and quartiles of the rounds, beside the load of the machine; where other programs share
-the cores, "CPU" is what the same work takes of a core. The page is drawn in headless Chromium by software
-WebGL; its time begins with the navigation and ends when the map of all songs is on the canvas.
+the cores, "CPU" is what the same work takes of a core. The page is drawn in headless Chromium without a
+graphics card; its time begins with the navigation and ends when the map of all songs is on the canvas. Frames
+are counted while the hand points at songs, drags the map and turns the wheel.
 """
 
 from __future__ import annotations
@@ -47,6 +48,8 @@ TARGETS_MS = {
     "search": 100,
 }
 """Name of a measure → the target in milliseconds (issue 16)."""
+LEAST_FRAMES = 50.0
+"""Frames in a second while the map moves."""
 WATCH = """
 new MutationObserver(() => {
   const n = Number(document.body?.dataset.mapDrawn ?? 0);
@@ -97,14 +100,23 @@ def measure(folder: Path, rounds: int) -> dict[str, Any]:
         "first answer, CPU": [],
     }
     pages: list[dict[str, float]] = []
+    frames: list[dict[str, float]] = []
     for _ in range(rounds):
         with served(folder) as server:
             times["page"].append(server.page_ms)
             times["first answer"].append(server.first_ms)
             times["first answer, CPU"].append(server.cpu_ms())
-            pages.append(page_times(server))
+            of_page, of_map = page_times(server)
+            pages.append(of_page)
+            frames.append(of_map)
     times |= {name: [page[name] for page in pages] for name in pages[0]}
-    return {"songs": n, "load": os.getloadavg()[0], "cores": os.cpu_count(), "milliseconds": times}
+    return {
+        "songs": n,
+        "load": os.getloadavg()[0],
+        "cores": os.cpu_count(),
+        "milliseconds": times,
+        "frames_per_s": {name: [one[name] for one in frames] for name in frames[0]},
+    }
 
 
 def milliseconds(work: Callable[[], object], clock: Callable[[], float] = time.perf_counter) -> float:
@@ -150,8 +162,8 @@ def served(folder: Path) -> Iterator[Served]:
         process.wait(30)
 
 
-def page_times(server: Served) -> dict[str, float]:
-    """Milliseconds until the map is drawn, and of a search on the page; and what of it is CPU."""
+def page_times(server: Served) -> tuple[dict[str, float], dict[str, float]]:
+    """Milliseconds until the map is drawn and of a search, with the CPU; frames in a second."""
     from playwright.sync_api import sync_playwright
 
     options = ["--no-sandbox", "--disable-quic", "--disable-background-networking"]
@@ -174,8 +186,50 @@ def page_times(server: Served) -> dict[str, float]:
         page.wait_for_selector(".row")
         page.wait_for_timeout(3000)  # what the page does when it is idle
         times["search"] = page.evaluate(SEARCH)
+        page.locator("#search").fill("")
+        page.wait_for_timeout(1000)
+        frames = {name: frames_per_s(page, name) for name in ("pointing", "panning", "zooming")}
         browser.close()
-    return times
+    return times, frames
+
+
+def frames_per_s(page: Any, what: str, seconds: float = 3.0) -> float:
+    """Frames in a second while the hand moves over the map.
+
+    Args:
+        page: the page.
+        what: `pointing`, `panning` (circles through nine tenths of the window) or `zooming` (by the wheel).
+        seconds: how long.
+    """
+    box = page.locator("#map").bounding_box()
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    page.mouse.move(x, y)
+    page.evaluate(COUNT_FRAMES)
+    if what == "panning":
+        page.mouse.down()
+    began = time.perf_counter()
+    while (t := time.perf_counter() - began) < seconds:
+        if what == "zooming":
+            page.mouse.wheel(0, -120 if t % 1 < 0.5 else 120)
+            time.sleep(0.05)
+        else:
+            page.mouse.move(
+                x + 0.45 * box["width"] * np.sin(3 * t), y + 0.45 * box["height"] * (np.cos(3 * t) - 1)
+            )
+            time.sleep(0.008)
+    frames: list[float] = page.evaluate("frames_")
+    page.mouse.up()
+    page.locator("#zoom-all").click()
+    return 1000 * (len(frames) - 1) / (frames[-1] - frames[0])
+
+
+COUNT_FRAMES = """
+() => {
+  const mine = window.frames_ = [];
+  const tick = (now) => { mine.push(now); if (window.frames_ === mine) requestAnimationFrame(tick); };
+  requestAnimationFrame(tick);
+}
+"""
 
 
 SEARCH = """
@@ -203,6 +257,13 @@ def show(result: dict[str, Any]) -> None:
         print(
             f"  {name:18} {middle:8.1f} ms  (quartiles {low:.1f} – {high:.1f}, least {min(values):.1f}, "
             f"n {len(values)})  {verdict}"
+        )
+    for name, values in result["frames_per_s"].items():
+        low, middle, high = np.percentile(values, [25, 50, 75])
+        verdict = "met" if middle >= LEAST_FRAMES else "NOT MET"
+        print(
+            f"  {name:18} {middle:8.1f} frames/s  (quartiles {low:.1f} – {high:.1f}, n {len(values)})  "
+            f"target {LEAST_FRAMES:g}: {verdict}"
         )
 
 

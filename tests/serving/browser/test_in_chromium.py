@@ -115,6 +115,41 @@ def test_the_map_plays_what_is_clicked(page: Any) -> None:
     assert abs(middle[1] - y - 20) < 16
 
 
+def picture_of_map(page: Any) -> bytes:
+    """The map as it is seen, once nothing moves any more."""
+    before, now = b"", page.locator("#map").screenshot()
+    while before != now:
+        page.wait_for_timeout(300)
+        before, now = now, page.locator("#map").screenshot()
+    return now
+
+
+def test_a_map_that_moves_is_the_one_that_is_drawn(page: Any) -> None:
+    """Dragged, held, zoomed: the picture that was moved is equal to one that is drawn there at once."""
+    until(page, "document.getElementById('map-state').textContent === ''")
+    box = page.locator("#map").bounding_box()
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    seen = [picture_of_map(page)]
+
+    def require_picture() -> None:
+        seen.append(picture_of_map(page))
+        for _ in range(2):  # another theme draws all points anew
+            page.locator("#theme").evaluate("button => button.click()")
+        assert picture_of_map(page) == seen[-1]
+        assert seen[-1] != seen[-2]
+
+    page.mouse.move(x, y)
+    page.mouse.down()
+    page.mouse.move(x + 41, y - 23, steps=3)  # inside the margin of the picture
+    require_picture()
+    page.mouse.move(x - 0.45 * box["width"], y + 0.4 * box["height"], steps=9)  # beyond it
+    require_picture()
+    page.mouse.up()
+    for delta in (-120, -120, 120):
+        page.mouse.wheel(0, delta)
+        require_picture()
+
+
 def test_the_keyboard_is_enough(page: Any) -> None:
     page.keyboard.press("/")
     page.keyboard.type("song 1")

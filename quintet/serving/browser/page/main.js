@@ -103,7 +103,7 @@ async function reload() {
 const idle = (work) => (window.requestIdleCallback ?? setTimeout)(work);
 
 async function begin() {
-  const columns = load(), state = ask("/api/state");  // on their way while WebGL starts
+  const columns = load(), state = ask("/api/state");  // on their way while the rest starts
   let kept = null;
   try { kept = localStorage.getItem("quintet-theme"); } catch { /* private window */ }
   theme(kept ?? (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light"));

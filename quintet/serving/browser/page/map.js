@@ -1,28 +1,19 @@
-// The map of all songs: one point each, drawn by WebGL, or on a plain canvas where there is none.
+// The map of all songs: one point each. Here are places, colours and what the hand does; picture.js draws.
 import { askColumns, find } from "./api.js";
+import * as picture from "./picture.js";
 import { artist, colour, groups, songs, title } from "./songs.js";
 
 const STEPS = 65534, NO_PLACE = 65535, CELLS = 128, REACH = 14, MARGIN = 0.04, TOP = 56, BOTTOM = 40;
-const VERTEX = `
-attribute vec2 place; attribute vec4 paint; uniform vec2 scale, shift; uniform float size; varying vec4 shade;
-void main() { gl_Position = vec4(place * scale + shift, 0.0, 1.0); gl_PointSize = size * (paint.a > 0.5 ? 1.0 : 0.6); shade = paint; }`;
-const FRAGMENT = `
-precision mediump float; varying vec4 shade;
-void main() { vec2 d = gl_PointCoord - 0.5; float r = length(d); if (r > 0.5) discard;
-  float edge = smoothstep(0.5, 0.38, r); gl_FragColor = vec4(shade.rgb, 1.0) * edge * shade.a; }`;
-
-const canvas = find("map");
-let gl, program, buffers, plain, waiting = false, onPoint = () => {}, onPlay = () => {};
+const field = find("map");
+let waiting = false, onPoint = () => {}, onPlay = () => {};
 let x = new Float32Array(0), y = new Float32Array(0), cells = null, shown = new Uint8Array(0), marked = -1, pointed = -1, isPainted = false;
 let zoom = 1, centre = [0.5, 0.5];
 
 export function start({ point, play }) {
   onPoint = point;
   onPlay = play;
-  gl = canvas.getContext("webgl", { antialias: false, premultipliedAlpha: true, preserveDrawingBuffer: true });
-  if (gl) prepare();
-  else plain = canvas.getContext("2d");
-  new ResizeObserver(draw).observe(canvas);
+  picture.start(find("map-picture"));
+  new ResizeObserver(draw).observe(field);
   listen();
 }
 
@@ -50,10 +41,8 @@ function place(map) {
     places[2 * row] = x[row] = map.x[row] === NO_PLACE ? -9 : map.x[row] / STEPS;
     places[2 * row + 1] = y[row] = map.y[row] === NO_PLACE ? -9 : map.y[row] / STEPS;
   }
-  if (gl) {
-    gl.bindBuffer(gl.ARRAY_BUFFER, buffers.place);
-    gl.bufferData(gl.ARRAY_BUFFER, places, gl.STATIC_DRAW);
-  }
+  isPainted = false;
+  picture.setPlaces(places);
   paint();
 }
 
@@ -78,19 +67,11 @@ export function paint() {
   if (n !== songs.n) return;  // the songs or their places are not here yet
   shown = new Uint8Array(n);
   for (const row of songs.visible) shown[row] = 1;
-  if (gl && n) {
-    const { codes, names } = groups();
-    const table = names.map((_, code) => rgb(colour(code)));
-    const paints = new Uint8Array(4 * n);
-    for (let row = 0; row < n; row++) {
-      const shade = table[codes[row]];
-      paints[4 * row] = shade[0]; paints[4 * row + 1] = shade[1]; paints[4 * row + 2] = shade[2];
-      paints[4 * row + 3] = shown[row] ? 230 : 22;
-    }
-    isPainted = true;
-    gl.bindBuffer(gl.ARRAY_BUFFER, buffers.paint);
-    gl.bufferData(gl.ARRAY_BUFFER, paints, gl.DYNAMIC_DRAW);
-  }
+  const { codes, names } = groups();
+  const table = names.map((_, code) => number(colour(code)));
+  const ground = getComputedStyle(field).backgroundColor.match(/\d+/g).reduce((sum, part, at) => sum | part << 8 * at, 0);
+  isPainted = true;
+  picture.setPaints(Uint32Array.from(codes, (code) => table[code]), shown, ground);
   draw();
 }
 
@@ -112,28 +93,15 @@ function spots() {
   }
 }
 
-const rgb = (text) => [1, 3, 5].map((at) => parseInt(text.slice(at, at + 2), 16));
+const number = (text) => [5, 3, 1].reduce((sum, at) => sum << 8 | parseInt(text.slice(at, at + 2), 16), 0);  // #rrggbb as 0xbbggrr
 
-function prepare() {
-  program = gl.createProgram();
-  for (const [kind, text] of [[gl.VERTEX_SHADER, VERTEX], [gl.FRAGMENT_SHADER, FRAGMENT]]) {
-    const shader = gl.createShader(kind);
-    gl.shaderSource(shader, text);
-    gl.compileShader(shader);
-    gl.attachShader(program, shader);
-  }
-  gl.linkProgram(program);
-  gl.useProgram(program);
-  gl.enable(gl.BLEND);
-  gl.blendFunc(gl.ONE, gl.ONE_MINUS_SRC_ALPHA);
-  buffers = { place: gl.createBuffer(), paint: gl.createBuffer() };
-}
-
-// From the map to the canvas: scale and shift of each axis, in pixels of the canvas. Tools are above, a sentence below.
+// From the map to the window: its size, and scale and shift of each axis, in pixels of the screen. Tools are above, a
+// sentence below. The shift is whole, so that a picture that moves stays sharp.
 function view() {
-  const ratio = window.devicePixelRatio || 1, high = canvas.height - (TOP + BOTTOM) * ratio;
-  const scale = [canvas.width * (1 - 2 * MARGIN) * zoom, high * zoom];
-  return { scale, shift: [canvas.width / 2 - centre[0] * scale[0], TOP * ratio + high / 2 - centre[1] * scale[1]] };
+  const ratio = window.devicePixelRatio || 1, width = Math.round(field.clientWidth * ratio), height = Math.round(field.clientHeight * ratio);
+  const high = height - (TOP + BOTTOM) * ratio, scale = [width * (1 - 2 * MARGIN) * zoom, high * zoom];
+  const shift = [Math.round(width / 2 - centre[0] * scale[0]), Math.round(TOP * ratio + high / 2 - centre[1] * scale[1])];
+  return { width, height, ratio, scale, shift, size: pointSize(ratio) };
 }
 
 // A promise of the next drawing.
@@ -144,58 +112,24 @@ function draw() {
   waiting = true;
   requestAnimationFrame(() => {
     waiting = false;
-    const ratio = window.devicePixelRatio || 1;
-    const width = Math.round(canvas.clientWidth * ratio), height = Math.round(canvas.clientHeight * ratio);
-    if (canvas.width !== width || canvas.height !== height) { canvas.width = width; canvas.height = height; }
-    if (width && height) (gl ? drawGl : drawPlain)(ratio);
-    if (x.length === songs.n) spots();
-    if (x.length === songs.n && (isPainted || plain || !songs.n)) document.body.dataset.mapDrawn = String(x.length);
+    const now = view();
+    if (!now.width || !now.height || !isPainted) return;
+    picture.show(now);
+    spots();
+    document.body.dataset.mapDrawn = String(x.length);
   });
 }
 
 const pointSize = (ratio) => ratio * Math.max(2.2, Math.min(11, 90 / Math.sqrt(Math.max(1, x.length)) * 3)) * Math.sqrt(Math.min(zoom, 9));
 
-function drawGl(ratio) {
-  const { scale, shift } = view();
-  gl.viewport(0, 0, canvas.width, canvas.height);
-  gl.clearColor(0, 0, 0, 0);
-  gl.clear(gl.COLOR_BUFFER_BIT);
-  if (!x.length || !isPainted) return;
-  for (const [name, buffer, size, kind] of [["place", buffers.place, 2, gl.FLOAT], ["paint", buffers.paint, 4, gl.UNSIGNED_BYTE]]) {
-    const at = gl.getAttribLocation(program, name);
-    gl.bindBuffer(gl.ARRAY_BUFFER, buffer);
-    gl.enableVertexAttribArray(at);
-    gl.vertexAttribPointer(at, size, kind, name === "paint", 0, 0);
-  }
-  gl.uniform2f(gl.getUniformLocation(program, "scale"), 2 * scale[0] / canvas.width, -2 * scale[1] / canvas.height);
-  gl.uniform2f(gl.getUniformLocation(program, "shift"), 2 * shift[0] / canvas.width - 1, 1 - 2 * shift[1] / canvas.height);
-  gl.uniform1f(gl.getUniformLocation(program, "size"), pointSize(ratio));
-  gl.drawArrays(gl.POINTS, 0, x.length);
-}
-
-function drawPlain(ratio) {
-  const { scale, shift } = view();
-  plain.clearRect(0, 0, canvas.width, canvas.height);
-  if (x.length !== songs.n) return;
-  const { codes } = groups();
-  const size = pointSize(ratio);
-  for (let row = 0; row < x.length; row++) {
-    plain.globalAlpha = shown[row] ? 0.9 : 0.08;
-    plain.fillStyle = colour(codes[row]);
-    plain.beginPath();
-    plain.arc(x[row] * scale[0] + shift[0], y[row] * scale[1] + shift[1], size / 2, 0, 7);
-    plain.fill();
-  }
-}
-
 function screen(row) {
-  const ratio = window.devicePixelRatio || 1, { scale, shift } = view();
+  const { ratio, scale, shift } = view();
   return [(x[row] * scale[0] + shift[0]) / ratio, (y[row] * scale[1] + shift[1]) / ratio];
 }
 
 // The nearest shown song within reach of a point of the canvas, in CSS pixels.
 function nearest(px, py) {
-  const ratio = window.devicePixelRatio || 1, { scale, shift } = view();
+  const { ratio, scale, shift } = view();
   const mx = (px * ratio - shift[0]) / scale[0], my = (py * ratio - shift[1]) / scale[1];
   const rx = REACH * ratio / scale[0], ry = REACH * ratio / scale[1];
   let best = -1, least = 1;
@@ -234,8 +168,8 @@ function tip(row) {
   const small = document.createElement("small");
   small.textContent = artist(row);
   box.replaceChildren(title(row), small);
-  box.style.left = `${Math.max(0, Math.min(px + 12, canvas.clientWidth - box.offsetWidth - 6))}px`;
-  box.style.top = `${Math.max(0, Math.min(py + 12, canvas.clientHeight - box.offsetHeight - 6))}px`;
+  box.style.left = `${Math.max(0, Math.min(px + 12, field.clientWidth - box.offsetWidth - 6))}px`;
+  box.style.top = `${Math.max(0, Math.min(py + 12, field.clientHeight - box.offsetHeight - 6))}px`;
 }
 
 function point(row) {
@@ -246,8 +180,8 @@ function point(row) {
   if (row >= 0) onPoint(row);
 }
 
-export function zoomBy(factor, px = canvas.clientWidth / 2, py = canvas.clientHeight / 2) {
-  const ratio = window.devicePixelRatio || 1, before = view();
+export function zoomBy(factor, px = field.clientWidth / 2, py = field.clientHeight / 2) {
+  const before = view(), { ratio } = before;
   const at = [(px * ratio - before.shift[0]) / before.scale[0], (py * ratio - before.shift[1]) / before.scale[1]];
   zoom = Math.max(1, Math.min(60, zoom * factor));
   const after = view();
@@ -266,18 +200,18 @@ export function showAll() {
 function listen() {
   const fingers = new Map();
   let moved = 0, spread = 0;
-  const at = (event) => { const box = canvas.getBoundingClientRect(); return [event.clientX - box.left, event.clientY - box.top]; };
-  canvas.addEventListener("wheel", (event) => { event.preventDefault(); zoomBy(event.deltaY < 0 ? 1.25 : 0.8, ...at(event)); }, { passive: false });
-  canvas.addEventListener("pointerdown", (event) => {
-    canvas.setPointerCapture(event.pointerId);
+  const at = (event) => { const box = field.getBoundingClientRect(); return [event.clientX - box.left, event.clientY - box.top]; };
+  field.addEventListener("wheel", (event) => { event.preventDefault(); zoomBy(event.deltaY < 0 ? 1.25 : 0.8, ...at(event)); }, { passive: false });
+  field.addEventListener("pointerdown", (event) => {
+    field.setPointerCapture(event.pointerId);
     fingers.set(event.pointerId, at(event));
     moved = 0;
     spread = 0;
   });
-  canvas.addEventListener("pointermove", (event) => {
+  field.addEventListener("pointermove", (event) => {
     const now = at(event), before = fingers.get(event.pointerId);
     if (!before) { point(nearest(...now)); return; }
-    const ratio = window.devicePixelRatio || 1, { scale } = view();
+    const { ratio, scale } = view();
     fingers.set(event.pointerId, now);
     if (fingers.size === 2) {
       const [a, b] = [...fingers.values()];
@@ -301,16 +235,16 @@ function listen() {
       if (row >= 0) onPlay(row);
     }
   };
-  canvas.addEventListener("pointerup", end);
-  canvas.addEventListener("pointercancel", end);
-  canvas.addEventListener("pointerleave", () => point(-1));
-  canvas.addEventListener("keydown", (event) => {
+  field.addEventListener("pointerup", end);
+  field.addEventListener("pointercancel", end);
+  field.addEventListener("pointerleave", () => point(-1));
+  field.addEventListener("keydown", (event) => {
     const steps = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
     if (steps[event.key]) {
       event.preventDefault();
       const from = pointed >= 0 ? pointed : marked >= 0 ? marked : songs.visible[0] ?? -1;
       const to = from < 0 ? -1 : pointed < 0 && marked < 0 ? from : towards(from, ...steps[event.key]);
-      if (to >= 0) { point(to); canvas.setAttribute("aria-description", `${title(to)}, ${artist(to)}`); }
+      if (to >= 0) { point(to); field.setAttribute("aria-description", `${title(to)}, ${artist(to)}`); }
     } else if (event.key === "Enter" && pointed >= 0) onPlay(pointed);
     else if (event.key === "+") zoomBy(1.25);
     else if (event.key === "-") zoomBy(0.8);
