@@ -8,6 +8,8 @@ import keras
 from keras import KerasTensor, ops
 
 from quintet.classifiers.networks.backend import backend_name, device
+from quintet.classifiers.networks.compiled_operations import has_compiled_loops
+from quintet.classifiers.networks.normalized_pooling import has_even_windows, normalized_pooling
 
 
 class BatchNormalization(keras.layers.BatchNormalization):  # type: ignore[misc]
@@ -18,19 +20,43 @@ class BatchNormalization(keras.layers.BatchNormalization):  # type: ignore[misc]
     up to rounding.
     Weights, their names and predictions are those of Keras' layer.
 
+    Args:
+        is_pooled: the layer also takes the maximum of each window of 2 × 2 positions and rectifies it. The
+            maximum of a rectified map is the rectified maximum, which has a quarter of the values.
+        options: of Keras' layer.
+
     Source: Ioffe and Szegedy, Batch normalization, ICML 2015.
     """
+
+    def __init__(self, *, is_pooled: bool = False, **options: object) -> None:
+        super().__init__(**options)
+        self.is_pooled = is_pooled
+
+    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+        """Shape of the inputs, with half the height and width if it is pooled."""
+        if not self.is_pooled:
+            return input_shape
+        images, height, width, channels = input_shape
+        return (images, height and height // 2, width and width // 2, channels)
 
     def call(
         self, inputs: KerasTensor, training: bool | None = None, mask: KerasTensor | None = None
     ) -> KerasTensor:
-        """The normalised inputs, of the same shape. In training the moving statistics are updated."""
-        if not (training and self.trainable and mask is None and self._is_fusible(inputs)):
-            return super().call(inputs, training=training, mask=mask)
-        outputs, mean, variance = _fused_in_training(inputs, self.gamma, self.beta, self.epsilon)
+        """The normalised inputs, pooled if the layer is. In training the moving statistics are updated."""
+        is_fused = bool(training) and self.trainable and mask is None and self._is_fusible(inputs)
+        if is_fused and self.is_pooled and has_even_windows(inputs.shape) and has_compiled_loops():
+            outputs, mean, variance = normalized_pooling(inputs, self.gamma, self.beta, self.epsilon)
+        elif is_fused:
+            outputs, mean, variance = _fused_in_training(inputs, self.gamma, self.beta, self.epsilon)
+            outputs = self._pool(outputs)
+        else:
+            return self._pool(super().call(inputs, training=training, mask=mask))
         self._move(self.moving_mean, mean)
         self._move(self.moving_variance, variance)
         return outputs
+
+    def _pool(self, outputs: KerasTensor) -> KerasTensor:
+        return ops.relu(ops.max_pool(outputs, 2)) if self.is_pooled else outputs
 
     def _is_fusible(self, inputs: KerasTensor) -> bool:
         is_plain = self.scale and self.center and not self.renorm and not self.synchronized

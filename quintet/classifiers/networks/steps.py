@@ -68,21 +68,24 @@ def _add_layers(
         elif "Dropout" in type(layer).__name__ or type(layer).__name__ == "Identity":
             last = read[0]
         else:
-            operation, variables, numbers = _describe(layer)
-            own = [arrays_digest([np.asarray(variable, np.float32)]) for variable in variables]
-            own_names = [names[digest] for digest in own]
-            steps.append({"operation": operation, "inputs": read, "weights": own_names, "numbers": numbers})
-            last = len(steps)
+            for operation, variables, numbers in _describe(layer):
+                own = [arrays_digest([np.asarray(variable, np.float32)]) for variable in variables]
+                own_names = [names[digest] for digest in own]
+                step = {"operation": operation, "inputs": read, "weights": own_names, "numbers": numbers}
+                steps.append(step)
+                last = len(steps)
+                read = [last]
         outputs[id(layer)] = last
     return last
 
 
-def _describe(layer: Any) -> Described:
-    """The step of one layer."""
+def _describe(layer: Any) -> list[Described]:
+    """The steps of one layer: what follows a normalisation in the same layer has steps of its own."""
     kind = type(layer).__name__
     if kind not in _LAYERS:
         raise UnknownLayerError(f"the layer '{layer.name}' ({kind})")
-    return _LAYERS[kind](layer)
+    step = _LAYERS[kind](layer)
+    return [step, *_POOLED] if getattr(layer, "is_pooled", False) else [step]
 
 
 def _activation(layer: Any) -> str:
@@ -187,6 +190,12 @@ def _two(lengths: Any) -> list[int]:
     values = [lengths] if isinstance(lengths, int) else list(lengths)
     return [int(value) for value in [*values, 1][:2]]
 
+
+_POOLED: tuple[Described, ...] = (
+    ("pool", [], {"size": [2, 2], "strides": [2, 2], "mean": False}),
+    ("activation", [], {"activation": "relu"}),
+)
+"""Steps of `normalization.BatchNormalization` after the normalisation, if it is pooled."""
 
 _LAYERS: dict[str, Callable[[Any], Described]] = {
     "Activation": lambda layer: ("activation", [], {"activation": _activation(layer)}),

@@ -12,6 +12,7 @@ from keras import layers
 
 from quintet.classifiers.networks.backend import layer_seed
 from quintet.classifiers.networks.normalization import BatchNormalization
+from quintet.classifiers.networks.picture_filters import Conv2D
 
 
 def build(
@@ -56,15 +57,16 @@ def build(
 
 
 def _block(x: keras.KerasTensor, width: int, *, is_last: bool, name: str) -> keras.KerasTensor:
-    """Convolution 3 × 3 with `width` filters, batch norm, pooling by 2 and ReLU.
+    """Convolution 3 × 3 with `width` filters, batch norm, ReLU and pooling by 2.
 
-    The maximum of a ReLU is the ReLU of the maximum, and after the pooling it has a quarter of the work. The
-    last block has the ReLU before the pooling: Grad-CAM reads its full map.
+    The last block has them as layers of their own: Grad-CAM reads its full map.
     """
-    convolution = layers.Conv2D(
+    convolution = Conv2D(
         width, 3, padding="same", use_bias=False, kernel_initializer="he_normal", name=f"{name}_conv"
     )
     x = convolution(x)
-    x = BatchNormalization(momentum=0.9, name=f"{name}_norm")(x)
-    pool, relu = layers.MaxPooling2D(2, name=f"{name}_pool"), layers.ReLU(name=f"{name}_relu")
-    return pool(relu(x)) if is_last else relu(pool(x))
+    x = BatchNormalization(is_pooled=not is_last, momentum=0.9, name=f"{name}_norm")(x)
+    if not is_last:
+        return x
+    x = layers.ReLU(name=f"{name}_relu")(x)
+    return layers.MaxPooling2D(2, name=f"{name}_pool")(x)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -15,12 +16,12 @@ from quintet.classifiers.networks.normalization import BatchNormalization  # noq
 pytestmark = pytest.mark.skipif(backend_name() != "tensorflow", reason="the fused operation is TensorFlow's")
 
 
-def layers(shape: tuple[int, ...], **options: Any) -> tuple[Any, Any]:
+def layers(shape: tuple[int, ...], *, is_pooled: bool = False, **options: Any) -> tuple[Any, Any]:
     """Keras' layer and ours, with equal weights that are not the initial ones."""
     rng = np.random.default_rng(0)
     pair = (
         keras.layers.BatchNormalization(momentum=0.9, **options),
-        BatchNormalization(momentum=0.9, **options),
+        BatchNormalization(momentum=0.9, is_pooled=is_pooled, **options),
     )
     for layer in pair:
         layer.build(shape)
@@ -30,18 +31,27 @@ def layers(shape: tuple[int, ...], **options: Any) -> tuple[Any, Any]:
     return pair
 
 
-def training_step(layer: Any, x: Any, direction: Any) -> list[np.ndarray]:
+def rectified_peaks(y: Any) -> Any:
+    return keras.ops.relu(keras.ops.max_pool(y, 2))
+
+
+def training_step(
+    layer: Any, x: Any, direction: Any, after: Callable[[Any], Any] = lambda y: y
+) -> list[np.ndarray]:
     """Output, gradients for the input and the weights, and the weights after the step."""
     import tensorflow as tf
 
-    with tf.GradientTape() as tape:
-        x = tf.constant(x)
-        tape.watch(x)
-        y = layer(x, training=True)
-        loss = tf.reduce_sum(y * direction)
-    variables = [variable.value for variable in layer.trainable_variables]
-    gradients = tape.gradient(loss, [x, *variables])
-    return [np.asarray(value) for value in (y, *gradients, *layer.get_weights())]
+    @tf.function  # type: ignore[untyped-decorator]
+    def traced(x: Any) -> list[Any]:
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            y = after(layer(x, training=True))
+            loss = tf.reduce_sum(y * direction)
+        variables = [variable.value for variable in layer.trainable_variables]
+        return [y, *tape.gradient(loss, [x, *variables])]
+
+    values = traced(tf.constant(x))
+    return [np.asarray(value) for value in (*values, *layer.get_weights())]
 
 
 @pytest.mark.parametrize("shape", [(4, 5, 6, 3), (4, 7, 3), (16, 3), (1, 2, 1, 3)])
@@ -71,3 +81,41 @@ def test_the_fused_operation_is_used() -> None:
     x = tf.zeros((4, 5, 6, 3))
     graph = tf.function(lambda inputs: ours(inputs, training=True)).get_concrete_function(x).graph
     assert "FusedBatchNormV3" in {operation.type for operation in graph.get_operations()}
+
+
+@pytest.mark.parametrize("shape", [(3, 6, 4, 8), (2, 2, 8, 16), (2, 5, 4, 8), (2, 4, 4, 3)])
+def test_a_pooled_step_is_that_of_three_layers_of_keras(shape: tuple[int, ...]) -> None:
+    rng = np.random.default_rng(3)
+    x = np.rint(rng.normal(3.0, 2.0, size=shape)).astype(np.float32)  # with several peaks in some windows
+    theirs, ours = layers(shape, is_pooled=True)
+    gamma, beta, *moving = theirs.get_weights()
+    gamma[::2] *= -1.0
+    for layer in (theirs, ours):
+        layer.set_weights([gamma, beta - 1.0, *moving])
+    direction = rng.normal(size=(shape[0], shape[1] // 2, shape[2] // 2, shape[3])).astype(np.float32)
+    received = training_step(ours, x, direction)
+    assert 0 < (received[0] == 0).mean() < 1
+    for expected, value in zip(training_step(theirs, x, direction, rectified_peaks), received, strict=True):
+        np.testing.assert_allclose(value, expected, rtol=1e-4, atol=1e-4)
+
+
+def test_a_pooled_prediction_is_that_of_keras() -> None:
+    x = np.random.default_rng(2).normal(size=(4, 6, 6, 8)).astype(np.float32)
+    theirs, ours = layers(x.shape, is_pooled=True)
+    np.testing.assert_array_equal(ours(x), rectified_peaks(theirs(x)))
+    assert ours.compute_output_shape((None, 6, 7, 8)) == (None, 3, 3, 8)
+
+
+def test_a_map_that_is_not_a_number_does_not_become_one() -> None:
+    x = np.full((2, 4, 4, 8), np.nan, np.float32)
+    _, ours = layers(x.shape, is_pooled=True)
+    assert np.isnan(training_step(ours, x, 1.0)[0]).all()
+
+
+def test_the_kernels_are_used() -> None:
+    import tensorflow as tf
+
+    _, ours = layers((4, 6, 6, 8), is_pooled=True)
+    x = tf.zeros((4, 6, 6, 8))
+    graph = tf.function(lambda inputs: ours(inputs, training=True)).get_concrete_function(x).graph
+    assert "PyFuncStateless" in {operation.type for operation in graph.get_operations()}
