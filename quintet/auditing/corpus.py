@@ -35,6 +35,7 @@ class Corpus:
         truncated: clip id → reason, of the clips that a table says are cut short.
         is_in_order: whether somebody wrote the rows in their order: a manifest file, a table from elsewhere.
         notes: how the source was read: columns that were ignored, spellings that were joined.
+        named_groups: what a table says about the artists in the tags of its files.
     """
 
     name: str
@@ -46,6 +47,7 @@ class Corpus:
     truncated: Mapping[str, str] = field(default_factory=dict)
     is_in_order: bool = False
     notes: tuple[str, ...] = ()
+    named_groups: str = ""
 
     @property
     def has_all_files(self) -> bool:
@@ -116,6 +118,7 @@ def _table_corpus(table: FeatureTable) -> Corpus:
         truncated=truncated,
         is_in_order=table.parameters is None,
         notes=tuple(table.metadata.get("notes", ())),
+        named_groups=str(table.metadata.get("named_groups", "")),
     )
 
 

@@ -22,6 +22,7 @@ from quintet.auditing.duplicates import (
 from quintet.auditing.report import AuditReport
 from quintet.auditing.shortcuts import SHORTCUT_COLUMNS, shortcut_audit
 from quintet.auditing.warnings import warnings
+from quintet.datasets.grouping import named_groups_note
 from quintet.datasets.labels import label_set
 from quintet.datasets.manifest import Manifest
 from quintet.datasets.splits.class_task import make_task
@@ -117,10 +118,21 @@ def audit(
         suspects=suspects,
         notes=(
             *corpus.notes,
+            *_named_groups(corpus, n_jobs=n_jobs),
             *(suspects.notes if suspects else ()),
             *_limits(corpus, clips, labels, groups_of_labels, fingerprints=fingerprints),
         ),
     )
+
+
+def _named_groups(corpus: Corpus, *, n_jobs: int) -> list[str]:
+    """What the tags of the files say about groups, if none are given; a table holds it."""
+    if corpus.grouped:
+        return []
+    note = corpus.named_groups
+    if corpus.features is None:
+        note = named_groups_note(corpus.clips["path"].unique().tolist(), n_jobs=n_jobs)
+    return [note] if note else []
 
 
 def _open_judge(model: str | Path) -> Callable[[pd.Series], Suspects]:

@@ -98,11 +98,13 @@ class FileTags(NamedTuple):
         format: `mp3`, `flac`, `m4a`, …: by the content if it is known, else by the suffix.
         tags: the values.
         problem: why tags could not be read, or "".
+        known: whether the content is of a format that can hold tags.
     """
 
     format: str
     tags: list[FoundTag]
     problem: str = ""
+    known: bool = True
 
 
 def read_tags(path: str) -> FileTags:
@@ -125,7 +127,9 @@ def read_tags(path: str) -> FileTags:
     except Exception as error:  # noqa: BLE001  any damage of a file ends here, as one of its facts
         return FileTags(suffix, [], f"{type(error).__name__}: {name_text(str(error))[:200]}")
     kind = type(file).__name__
-    return FileTags(suffix if file is None else _FORMATS.get(kind, kind.lower()), tags)
+    return FileTags(
+        suffix if file is None else _FORMATS.get(kind, kind.lower()), tags, known=file is not None
+    )
 
 
 def _values(tags: Any) -> Iterator[tuple[str, str, object]]:

@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from quintet.datasets.grouping import named_groups_note
 from quintet.datasets.labels import label_set
 from quintet.datasets.manifest import Manifest
 from quintet.errors import ConfigError, DatasetError
@@ -171,7 +172,10 @@ def run_extraction(manifest: Manifest, output: Path, options: Options) -> Extrac
         notes = _notes(finished, parts, n_outdated=int(has_outdated_digest(known).sum()))
         _Run(manifest, parts, writer, options, limit, plan).describe()
     del writer, known  # frees the memory of the facts of all clips
-    ledgers = gather_table(manifest, output, finished, parts, options.job.parameters)
+    named_groups = _named_groups(manifest, finished, plan, options)
+    ledgers = gather_table(
+        manifest, output, finished, parts, options.job.parameters, named_groups=named_groups
+    )
     parts.remove()
     return ExtractionSummary(
         n_ok=len(manifest) - len(ledgers.failures),
@@ -181,9 +185,18 @@ def run_extraction(manifest: Manifest, output: Path, options: Options) -> Extrac
         seconds=time.monotonic() - start_time,
         output=output,
         truncated=ledgers.truncated,
-        notes=notes,
+        notes=(*notes, named_groups) if named_groups else notes,
         classes=_count_classes(manifest, ledgers.failures),
     )
+
+
+def _named_groups(manifest: Manifest, finished: JsonObject | None, plan: Plan, options: Options) -> str:
+    """What the tags of the files say about groups, if none are given. Nothing is read if no file is new."""
+    if manifest.grouped:
+        return ""
+    if finished is not None and not len(plan.todo):
+        return str(finished.get("named_groups", ""))
+    return named_groups_note(manifest.usable["path"].unique().tolist(), n_jobs=options.n_jobs)
 
 
 def _count_classes(manifest: Manifest, failures: pd.DataFrame) -> dict[str, int]:

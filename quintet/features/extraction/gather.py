@@ -87,6 +87,8 @@ def gather_table(
     finished: JsonObject | None,
     parts: Parts,
     parameters: FeatureParameters,
+    *,
+    named_groups: str = "",
 ) -> Ledgers:
     """Write the final table from the finished table and the parts, unless it exists already.
 
@@ -96,6 +98,7 @@ def gather_table(
         finished: metadata of the table that exists at `output`; None if there is none.
         parts: finished rows of this run and of interrupted ones.
         parameters: parameters of the features.
+        named_groups: what the tags of the files say about groups.
 
     Returns:
         The failure ledger, and the truncated recordings.
@@ -107,6 +110,8 @@ def gather_table(
     facts = latest_facts(frames).set_index("id").reindex(manifest.frame["id"])
     meta = table_meta(manifest, facts, parts.parameter_hash)
     metadata = table_metadata(manifest, parameters, earlier, changed=bool(blocks))
+    if named_groups:
+        metadata["named_groups"] = named_groups
     if earlier is not None and not blocks and earlier == {**earlier, **metadata} and _has_rows(output, meta):
         return _ledgers(meta)
     place_columns = [facts[name].fillna(-1).to_numpy(dtype=np.int64) for name in ("block", "row")]
