@@ -1,12 +1,12 @@
-"""Feature families: each one alone, `full` without it, and with families that the product does not have.
+"""Feature families: each one alone, `wide` without it, and with families that the product does not have.
 
     python -m benchmarks.evidence.families --tables FOLDER [--corpora gtzan esc10 …] [--seeds 3] [--short]
 
-FOLDER has NAME.parquet, which `quintet extract --features wide` made with the true groups (artist,
-recording, session), and NAME.more.parquet of `more_families.py`. Probabilities are the mean of a logistic
-regression and an SVM, the members of the product, out of fold by group; loss and hits of a clip are means
-over the seeds of the folds. `- full` are paired differences of the set to `full`. Intervals (95 %) are by
-group. Classes of one group are left out.
+FOLDER has NAME.parquet, which `quintet extract` made with the true groups (artist, recording, session),
+and NAME.more.parquet of `more_families.py`. Probabilities are the mean of a logistic regression and an SVM,
+the members of the product, out of fold by group; loss and hits of a clip are means over the seeds of the
+folds. `- wide` are paired differences of the set to `wide`. Intervals (95 %) are by group. Classes of one
+group are left out. `views` is the mean of members that see one family each.
 
 Probabilities are kept in --work and reused: delete them after a change of the sets.
 """
@@ -32,7 +32,9 @@ from quintet.features.columns import feature_names
 from quintet.features.parameters import FeatureParameters
 
 Matrix = NDArray[np.float64]
-CORPORA = ("gtzan", "esc10", "instruments")
+CORPORA = ("gtzan", "esc10", "instruments", "demo")
+BASE = "wide"
+"""The default set, to which the others are compared."""
 VIEWS = "views"
 """The mean of the members of each family, in place of members of all columns."""
 GROUPS = ("cepstral.delta_", "cepstral.delta2_", "tonal.chroma_", "tonal.tonnetz_", "spectral.contrast_")
@@ -48,38 +50,36 @@ def without_single_groups(corpus: Corpus) -> Corpus:
 
 def column_sets(columns: list[str], further: list[str], *, short: bool) -> Iterator[tuple[str, list[str]]]:
     """Name and columns of each set; of a short list, only the sets of the product and single families."""
-    published = feature_names(FeatureParameters(feature_set="bahuleyan2018"))
-    yield "full", columns
-    yield "97", list(published)
+    yield BASE, columns
+    for name in ("full", "bahuleyan2018"):
+        yield name, list(feature_names(FeatureParameters(feature_set=name)))
     families = list(dict.fromkeys(map(feature_family, columns)))
     for family in families:
         yield f"{family} alone", [c for c in columns if feature_family(c) == family]
-    added = {family: [c for c in further if feature_family(c) == family] for family in ("parts", *FAMILIES)}
-    for family, own in added.items():
-        if own and (family == "parts" or not short):
-            yield f"{family} alone", own
-            yield f"full + {family}", columns + own
     if short:
         return
     for family in families:
-        yield f"full - {family}", [c for c in columns if feature_family(c) != family]
+        yield f"{BASE} - {family}", [c for c in columns if feature_family(c) != family]
     for group in GROUPS:
-        yield f"full - {group.rstrip('_')}", [c for c in columns if not c.startswith(group)]
+        yield f"{BASE} - {group.rstrip('_')}", [c for c in columns if not c.startswith(group)]
     for statistic in STATISTICS:
-        yield f"full - {statistic}", [c for c in columns if not c.endswith(f".{statistic}")]
-    if further:
-        yield "full + all", columns + further
+        yield f"{BASE} - {statistic}", [c for c in columns if not c.endswith(f".{statistic}")]
+    for family in FAMILIES:
+        own = [c for c in further if feature_family(c) == family]
+        if own:
+            yield f"{family} alone", own
+            yield f"{BASE} + {family}", columns + own
 
 
 def compare(corpus: Corpus, further: pd.DataFrame, given: argparse.Namespace) -> pd.DataFrame:
     """A row per set."""
     table = pd.concat([corpus.X, further], axis=1)
-    full = list(feature_names(FeatureParameters()))
-    others = [column for column in table.columns if column not in set(full)]
+    own = list(feature_names(FeatureParameters()))
+    others = [column for column in table.columns if column not in set(own)]
     codes = np.unique(corpus.y, return_inverse=True)[1]
     found: dict[str, list[Matrix]] = {}
     sizes: dict[str, int] = {}
-    for name, columns in column_sets(full, others, short=given.short):
+    for name, columns in column_sets(own, others, short=given.short):
         X = table[columns].to_numpy(np.float64)
         found[name] = []
         for seed in range(given.seeds):
@@ -90,24 +90,24 @@ def compare(corpus: Corpus, further: pd.DataFrame, given: argparse.Namespace) ->
             found[name].append(np.load(kept))
         sizes[name] = len(columns)
         print(f"{corpus.name}: {name:30}", end="\r", file=sys.stderr, flush=True)
-    families = [f"{family} alone" for family in dict.fromkeys(map(feature_family, full))]
-    for name, parts in ((VIEWS, families), ("full and views", [*families, "full"])):
+    families = [f"{family} alone" for family in dict.fromkeys(map(feature_family, own))]
+    for name, parts in ((VIEWS, families), (f"{BASE} and views", [*families, BASE])):
         if all(part in found for part in parts):
             found[name] = [np.mean([found[p][seed] for p in parts], axis=0) for seed in range(given.seeds)]
-            sizes[name] = len(full)
+            sizes[name] = len(own)
     return pd.DataFrame([row(name, found, codes, corpus, sizes[name]) for name in found])
 
 
 def row(
     name: str, found: dict[str, list[Matrix]], codes: NDArray[np.int64], corpus: Corpus, size: int
 ) -> dict[str, object]:
-    """Scores of a set and their differences to those of `full`."""
-    own, reference = (np.mean([per_clip(p, codes) for p in found[one]], axis=0) for one in (name, "full"))
+    """Scores of a set and their differences to those of `wide`."""
+    own, reference = (np.mean([per_clip(p, codes) for p in found[one]], axis=0) for one in (name, BASE))
     numbers: dict[str, object] = {"corpus": corpus.name, "set": name, "columns": size}
     for k, score in enumerate(("accuracy", "log loss")):
         numbers[score] = cell(own[k], corpus.groups)
     for k, score in enumerate(("accuracy", "log loss")):
-        numbers[f"{score} - full"] = cell(own[k] - reference[k], corpus.groups, "+") if name != "full" else ""
+        numbers[f"{score} - {BASE}"] = cell(own[k] - reference[k], corpus.groups, "+") if name != BASE else ""
     return numbers
 
 
@@ -137,7 +137,7 @@ def main() -> None:
     parser.add_argument("--corpora", nargs="+", default=list(CORPORA))
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument(
-        "--short", action="store_true", help="only `full`, `97`, single families and the parts"
+        "--short", action="store_true", help="only the sets of the product and single families"
     )
     given = parser.parse_args()
     for name in given.corpora:
