@@ -65,7 +65,7 @@ MUTANTS: tuple[tuple[str, str, str, str], ...] = (
     ),
     (
         "quintet/training/data.py",
-        'return "group" if grouped or multilabel else "sound"',
+        'return "group" if grouped else "sound"',
         'return "group"',
         "tests/training/blocks/test_sound_protocol.py -k suits",
     ),

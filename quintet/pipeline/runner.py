@@ -148,8 +148,7 @@ def describe_clips(
             reporter.notify(f"{len(manifest)} clips: at most {recipe.data.limit} of each label")
         usable = manifest.usable
         if len(usable):  # clips that cannot be split are refused before their features are extracted
-            known = {"grouped": manifest.grouped, "multilabel": manifest.multilabel}
-            protocol = find_protocol(usable, recipe.train, **known)
+            protocol = find_protocol(usable, recipe.train, grouped=manifest.grouped)
             make_training_split(usable.set_index("id"), recipe.train, protocol, grouped=manifest.grouped)
     output.mkdir(parents=True, exist_ok=True)
     ModelFolder(output).write_json("recipe.json", recipe.model_dump(mode="json"))

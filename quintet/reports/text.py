@@ -64,8 +64,8 @@ def split_note(run: Run) -> Stamp:
         return Stamp(
             "warn",
             "Split by sound",
-            "Groups are not known. Clips of a class that sound alike were kept on one side, so the scores "
-            "are about as by artist or recording, within what sound can tell. Intervals resample the blocks.",
+            "Groups are not known. Clips that sound alike were kept on one side, so the scores are "
+            "about as by artist or recording, within what sound can tell. Intervals resample the blocks.",
         )
     if not groups_known(run):
         return Stamp(

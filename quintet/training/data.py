@@ -212,7 +212,7 @@ def gather(
     meta = table.meta
     if not len(meta):
         raise _no_rows_error(table)
-    protocol = find_protocol(meta, settings, grouped=table.grouped, multilabel=table.multilabel)
+    protocol = find_protocol(meta, settings, grouped=table.grouped)
     if protocol == "sound":
         table = with_sound_blocks(table, settings, target)
         meta = table.meta
@@ -221,18 +221,16 @@ def gather(
     return Material(table, ids, labels, groups, split, store)
 
 
-def find_protocol(clips: pd.DataFrame, settings: TrainSettings, *, grouped: bool, multilabel: bool) -> str:
+def find_protocol(clips: pd.DataFrame, settings: TrainSettings, *, grouped: bool) -> str:
     """The protocol of a run: that of its settings, and for `auto` the one that suits the data.
 
-    That is `sound` if a target is named, `given` for clips with a split of their own, and `group` where
-    groups are known. Where they are not, it is `sound`; for label sets, whose clips have no one class to lie
-    in, it is `group`, where each clip is its own group.
+    That is `sound` if a target is named, `given` for clips with a split of their own, `group` where groups
+    are known, and `sound` where they are not.
 
     Args:
         clips: column `split`.
         settings: settings of the run.
         grouped: whether groups are known.
-        multilabel: whether labels are sets.
     """
     if settings.protocol != "auto":
         return settings.protocol
@@ -240,7 +238,7 @@ def find_protocol(clips: pd.DataFrame, settings: TrainSettings, *, grouped: bool
         return "sound"
     if clips["split"].notna().any():
         return "given"
-    return "group" if grouped or multilabel else "sound"
+    return "group" if grouped else "sound"
 
 
 def _no_rows_error(table: FeatureTable) -> DatasetError:
@@ -308,6 +306,8 @@ def data_notes(material: Material) -> list[str]:
     """
     table = material.table
     notes = [str(note) for note in table.metadata.get("notes", [])]
+    if not table.grouped and table.metadata.get("named_groups"):
+        notes.append(str(table.metadata["named_groups"]))
     failures = table.failures
     if len(failures):
         counts = failures["reason"].map(_failure_kind).value_counts(sort=False)

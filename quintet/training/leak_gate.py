@@ -149,21 +149,21 @@ def chance_gate(
 
 
 def _some_blocks(material: Material, settings: TrainSettings) -> Material:
-    """The material, or whole blocks of each class, drawn by the seed, with about `MOST_PROBED` clips."""
+    """The material, or whole blocks of each class or tag, drawn by the seed: about `MOST_PROBED` clips."""
     n = len(material.ids)
     if n <= MOST_PROBED:
         return material
-    rng = np.random.default_rng([settings.seed, 23])
     needed = settings.folds or DEFAULT_FOLDS
-    chosen: list[str] = []
-    for label in np.unique(material.labels):
-        groups = material.groups[material.labels == label]
-        names, sizes = np.unique(groups, return_counts=True)
-        order = rng.permutation(len(names))
-        reached = np.cumsum(sizes[order])
-        n_blocks = int(np.searchsorted(reached, len(groups) * MOST_PROBED / n)) + 1
-        chosen += names[order[: max(n_blocks, needed)]].tolist()
-    rows = np.flatnonzero(np.isin(material.groups, chosen))
+    names, block = np.unique(material.groups, return_inverse=True)
+    place = np.random.default_rng([settings.seed, 23]).permutation(len(names))[block]  # in one order for all
+    target = material.target(np.arange(n))
+    classes = [target == label for label in np.unique(target)] if target.ndim == 1 else target.T.astype(bool)
+    is_chosen_block = np.zeros(len(names), bool)
+    for is_member in classes:
+        own, sizes = np.unique(place[is_member], return_counts=True)
+        n_blocks = int(np.searchsorted(np.cumsum(sizes), is_member.sum() * MOST_PROBED / n)) + 1
+        is_chosen_block[own[: max(n_blocks, needed)]] = True
+    rows = np.flatnonzero(is_chosen_block[place])
     frame, split = material.table.frame, material.split
     is_chosen = frame["id"].astype(str).isin(material.ids[rows])
     return Material(

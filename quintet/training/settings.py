@@ -56,7 +56,7 @@ class TrainSettings(Stage):
         protocol: `group` keeps groups together. `sound` keeps clips together that sound alike, where groups
             are not known. `random` ignores groups on purpose, and its scores are marked. `given` follows the
             `split` column of the data. `auto` is `given` if the data have that column, `group` if groups are
-            known or labels are sets, and `sound` otherwise.
+            known, and `sound` otherwise.
         target: folder of songs (or feature table) that the model is to serve, under `sound`: the clips that
             stay together are chosen so that folds are as far from their training part as these songs are.
         protocols: splits of the leak gate, which compares the same members under each of them.

@@ -64,8 +64,8 @@ GROUPS_UNKNOWN = (
 """What a split without groups means for the scores."""
 
 SOUND_BLOCKS = (
-    "Nothing says which clips share an artist or a recording, so clips of a class that sound alike were kept "
-    "on one side. Blocks by sound are not artists: the score by artist can be lower or higher."
+    "Nothing says which clips share an artist or a recording, so clips that sound alike were kept on one "
+    "side. Blocks by sound are not artists: the score by artist can be lower or higher."
 )
 """What a split by blocks that sound alike means for the scores."""
 

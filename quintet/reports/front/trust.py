@@ -145,8 +145,6 @@ def _leak_check(run: Run) -> Check | None:
     text = "" if n is None else "No clip that was scored has exactly the sound of a training clip."
     if is_good:
         return Check("Copies", "good", text, "split") if text else None
-    if not groups_known(run) and run.multilabel:
-        return Check("Copies", "good", text, "split") if text else None
     harder = "group" if groups_known(run) else "sound"
     advice = f"How much a harder split would take away: `train --protocols random,{harder}` measures it."
     return Check("Leak", "open", f"{text} {advice}".strip(), "split")
@@ -192,7 +190,7 @@ def next_steps(run: Run, strip: pd.DataFrame, found: Sequence[Check], *, can_pla
         steps.append(f"{verb} the mistakes about {name}: a click on {name} shows them.")
     if not groups_known(run):
         step = "Name the groups (`train --groups FILE`), so that no artist is on both sides"
-        by_sound = run.results.split.protocol == "sound" or run.multilabel
+        by_sound = run.results.split.protocol == "sound"
         steps.append(f"{step}." if by_sound else f"{step}; `train --protocol sound` estimates that score.")
     few = [str(name) for name, n in zip(strip["class"], strip["clips"], strict=True) if n < FEW_CLIPS]
     if few:

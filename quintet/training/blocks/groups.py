@@ -13,6 +13,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from quintet.datasets.folder import audio_files
+from quintet.datasets.labels import label_indicator
 from quintet.datasets.manifest import build_manifest
 from quintet.embeddings.columns.networks import find_embedder
 from quintet.errors import ConfigError, DatasetError
@@ -24,12 +25,15 @@ from quintet.features.storage.read import read_feature_table
 from quintet.features.storage.table import FeatureTable, is_usable
 from quintet.files.display.names import printable
 from quintet.training.blocks.sound_blocks import BY_NAME, BY_ORDER, sound_blocks
+from quintet.training.blocks.strata import label_strata
 from quintet.training.blocks.target_blocks import TargetBlocks, target_blocks
 from quintet.training.settings import TrainSettings
 
 Texts = NDArray[np.str_]
 DEFAULT_FOLDS = 5
 """Folds of a run that names no number, if every class has as many groups."""
+BLOCKS_PER_TAG = 3
+"""Blocks that a tag must lie in, if it has as many clips: a part to fit on, one to predict, one to test."""
 NOTES = {
     BY_NAME: "Clips whose names begin alike stay together: they sound alike, too.",
     BY_ORDER: "Clips whose names follow each other sound alike: runs of them stay together.",
@@ -46,7 +50,7 @@ def with_sound_blocks(
     are.
 
     Raises:
-        ConfigError: if groups are known, or if labels are sets.
+        ConfigError: if groups are known.
     """
     if table.grouped:
         raise ConfigError(
@@ -67,21 +71,26 @@ def with_sound_blocks(
             at_least=n_splits + bool(settings.test_size),
             seed=settings.seed,
         )
-        names = found.names
+        names = _with_blocks_per_tag(found.names, table)
         metadata = {**metadata, "notes": [*metadata.get("notes", []), _target_note(found, len(target))]}
     frame.loc[is_usable(frame), "group"] = names
     return FeatureTable(frame, metadata)
 
 
 def sound_block_names(table: FeatureTable, settings: TrainSettings, *, test_size: float) -> Texts:
-    """Block of each usable clip, `(n,)`. Each class has a block per fold, and one for the test part.
+    """Block of each usable clip, `(n,)`.
 
-    Raises:
-        ConfigError: if labels are sets.
+    Each class has a block per fold, and one for the test part; each tag of label sets has `BLOCKS_PER_TAG`.
     """
     at_least = (settings.folds or DEFAULT_FOLDS) + bool(test_size)
-    clips = _clips_of(table)
-    return sound_blocks(*clips, at_least=at_least, seed=settings.seed, names=_clip_names(table))
+    names = sound_blocks(
+        *_clips_of(table),
+        at_least=at_least,
+        seed=settings.seed,
+        names=_clip_names(table),
+        tags=label_indicator(table.meta["label"].astype(str))[0] if table.multilabel else None,
+    )
+    return _with_blocks_per_tag(names, table)
 
 
 def _clip_names(table: FeatureTable) -> list[str]:
@@ -92,16 +101,26 @@ def _clip_names(table: FeatureTable) -> list[str]:
 
 
 def _clips_of(table: FeatureTable) -> tuple[NDArray[np.float64], list[str], list[str]]:
-    """Features, classes and ids of the usable clips."""
+    """Features, classes (for label sets: strata) and ids of the usable clips."""
+    classes = table.meta["label"].astype(str).tolist()
     if table.multilabel:
-        raise ConfigError(
-            "The protocol 'sound' needs one label per clip. This table has label sets: use 'group'."
-        )
-    return (
-        table.features.to_numpy(np.float64),
-        table.meta["label"].astype(str).tolist(),
-        table.features.index.astype(str).tolist(),
-    )
+        classes = label_strata(label_indicator(classes)[0]).astype(str).tolist()
+    return table.features.to_numpy(np.float64), classes, table.features.index.astype(str).tolist()
+
+
+def _with_blocks_per_tag(names: Texts, table: FeatureTable) -> Texts:
+    """The blocks, where each tag of label sets has enough: its largest block is halved, by the ids."""
+    if not table.multilabel:
+        return names
+    names = names.astype(object)
+    by_id = np.argsort(table.features.index.astype(str).to_numpy(), kind="stable")
+    for has_tag in label_indicator(table.meta["label"].astype(str))[0].T.astype(bool):
+        rows = by_id[has_tag[by_id]]
+        while len(set(names[rows])) < min(BLOCKS_PER_TAG, len(rows)):
+            found, sizes = np.unique(names[rows].astype(str), return_counts=True)
+            largest = rows[names[rows] == found[sizes.argmax()]]
+            names[largest[len(largest) // 2 :]] = f"{found[sizes.argmax()]}-{len(set(names)) + 1}"
+    return names.astype(np.str_)
 
 
 def _target_note(found: TargetBlocks, n: int) -> str:

@@ -18,7 +18,7 @@ from threadpoolctl import threadpool_limits
 from quintet.datasets.splits.split import Positions
 from quintet.errors import DatasetError
 from quintet.training.blocks.common_sources import Floats, draw_sources
-from quintet.training.blocks.name_evidence import NameEvidence, name_evidence
+from quintet.training.blocks.name_evidence import NameEvidence, name_evidence, natural_order
 
 MOST_COMPONENTS = 40
 """Principal components that are compared."""
@@ -39,6 +39,7 @@ def sound_blocks(
     at_least: int = 2,
     seed: int,
     names: Sequence[str] | None = None,
+    tags: ArrayLike | None = None,
 ) -> NDArray[np.str_]:
     """Name of the block of each clip. A block lies within a class.
 
@@ -56,6 +57,9 @@ def sound_blocks(
             with fewer are halved; a class with fewer clips than that has a block per clip.
         seed: selects the draw.
         names: names of the clips, such as paths, `(n,)`. None: the sound alone counts.
+        tags: for label sets, whose classes are strata (`label_strata`): 1 where a clip has a tag,
+            `(n, tags)`. A block that follows from names may then have clips of several strata, and names do
+            not count if they only repeat the tags.
 
     Raises:
         DatasetError: if the numbers of rows differ.
@@ -79,7 +83,10 @@ def sound_blocks(
     numbers = np.empty(len(order), np.intp)
     known = None if names is None else [str(names[row]) for row in order]
     with threadpool_limits(limits=1, user_api="blas"):  # matrices are small; last bits depend on the number
-        numbers[order], kind = _ordered_blocks(values[order], classes[order], at_least, rng, known)
+        own_tags = None if tags is None else np.asarray(tags, np.float64)[order]
+        numbers[order], kind = _ordered_blocks(
+            values[order], classes[order], at_least, rng, known, tags=own_tags
+        )
     return np.array([f"{kind}-{number + 1}" for number in numbers], dtype=np.str_)
 
 
@@ -89,6 +96,8 @@ def _ordered_blocks(
     at_least: int,
     rng: np.random.Generator,
     names: Sequence[str] | None,
+    *,
+    tags: Floats | None,
 ) -> tuple[Positions, str]:
     """Number of the block of each row, for rows in a fixed order, and what the blocks follow from."""
     classes = [np.flatnonzero(labels == name) for name in np.unique(labels)]
@@ -101,17 +110,23 @@ def _ordered_blocks(
     evidence, kind = NameEvidence(), BY_SOUND
     if names is not None:
         deviations = _deviations(components, classes)
+        if tags is not None:
+            deviations = _without_tags(deviations, _deviations(tags, classes))
         evidence = name_evidence(names, classes, deviations, np.random.default_rng(0), at_least=at_least)
     if evidence.beginnings is not None:
-        keys = np.char.add(np.char.add(labels, "/"), evidence.beginnings)
-        blocks, kind = np.unique(keys, return_inverse=True)[1], BY_NAME
+        within = np.char.add(labels, "/") if tags is None else np.full(len(labels), "")
+        blocks, kind = np.unique(np.char.add(within, evidence.beginnings), return_inverse=True)[1], BY_NAME
+    elif evidence.place is not None:
+        place, pieces = evidence.place, [p for rows in classes for p in _stretches(rows, evidence.place)]
+        if tags is None:
+            deviations = _deviations(components, pieces)
+        elif names is not None:
+            place = np.argsort(natural_order(names))
+            pieces = _stretches(np.arange(len(place)), place)
+        blocks, kind = draw_sources(deviations, pieces, rng, place=place), BY_ORDER
     else:
-        if evidence.place is None:
-            pieces = [piece for rows in classes for piece in _pieces(rows, components)]
-        else:
-            pieces = [piece for rows in classes for piece in _stretches(rows, evidence.place)]
-        blocks = draw_sources(_deviations(components, pieces), pieces, rng, place=evidence.place)
-        kind = BY_SOUND if evidence.place is None else BY_ORDER
+        pieces = [piece for rows in classes for piece in _pieces(rows, components)]
+        blocks = draw_sources(_deviations(components, pieces), pieces, rng)
     for rows in classes:
         blocks = _with_enough(blocks, rows, components, at_least)
     return np.unique(blocks, return_inverse=True)[1], kind
@@ -123,6 +138,11 @@ def _deviations(components: Floats, pieces: Sequence[Positions]) -> Floats:
     for rows in pieces:
         deviations[rows] -= deviations[rows].mean(axis=0)
     return deviations
+
+
+def _without_tags(deviations: Floats, tags: Floats) -> Floats:
+    """Deviations without what a linear function of the tags, `(n, tags)`, tells about them."""
+    return np.asarray(deviations - tags @ np.linalg.lstsq(tags, deviations, rcond=None)[0])
 
 
 def _normal_scores(values: Floats) -> Floats:

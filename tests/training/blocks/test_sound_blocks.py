@@ -140,3 +140,33 @@ def test_large_classes_are_compared_in_pieces(monkeypatch):
     blocks = sound_blocks(values, labels.tolist(), names(len(values)), seed=0)
     assert max(np.unique(blocks, return_counts=True)[1]) <= 40
     assert pairs(blocks)[pairs(true)].mean() > 0.7
+
+
+@pytest.mark.usefixtures("few_sweeps")
+@pytest.mark.parametrize("kind", ["named-alike", "in-a-row"])
+def test_blocks_by_names_may_cross_strata_of_label_sets(kind):
+    values, _, true = planted(16, 4, spread=0.2, d=8, classes=1)
+    strata = ["live", "live", "studio", "studio"] * 16
+    place = {
+        "named-alike": [f"{chr(97 + k // 4)}x/{k % 4}" for k in range(64)],
+        "in-a-row": [f"{k:03}" for k in range(64)],
+    }[kind]
+    for tags in (np.ones((64, 1)), None):
+        blocks = sound_blocks(values, strata, names(64), at_least=5, seed=0, names=place, tags=tags)
+        assert blocks[0].startswith(kind)
+        together = pairs(blocks)
+        is_crossed = ~pairs(np.array(strata))
+        assert (together[pairs(true) & is_crossed].mean() > 0.7) == (tags is not None)
+        assert together[pairs(true) & ~is_crossed].mean() > 0.7
+
+
+@pytest.mark.usefixtures("few_sweeps")
+def test_names_that_repeat_the_tags_are_no_evidence():
+    """Two tags are one stratum. The names begin with the tag, and tell nothing else."""
+    values, labels, _ = planted(40, 1, spread=0.2, d=8)
+    numbers = np.random.default_rng(1).permutation(80)
+    named = [f"{label[-1]}/{'abcdefgh'[k % 8]}{k:02}" for k, label in zip(numbers, labels, strict=True)]
+    own = (labels[:, None] == np.unique(labels)).astype(float)
+    for tags, kind in ((np.ones((80, 1)), "named-alike"), (own, "sounds-alike")):
+        blocks = sound_blocks(values, ["one"] * 80, names(80), at_least=5, seed=0, names=named, tags=tags)
+        assert blocks[0].startswith(kind)

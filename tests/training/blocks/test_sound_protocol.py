@@ -61,19 +61,18 @@ def test_data_without_groups_are_divided_by_blocks_unless_something_else_is_aske
 
 
 @pytest.mark.parametrize(
-    ("split", "known", "settings", "expected"),
+    ("split", "grouped", "settings", "expected"),
     [
-        (None, {"grouped": False, "multilabel": False}, {}, "sound"),
-        (None, {"grouped": True, "multilabel": False}, {}, "group"),
-        (None, {"grouped": False, "multilabel": True}, {}, "group"),
-        ("train", {"grouped": False, "multilabel": False}, {}, "given"),
-        ("train", {"grouped": False, "multilabel": False}, {"target": "songs"}, "sound"),
-        ("train", {"grouped": True, "multilabel": False}, {"protocol": "random"}, "random"),
+        (None, False, {}, "sound"),
+        (None, True, {}, "group"),
+        ("train", False, {}, "given"),
+        ("train", False, {"target": "songs"}, "sound"),
+        ("train", True, {"protocol": "random"}, "random"),
     ],
 )
-def test_auto_is_the_protocol_that_suits_the_data(split, known, settings, expected):
+def test_auto_is_the_protocol_that_suits_the_data(split, grouped, settings, expected):
     clips = pd.DataFrame({"split": [None, split]}, dtype=object)
-    assert find_protocol(clips, TrainSettings(members=("svm",), **settings), **known) == expected
+    assert find_protocol(clips, TrainSettings(members=("svm",), **settings), grouped=grouped) == expected
 
 
 def test_the_score_by_chance_stands_beside_that_by_blocks(songs):
@@ -114,14 +113,55 @@ def test_of_many_clips_whole_blocks_of_each_class_are_probed(songs, monkeypatch)
     assert min(scores.support.values()) >= 5
 
 
-def test_known_groups_and_label_sets_are_refused(songs):
+def test_known_groups_are_refused(songs):
     settings = TrainSettings(protocol="sound", members=("svm",))
     with pytest.raises(ConfigError, match="This table has groups: use 'group'"):
         gather(replace(songs, metadata={**songs.metadata, "grouped": True}), settings)
-    frame = songs.frame.assign(label=songs.frame["label"] + ";live")
-    sets = FeatureTable(frame, {**songs.metadata, "multilabel": True})
-    with pytest.raises(ConfigError, match="one label per clip"):
-        gather(sets, settings)
+
+
+@pytest.fixture
+def tagged(songs) -> FeatureTable:
+    """The songs with tags: the two clips of every third song differ in one tag, and one tag has two songs."""
+    live = np.where(np.arange(48) % 6 == 1, ";live", "")
+    rare = np.where(np.arange(48) < 4, ";rare", "")
+    frame = songs.frame.assign(label=songs.frame["label"] + live + rare)
+    return FeatureTable(frame, {**songs.metadata, "multilabel": True})
+
+
+def test_clips_with_label_sets_are_kept_together_too(tagged):
+    material = gather(tagged, TrainSettings(members=("svm",)))
+    assert (material.split.protocol, material.split.grouped, material.multilabel) == ("sound", True, True)
+    assert same_block(material.groups) > 0.4  # by chance: 2 of 24
+    is_crossed = material.labels[::2] != material.labels[1::2]
+    assert same_block(material.groups[np.repeat(is_crossed, 2)]) > 0.2
+    for tag in ("live", "rare"):
+        blocks = material.groups[[tag in label for label in material.labels]]
+        assert len(set(blocks)) >= 3
+
+
+def test_the_range_of_label_sets_is_in_macro_auc(tagged):
+    settings = TrainSettings(members=("logistic_regression",), resamples=50)
+    gate = chance_gate(gather(tagged, settings), settings)
+    text = chance_range(RunScores(split=SplitFacts(protocol="sound"), parts={}, leak_gate=gate))
+    for protocol in ("random", "sound"):
+        value = gate.protocols[protocol]["mean"].scores["macro_auc"].value
+        assert f"{value:.2f}".removeprefix("0") in text
+    assert "mean over the tags" in text
+    assert "[" in text
+
+
+def test_of_many_clips_with_label_sets_each_tag_is_probed(tagged, monkeypatch):
+    monkeypatch.setattr("quintet.training.leak_gate.MOST_PROBED", 12)
+    settings = TrainSettings(members=("logistic_regression",), resamples=0, folds=2)
+    scores = chance_gate(gather(tagged, settings), settings).protocols["sound"]["mean"]
+    assert scores.n < 48
+    assert min(scores.support.values()) >= 2
+
+
+def test_a_target_may_decide_for_label_sets(tagged, target):
+    settings = TrainSettings(protocol="sound", target=str(target), members=("svm",), test_size=0.0)
+    material = gather(tagged, settings, target=describe_target(target, tagged))
+    assert same_block(material.groups) > 0.4
 
 
 def test_the_leak_gate_keeps_blocks_together_whatever_the_split_of_the_run(songs):
