@@ -51,7 +51,7 @@ const isStale = (drawn, view) => drawn.scale[0] !== view.scale[0]
 function move() {
   const k = [0, 1].map((axis) => wanted.scale[axis] / complete.scale[axis]);
   const [left, top] = [0, 1].map((axis) => (wanted.shift[axis] - (complete.shift[axis] + complete.margin[axis]) * k[axis]) / wanted.ratio);
-  canvas.style.transform = `translate(${left}px, ${top}px) scale(${k[0]}, ${k[1]})`;
+  canvas.style.transform = `translate(${left}px, ${top}px) scale(${k[0] / wanted.ratio}, ${k[1] / wanted.ratio})`;
 }
 
 function begin(view) {
@@ -93,8 +93,6 @@ function add(milliseconds) {
 
 function end() {
   if (canvas.width !== image.width || canvas.height !== image.height) { canvas.width = image.width; canvas.height = image.height; }
-  canvas.style.width = `${image.width / begun.ratio}px`;
-  canvas.style.height = `${image.height / begun.ratio}px`;
   context.putImageData(image, 0, 0);
   complete = begun;
   begun = null;
