@@ -91,28 +91,50 @@ def test_find_play_and_more_like_it(page: Any) -> None:
     assert page.locator("#now-title").inner_text() != "Song 2"
 
 
+def point_at_a_song(page: Any) -> tuple[float, float]:
+    """Move the pointer over the map until it is on a song; the place."""
+    box = page.locator("#map").bounding_box()
+    for step in range(400):
+        x = box["x"] + box["width"] * (0.06 + 0.88 * (step % 20) / 19)
+        y = box["y"] + box["height"] * (step // 20) / 20 + 20
+        page.mouse.move(x, y)
+        if not page.locator("#map-tip").is_hidden():
+            return x, y
+    raise AssertionError("there is no song")
+
+
+def require_point_under_spot(page: Any) -> None:
+    """The picture has a point where the song under the pointer is marked."""
+    assert page.evaluate("""() => {
+      const canvas = document.getElementById("map-picture"), box = canvas.getBoundingClientRect();
+      const spot = document.getElementById("map-pointed").getBoundingClientRect();
+      const place = [spot.x + spot.width / 2 - box.x, spot.y + spot.height / 2 - box.y];
+      const at = place.map((px) => Math.floor(px * canvas.width / box.width));
+      const pixel = canvas.getContext("2d").getImageData(...at, 1, 1).data.slice(0, 3).join(", ");
+      return !getComputedStyle(document.getElementById("map")).backgroundColor.includes(pixel);
+    }""")
+
+
 def test_the_map_plays_what_is_clicked(page: Any) -> None:
     until(page, "document.getElementById('map-state').textContent === ''")
-    box = page.locator("#map").bounding_box()
-    found = False
-    for step in range(400):
-        x, y = (
-            box["x"] + box["width"] * (0.06 + 0.88 * (step % 20) / 19),
-            box["y"] + box["height"] * (step // 20) / 20,
-        )
-        page.mouse.move(x, y + 20)
-        if not page.locator("#map-tip").is_hidden():
-            page.mouse.down()
-            page.mouse.up()
-            found = True
-            break
-    assert found
+    x, y = point_at_a_song(page)
+    page.mouse.down()
+    page.mouse.up()
     until(page, "document.getElementById('audio').src !== ''")
     assert page.locator("#map-tip").inner_text().startswith(page.locator("#now-title").inner_text())
     spot = page.locator("#map-pointed").bounding_box()
     middle = spot["x"] + spot["width"] / 2, spot["y"] + spot["height"] / 2
     assert abs(middle[0] - x) < 16
-    assert abs(middle[1] - y - 20) < 16
+    assert abs(middle[1] - y) < 16
+    require_point_under_spot(page)
+
+
+PICTURE_COVERS_MAP = """() => {
+  const boxOf = (id) => document.getElementById(id).getBoundingClientRect();
+  const inner = boxOf("map"), outer = boxOf("map-picture");
+  const { left, right, top, bottom } = inner;
+  return outer.left <= left && outer.right >= right && outer.top <= top && outer.bottom >= bottom;
+}"""
 
 
 def picture_of_map(page: Any) -> bytes:
@@ -125,7 +147,7 @@ def picture_of_map(page: Any) -> bytes:
 
 
 def test_a_map_that_moves_is_the_one_that_is_drawn(page: Any) -> None:
-    """Dragged, held, zoomed: the picture that was moved is equal to one that is drawn there at once."""
+    """Zoomed, dragged and held: the picture that was moved is equal to one that is drawn there at once."""
     until(page, "document.getElementById('map-state').textContent === ''")
     box = page.locator("#map").bounding_box()
     x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
@@ -133,21 +155,27 @@ def test_a_map_that_moves_is_the_one_that_is_drawn(page: Any) -> None:
 
     def require_picture() -> None:
         seen.append(picture_of_map(page))
+        assert page.evaluate(PICTURE_COVERS_MAP)
         for _ in range(2):  # another theme draws all points anew
             page.locator("#theme").evaluate("button => button.click()")
         assert picture_of_map(page) == seen[-1]
         assert seen[-1] != seen[-2]
 
     page.mouse.move(x, y)
+    for _ in range(4):
+        page.mouse.wheel(0, -120)
+    require_picture()
+    page.mouse.move(x + 0.4 * box["width"], y - 0.4 * box["height"])
     page.mouse.down()
-    page.mouse.move(x + 41, y - 23, steps=3)  # inside the margin of the picture
-    require_picture()
-    page.mouse.move(x - 0.45 * box["width"], y + 0.4 * box["height"], steps=9)  # beyond it
-    require_picture()
+    page.mouse.move(x + 0.4 * box["width"] - 23, y - 0.4 * box["height"] + 41, steps=3)
+    require_picture()  # inside the margin of the picture
+    page.mouse.move(x - 0.4 * box["width"], y + 0.4 * box["height"], steps=9)
+    require_picture()  # beyond it
     page.mouse.up()
-    for delta in (-120, -120, 120):
-        page.mouse.wheel(0, delta)
-        require_picture()
+    page.mouse.wheel(0, 120)
+    require_picture()
+    point_at_a_song(page)
+    require_point_under_spot(page)
 
 
 def test_the_keyboard_is_enough(page: Any) -> None:
