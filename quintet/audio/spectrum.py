@@ -71,17 +71,21 @@ class Spectrum:
         magnitude = np.where(is_below[:, None], self.magnitude, 0.0)
         return Spectrum(magnitude, self.sample_rate, self.n_fft, self.hop_length)
 
-    def with_noise(self, power: float) -> Spectrum:
-        """The spectrum with a power added in every bin, as white noise adds it on average.
+    def with_noise(self, power: NDArray[np.float64]) -> Spectrum:
+        """The spectrum with a power added in each bin of every frame, as noise adds it on average.
+
+        Args:
+            power: shape `(bins,)`.
 
         Example:
             >>> silence = Spectrum(np.zeros((3, 1)), sample_rate=8, n_fft=4, hop_length=1)
-            >>> silence.with_noise(4.0).magnitude[:, 0].tolist()
-            [2.0, 2.0, 2.0]
+            >>> silence.with_noise(np.array([4.0, 1.0, 0.0])).magnitude[:, 0].tolist()
+            [2.0, 1.0, 0.0]
         """
-        if power == 0:
+        if not power.any():
             return self
-        return Spectrum(np.sqrt(self.power + power), self.sample_rate, self.n_fft, self.hop_length)
+        magnitude = np.sqrt(self.power + power[:, None])
+        return Spectrum(magnitude, self.sample_rate, self.n_fft, self.hop_length)
 
     def subsample(self, stride: int) -> Spectrum:
         """Every `stride`-th frame: the spectrum that a hop of `stride * hop_length` would give."""

@@ -16,7 +16,13 @@ from quintet.audio.clip import Clip
 from quintet.audio.resample import resample
 from quintet.audio.spectrum import Spectrum, spectrum
 from quintet.features.descriptors import cepstral, modulation, parts, rhythm, spectral, temporal, tonal
-from quintet.features.descriptors.noise_floor import bandwidth_bins, noise_power, noise_variance
+from quintet.features.descriptors.masking_floor import (
+    RESOLUTION,
+    STRIDE,
+    bandwidth_bins,
+    masking_floor,
+    silence_limit,
+)
 from quintet.features.parameters import FeatureParameters, LogMelParameters
 from quintet.features.statistics import Moments, log_covariance, summaries
 
@@ -45,17 +51,23 @@ class Analysis:
         """Numbers of one group, in the order of `columns.group_columns`."""
         if group in WHOLE:
             return WHOLE[group](self, statistics)
-        results = self.summaries(self.series(group), statistics)
+        results = self.summaries(self.series(group), statistics, self.resolution(group))
         return np.concatenate([results[statistic] for statistic in statistics])
 
     def series(self, group: str) -> Floats | Moments:
         """Series of one group, shape `(count, n)` or `(n,)`."""
         return SERIES[group](self)
 
-    def summaries(self, series: Floats | Moments, statistics: tuple[str, ...]) -> dict[str, Floats]:
+    def resolution(self, group: str) -> float:
+        """Movement below which a series of a group counts as constant: 0 without a masking floor."""
+        return 0.0 if self.parameters.masking_floor_db is None else RESOLUTION.get(group, 0.0)
+
+    def summaries(
+        self, series: Floats | Moments, statistics: tuple[str, ...], resolution: float
+    ) -> dict[str, Floats]:
         """`statistics.summaries`, with the class of moments of this analysis."""
         moments = series if isinstance(series, Moments) else self.moments_class(series)
-        return summaries(moments, statistics)
+        return summaries(moments, statistics, resolution=resolution)
 
     @cached_property
     def spectrum(self) -> Spectrum:
@@ -69,29 +81,42 @@ class Analysis:
         return float(np.var(self.clip.samples, dtype=np.float64))
 
     @cached_property
-    def noise(self) -> float:
-        """Variance of the noise floor; 0 if there is none."""
-        return noise_variance(self.variance, self.parameters.noise_floor_db)
+    def floor(self) -> Floats:
+        """Power of the masking floor in each bin, shape `(bins,)`; zeros if there is none."""
+        floor_db = self.parameters.masking_floor_db
+        if floor_db is None:
+            return np.zeros(self.parameters.n_fft // 2 + 1)
+        return masking_floor(self.mean_power, floor_db)
+
+    @property
+    def mean_power(self) -> Floats:
+        """Mean power in each bin that is described, shape `(bins,)`."""
+        return mean_power(self.band_spectrum)
+
+    @property
+    def zero(self) -> float:
+        """Samples this close to zero count as positive where zero crossings are counted."""
+        return max(temporal.ZERO, silence_limit(self.variance, self.parameters.masking_floor_db))
 
     @cached_property
     def band_spectrum(self) -> Spectrum:
         """Short-time spectrum of the frequencies that are described."""
-        return self.spectrum.below(bandwidth_bins(self.parameters.n_fft, self.parameters.noise_floor_db))
+        return self.spectrum.below(bandwidth_bins(self.parameters.n_fft, self.parameters.masking_floor_db))
 
     @cached_property
     def noisy_spectrum(self) -> Spectrum:
-        """Short-time spectrum with the noise floor, which all descriptors but the tuning look at."""
-        return self.band_spectrum.with_noise(noise_power(self.noise, self.parameters.n_fft))
+        """Short-time spectrum with the masking floor, which all descriptors but the tuning look at."""
+        return self.band_spectrum.with_noise(self.floor)
 
     @property
     def tuning_of(self) -> Callable[[Floats, Floats], float]:
         """Estimator of the tuning from frequencies and strengths of peaks."""
-        return tonal.tuning_from_peaks if self.parameters.noise_floor_db is None else tonal.mean_tuning
+        return tonal.tuning_from_peaks if self.parameters.masking_floor_db is None else tonal.mean_tuning
 
     @property
     def top_db(self) -> float | None:
-        """Largest distance of a level from the loudest one of the clip, dB; None with a noise floor."""
-        return spectral.TOP_DB if self.parameters.noise_floor_db is None else None
+        """Largest distance of a level from the loudest one of the clip, dB; None with a masking floor."""
+        return spectral.TOP_DB if self.parameters.masking_floor_db is None else None
 
     @cached_property
     def mel_db(self) -> Floats:
@@ -163,20 +188,23 @@ class Analysis:
     def log_mel(self, settings: LogMelParameters) -> NDArray[np.floating]:
         """Log-mel spectrogram, shape `(n_mels, frames)`, from the shared spectrum if the settings agree."""
         transform = self.spectrum if self._is_shared(settings) else own_spectrum(self.clip, settings)
-        band = transform.below(bandwidth_bins(settings.n_fft, settings.noise_floor_db))
-        transform = band.with_noise(self.log_mel_noise(settings))
-        power = mel.mel_power(transform, n_mels=settings.n_mels, fmin=settings.fmin, fmax=settings.fmax)
+        band = transform.below(bandwidth_bins(settings.n_fft, settings.masking_floor_db))
+        if settings.masking_floor_db is not None:
+            band = band.with_noise(masking_floor(mean_power(band), settings.masking_floor_db))
+        power = mel.mel_power(band, n_mels=settings.n_mels, fmin=settings.fmin, fmax=settings.fmax)
         return mel.compress_mel_power(power, compression=settings.compression, floor_db=settings.floor_db)
-
-    def log_mel_noise(self, settings: LogMelParameters) -> float:
-        """Power of the noise floor in each bin of a log-mel spectrogram; 0 if it has none."""
-        return noise_power(noise_variance(self.variance, settings.noise_floor_db), settings.n_fft)
 
     def _is_shared(self, settings: LogMelParameters) -> bool:
         p = self.parameters
         shared = (p.sample_rate, p.n_fft, p.hop_length)
         requested = (settings.sample_rate, settings.n_fft, settings.hop_length)
         return shared == requested and not settings.pre_emphasis
+
+
+def mean_power(transform: Spectrum) -> Floats:
+    """Mean power of the frames from which the masking floor follows, shape `(bins,)`."""
+    mean: Floats = transform.subsample(STRIDE).power.mean(axis=1)
+    return mean
 
 
 def own_spectrum(clip: Clip, settings: LogMelParameters) -> Spectrum:
@@ -190,8 +218,7 @@ def own_spectrum(clip: Clip, settings: LogMelParameters) -> Spectrum:
 
 def _zero_crossing_rate(a: Analysis) -> Floats:
     p = a.parameters
-    zero = max(temporal.ZERO, a.noise**0.5)
-    return temporal.zero_crossing_rate(a.clip, frame_length=p.n_fft, hop_length=p.hop_length, zero=zero)
+    return temporal.zero_crossing_rate(a.clip, frame_length=p.n_fft, hop_length=p.hop_length, zero=a.zero)
 
 
 def _rms(a: Analysis) -> Floats:

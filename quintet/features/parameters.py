@@ -14,7 +14,13 @@ from pydantic import (
 )
 
 from quintet.errors import ArtefactError, ConfigError, unknown_name
-from quintet.features.catalogue import DEFAULT_SET, FEATURE_SETS, WIDE_BANDS, feature_set_families
+from quintet.features.catalogue import (
+    DEFAULT_SET,
+    FEATURE_SETS,
+    MASKING_FLOOR_DB,
+    WIDE_BANDS,
+    feature_set_families,
+)
 from quintet.features.embedding_columns import DESCRIPTIVE, EmbeddingParameters, require_own_families
 from quintet.settings import Stage, parse_settings
 
@@ -27,7 +33,7 @@ MOST_BANDS, MOST_MODULATED = 1024, 128
 LOWEST_DB = -400.0
 MOST_WEIGHTS = 1 << 25
 """Most numbers of a bank of mel filters: 256 MB, far below what a clip may take."""
-LATER_SETTINGS = {"pre_emphasis": 0.0, "compression": "db", "noise_floor_db": None, "embeddings": ()}
+LATER_SETTINGS = {"pre_emphasis": 0.0, "compression": "db", "masking_floor_db": None, "embeddings": ()}
 """Settings that later versions added, with the values that change nothing."""
 
 
@@ -61,10 +67,14 @@ class _HashedSettings(Stage):
 
     @model_serializer(mode="wrap")
     def _omit_unused_later_settings(self, write: SerializerFunctionWrapHandler) -> dict[str, object]:
-        """Write a later setting only if it changes something, so that older hashes stay valid."""
+        """Write a later setting only if it changes something, so that older hashes stay valid.
+
+        That a set is described without its usual masking floor is written, too.
+        """
         content: dict[str, object] = write(self)
         for name, neutral in LATER_SETTINGS.items():
-            if name in content and content[name] in (neutral, []):
+            is_usual = name != "masking_floor_db" or content.get("feature_set") not in MASKING_FLOOR_DB
+            if is_usual and name in content and content[name] in (neutral, []):
                 del content[name]
         return content
 
@@ -106,8 +116,7 @@ class LogMelParameters(_HashedSettings):
             off.
         compression: of the mel power: `"db"`, `"log"` (`log10(1e4 · power + 1)`, as in musicnn) or `"power"`
             (none).
-        noise_floor_db: level of the noise floor below that of the clip, dB, as in `FeatureParameters`. None
-            is no noise floor.
+        masking_floor_db: level of the masking floor, dB, as in `FeatureParameters`. None is no floor.
 
     Example:
         >>> LogMelParameters().n_mels
@@ -123,7 +132,7 @@ class LogMelParameters(_HashedSettings):
     floor_db: float = Field(default=-100.0, lt=0, ge=LOWEST_DB)
     pre_emphasis: float = Field(default=0.0, ge=0, lt=1)
     compression: Literal["db", "log", "power"] = "db"
-    noise_floor_db: float | None = Field(default=None, ge=-120, le=0)
+    masking_floor_db: float | None = Field(default=None, ge=-120, le=0)
 
     @property
     def shares_transform(self) -> bool:
@@ -162,10 +171,11 @@ class FeatureParameters(_HashedSettings):
         n_bands: mel bands from which modulation and covariance are computed.
         n_rates: modulation bands, spaced logarithmically over `modulation_hz`.
         modulation_hz: slowest and fastest modulation, Hz.
-        noise_floor_db: level of the noise floor below that of the clip, dB, such as -18
-            (`descriptors.noise_floor`). None is no noise floor.
+        masking_floor_db: level of the masking floor relative to the clip's mean spectrum, dB
+            (`descriptors.masking_floor`). None is no floor. Default: that of the set
+            (`catalogue.MASKING_FLOOR_DB`).
         log_mel: settings of the log-mel spectrogram that is computed in the same pass. By default it has the
-            noise floor of the features.
+            masking floor of the features.
         embeddings: pretrained networks whose columns follow those of the set.
         definition: version of the definitions. It rises when a descriptor's definition changes, which makes
             older tables recognisable.
@@ -192,15 +202,24 @@ class FeatureParameters(_HashedSettings):
     n_bands: int = Field(default=20, ge=1, le=MOST_MODULATED)
     n_rates: int = Field(default=10, ge=1, le=100)
     modulation_hz: tuple[float, float] = (0.25, 20.0)
-    noise_floor_db: float | None = Field(default=None, ge=-120, le=0)
+    masking_floor_db: float | None = Field(default=None, ge=-120, le=0)
     log_mel: LogMelParameters = LogMelParameters()
     embeddings: tuple[EmbeddingParameters, ...] = ()
     definition: int = Field(default=1, ge=1, le=1)
+
+    @classmethod
+    def parse(cls, content: object, *, where: str) -> Self:
+        """As for all settings. What was written before there was a masking floor has none."""
+        if isinstance(content, dict):
+            content = {"masking_floor_db": None, **content}
+        return super().parse(content, where=where)
 
     @property
     def hash(self) -> str:
         """16 hex digits of all settings that decide a number, the same on every machine."""
         content = self.model_dump(mode="json")
+        if content.get("masking_floor_db", 0.0) is None:
+            del content["masking_floor_db"]
         for network in content.get("embeddings", ()):
             for name in DESCRIPTIVE:
                 del network[name]
@@ -228,19 +247,22 @@ class FeatureParameters(_HashedSettings):
     def _complete(cls, values: object) -> dict[str, object]:
         """Check the names of the set and of the families, and put the families into the order of the set.
 
-        The spectrogram gets the noise floor of the features, if it is not described.
+        The masking floor is that of the set, if none is given, and the spectrogram gets that of the features,
+        if it is not described.
         """
         if not isinstance(values, dict):
             raise ConfigError(f"Feature parameters must be a table. Received {values!r}.")
         name = str(values.get("feature_set", DEFAULT_SET))
+        if "masking_floor_db" not in values and name in MASKING_FLOOR_DB:
+            values = {**values, "masking_floor_db": MASKING_FLOOR_DB[name]}
         if name not in FEATURE_SETS:
             raise unknown_name("feature set", name, FEATURE_SETS)
         chosen = values.get("families")
         if chosen is not None:
             values = {**values, "families": _families_in_order(chosen, feature_set_families(name))}
-        floor_db = values.get("noise_floor_db")
+        floor_db = values.get("masking_floor_db")
         if floor_db is not None and "log_mel" not in values:
-            values = {**values, "log_mel": {"noise_floor_db": floor_db}}
+            values = {**values, "log_mel": {"masking_floor_db": floor_db}}
         return values
 
     @model_validator(mode="after")

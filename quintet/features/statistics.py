@@ -22,16 +22,21 @@ CONSTANT = 1e-12
 """Spread, as a share of the largest value, below which movement is rounding."""
 
 
-def summaries(series: Floats | Moments, statistics: Sequence[str]) -> dict[str, Floats]:
+def summaries(
+    series: Floats | Moments, statistics: Sequence[str], *, resolution: float = 0.0
+) -> dict[str, Floats]:
     """Statistics of each row of a series.
 
     `mean = Σ x / n`, `std = sqrt(Σ (x - mean)² / n)`, `skew = m3 / m2^1.5`, `kurtosis = m4 / m2² - 3`
-    with the central moments `m_k = Σ (x - mean)^k / n`.
+    with the central moments `m_k = Σ (x - mean)^k / n`. With a resolution `r`, skew and kurtosis are those of
+    the series with normal noise of the deviation `r` added: they are multiplied by `(m2 / (m2 + r²))^1.5` and
+    `(m2 / (m2 + r²))²`.
 
     Args:
         series: shape `(count, n)` or `(n,)`, float64, finite, n >= 1. `Moments` if they were computed
             elsewhere.
         statistics: any of `STATISTICS`.
+        resolution: movement below which a series counts as constant, in its unit. 0: none does.
 
     Returns:
         statistic → shape `(count,)`, in the order of `statistics`. If a series is constant (or a single
@@ -52,7 +57,7 @@ def summaries(series: Floats | Moments, statistics: Sequence[str]) -> dict[str, 
     for name in statistics:
         if name not in _FORMULAS:
             raise unknown_name("statistic", name, STATISTICS)
-    return {name: _FORMULAS[name](moments) for name in statistics}
+    return {name: _FORMULAS[name](moments, resolution) for name in statistics}
 
 
 class Moments:
@@ -115,23 +120,26 @@ class Moments:
         rounding = np.square(CONSTANT * self.magnitude) + NOTHING
         return np.where(m2 <= rounding, 0.0, m2)
 
-    def shape(self, order: int, *, normal: float) -> Floats:
-        """Standardised moment `m_order / m2^(order / 2) - normal`, 0 if the series is constant."""
+    def shape(self, order: int, *, normal: float, resolution: float = 0.0) -> Floats:
+        """Standardised moment `m_order / m2^(order / 2) - normal` of the series with normal noise of the
+        deviation `resolution`; 0 if the series is constant.
+        """
         moves = self.variance > 0
         variance = np.where(moves, self.variance, 1.0)
         spread = variance ** (order / 2)
         standardised = self.moment(order) / spread - normal
-        return np.where(moves, standardised, 0.0)
+        share = variance / (variance + resolution**2)
+        return np.where(moves, standardised * share ** (order / 2), 0.0)
 
 
-_FORMULAS: dict[str, Callable[[Moments], Floats]] = {
-    "mean": lambda m: m.mean,
-    "std": lambda m: np.sqrt(m.variance),
-    "min": lambda m: m.smallest,
-    "max": lambda m: m.largest,
-    "median": lambda m: m.median,
-    "skew": lambda m: m.shape(3, normal=0.0),
-    "kurtosis": lambda m: m.shape(4, normal=3.0),
+_FORMULAS: dict[str, Callable[[Moments, float], Floats]] = {
+    "mean": lambda m, _: m.mean,
+    "std": lambda m, _: np.sqrt(m.variance),
+    "min": lambda m, _: m.smallest,
+    "max": lambda m, _: m.largest,
+    "median": lambda m, _: m.median,
+    "skew": lambda m, r: m.shape(3, normal=0.0, resolution=r),
+    "kurtosis": lambda m, r: m.shape(4, normal=3.0, resolution=r),
 }
 STATISTICS = tuple(_FORMULAS)
 

@@ -20,7 +20,6 @@ from quintet.features.extraction.worker import Job, Row
 from quintet.features.parameters import FeatureParameters
 from quintet.files.display.file_names import name_text
 from quintet.files.json_types import JsonObject
-from quintet.files.untrusted.reasons import reason
 from quintet.inference.inputs import SegmentRow, segment_row
 from quintet.inference.predictor import Predictor
 from quintet.inference.rows import PredictedRow, file_row
@@ -250,13 +249,7 @@ def feature_parameters(ensemble: AnyEnsemble) -> FeatureParameters:
         )
     if bundle.get("joined"):
         _refuse_joined(bundle)
-    try:
-        parameters = FeatureParameters.model_validate(bundle["feature_parameters"])
-    except (ValueError, TypeError, OverflowError) as error:
-        raise ArtefactError(
-            "The feature parameters of a model must be valid. "
-            f"Those of this model are not ({reason(error)}): train again."
-        ) from None
+    parameters = FeatureParameters.parse(bundle["feature_parameters"], where="The model")
     if parameters.hash != bundle["feature_hash"]:
         raise ArtefactError(
             "Features must be those of the training. "

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from quintet.errors import ArtefactError, ConfigError
-from quintet.features.catalogue import DEFAULT_SET
+from quintet.features.catalogue import DEFAULT_SET, MASKING_FLOOR_DB
 from quintet.features.parameters import FeatureParameters, LogMelParameters
 
 
@@ -94,18 +94,34 @@ def test_the_content_of_another_version_is_refused_in_a_sentence(kind, content, 
     assert "pydantic" not in str(caught.value)
 
 
-def test_the_spectrogram_has_the_noise_floor_of_the_features_if_it_is_not_described():
-    floored = FeatureParameters(noise_floor_db=-18)
-    assert (floored.noise_floor_db, floored.log_mel.noise_floor_db) == (-18.0, -18.0)
-    own = FeatureParameters(noise_floor_db=-18, log_mel=LogMelParameters())
-    assert own.log_mel.noise_floor_db is None
-    assert FeatureParameters().noise_floor_db is FeatureParameters().log_mel.noise_floor_db is None
-    assert len({p.hash for p in (FeatureParameters(), floored, own)}) == 3
+def test_the_spectrogram_has_the_masking_floor_of_the_features_if_it_is_not_described():
+    floored = FeatureParameters(masking_floor_db=-18)
+    assert (floored.masking_floor_db, floored.log_mel.masking_floor_db) == (-18.0, -18.0)
+    own = FeatureParameters(masking_floor_db=-18, log_mel=LogMelParameters())
+    assert own.log_mel.masking_floor_db is None
+    full = FeatureParameters(feature_set="full")
+    assert full.masking_floor_db is full.log_mel.masking_floor_db is None
+    assert len({p.hash for p in (FeatureParameters(), full, floored, own)}) == 4
+
+
+def test_the_default_set_has_a_masking_floor_and_what_was_written_before_has_none():
+    usual, bare = FeatureParameters(), FeatureParameters(masking_floor_db=None)
+    assert usual.masking_floor_db == usual.log_mel.masking_floor_db == MASKING_FLOOR_DB["wide"]
+    written = bare.model_dump(mode="json")
+    assert FeatureParameters(**written) == FeatureParameters.parse(written, where="The table") == bare
+    del written["masking_floor_db"]  # as the versions before wrote it
+    assert FeatureParameters.parse(written, where="The table") == bare
+    assert bare.hash == "28bf23ab6d586c16"
 
 
 @pytest.mark.parametrize(
     "parameters",
-    [LogMelParameters(fmax=8000), FeatureParameters(n_mfcc=13), FeatureParameters(noise_floor_db=-18)],
+    [
+        LogMelParameters(fmax=8000),
+        FeatureParameters(n_mfcc=13),
+        FeatureParameters(masking_floor_db=-18),
+        FeatureParameters(masking_floor_db=None),
+    ],
 )
 def test_the_content_that_was_written_is_parsed_to_the_same_settings(parameters):
     assert type(parameters).parse(parameters.model_dump(mode="json"), where="The store") == parameters

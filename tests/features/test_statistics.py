@@ -26,6 +26,20 @@ def test_statistics_equal_numpy_and_scipy():
         np.testing.assert_allclose(ours[name], values, rtol=1e-11, err_msg=name)
 
 
+@pytest.mark.parametrize("resolution", [0.1, 3.0])
+def test_a_resolution_adds_normal_noise_to_skew_and_kurtosis(resolution):
+    """Moments of all sums of a value and a node of the normal distribution, which are exact up to order 9."""
+    nodes, weights = np.polynomial.hermite_e.hermegauss(5)
+    sums = SERIES[1][:, None] + resolution * nodes
+    weights = np.broadcast_to(weights / weights.sum() / len(sums), sums.shape)
+    m2, m3, m4 = (np.sum(weights * (sums - np.sum(weights * sums)) ** k) for k in (2, 3, 4))
+    found = summaries(SERIES[1], STATISTICS, resolution=resolution)
+    assert found["skew"][0] == pytest.approx(m3 / m2**1.5, rel=1e-9)
+    assert found["kurtosis"][0] == pytest.approx(m4 / m2**2 - 3, rel=1e-9)
+    plain = summaries(SERIES[1], STATISTICS)
+    assert all(found[name] == plain[name] for name in ("mean", "std", "min", "max", "median"))
+
+
 def test_closed_forms():
     two_valued = summaries(np.array([0.0, 1.0, 0.0, 1.0]), STATISTICS)
     assert {name: float(value[0]) for name, value in two_valued.items()} == {

@@ -107,7 +107,7 @@ def spectral_contrast(
         spectrum: magnitude of shape `(bins, frames)`.
         n_bands: octaves above `fmin`. Band 0 lies below it.
         fmin: lower edge of the first octave, Hz.
-        top_db: dB. None sets no limit, for a spectrum with a noise floor.
+        top_db: dB. None sets no limit, for a spectrum with a masking floor.
 
     Returns:
         Shape `(n_bands + 1, frames)`, dB. A silent frame gives the difference of the two floors.

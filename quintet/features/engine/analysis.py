@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from functools import cached_property, lru_cache
 
@@ -17,11 +17,10 @@ from quintet.audio.resample import resample
 from quintet.features.analysis import Analysis
 from quintet.features.catalogue import feature_family
 from quintet.features.columns import select_groups
-from quintet.features.descriptors import temporal
-from quintet.features.descriptors.noise_floor import bandwidth_bins, noise_power
+from quintet.features.descriptors.masking_floor import bandwidth_bins, masking_floor
 from quintet.features.engine import passes
 from quintet.features.engine.moments import RowMoments, sample_moments
-from quintet.features.engine.passes import ClipTotals, FrameSeries
+from quintet.features.engine.passes import ClipTotals, FrameSeries, MeanPower
 from quintet.features.engine.stretches import Stretch, clip_stretch
 from quintet.features.engine.tables import Measurement, MelBands
 from quintet.features.engine.warm_up import kernels_available
@@ -97,19 +96,21 @@ class CompiledAnalysis(Analysis):
         return float(self.sample_moments[0].moment(2)[0])
 
     @property
-    def noise_power(self) -> float:
-        """Power of the noise floor in each bin."""
-        return noise_power(self.noise, self.parameters.n_fft)
+    def mean_power(self) -> Floats:
+        """Mean power in each bin that is described, shape `(bins,)`."""
+        power = power_to_measure(self.parameters)
+        power.add(self.stretch)
+        return power.value
 
     @property
     def limits(self) -> ClipTotals | None:
-        """Totals from which the lowest level follows; None if the noise floor is below all levels."""
-        return self.totals if self.parameters.noise_floor_db is None else None
+        """Totals from which the lowest level follows; None if the masking floor is below all levels."""
+        return self.totals if self.parameters.masking_floor_db is None else None
 
     @cached_property
     def frame_series(self) -> FrameSeries:
         """Result of the first pass."""
-        return passes.measure(self.stretch, self.measurement, noise=self.noise_power)
+        return passes.measure(self.stretch, self.measurement, floor=self.floor)
 
     @cached_property
     def totals(self) -> ClipTotals:
@@ -154,15 +155,16 @@ class CompiledAnalysis(Analysis):
             hop_length=p.hop_length * p.chroma_stride,
             tuning=self.totals.tuning,
             bandwidth=self.measurement.bandwidth,
-            noise=self.noise_power,
+            floor=self.floor,
         )
 
     @cached_property
     def waveform(self) -> tuple[Floats, Floats]:
         """Zero-crossing rate and RMS."""
         p = self.parameters
-        zero = max(temporal.ZERO, self.noise**0.5)
-        return passes.waveform_frames(self.stretch, frame_length=p.n_fft, hop_length=p.hop_length, zero=zero)
+        return passes.waveform_frames(
+            self.stretch, frame_length=p.n_fft, hop_length=p.hop_length, zero=self.zero
+        )
 
     @cached_property
     def sample_moments(self) -> tuple[Moments, Moments]:
@@ -186,7 +188,9 @@ class CompiledAnalysis(Analysis):
         samples = resample(clip.samples, orig_sr=clip.sample_rate, target_sr=rate)
         resampled = Clip(samples, rate, clip.id)
         stretch = clip_stretch(resampled, n_fft=settings.n_fft, hop_length=settings.hop_length)
-        return passes.measure(stretch, log_mel_measurement(settings), noise=self.log_mel_noise(settings))
+        return passes.measure(
+            stretch, log_mel_measurement(settings), floor=log_mel_floor([stretch], settings)
+        )
 
 
 SERIES: dict[str, Callable[[CompiledAnalysis], Floats | Moments]] = {
@@ -214,7 +218,31 @@ def log_mel_measurement(log_mel: LogMelParameters) -> Measurement:
         log_mel.n_fft,
         log_mel.hop_length,
         filterbanks=(mel_bands(log_mel),),
-        bandwidth=bandwidth_bins(log_mel.n_fft, log_mel.noise_floor_db),
+        bandwidth=bandwidth_bins(log_mel.n_fft, log_mel.masking_floor_db),
+    )
+
+
+def log_mel_floor(parts: Iterable[Stretch], log_mel: LogMelParameters) -> Floats | None:
+    """Masking floor of a log-mel spectrogram that has a transform of its own; None if it has none.
+
+    Args:
+        parts: stretches of the clip, at the sample rate of the spectrogram.
+        log_mel: settings of the spectrogram.
+    """
+    if log_mel.masking_floor_db is None:
+        return None
+    power = power_to_measure(log_mel)
+    for part in parts:
+        power.add(part)
+    return masking_floor(power.value, log_mel.masking_floor_db)
+
+
+def power_to_measure(settings: FeatureParameters | LogMelParameters) -> MeanPower:
+    """The mean power from which the masking floor of some settings follows, before its first frame."""
+    return MeanPower(
+        n_fft=settings.n_fft,
+        hop_length=settings.hop_length,
+        bandwidth=bandwidth_bins(settings.n_fft, settings.masking_floor_db),
     )
 
 
@@ -228,8 +256,8 @@ def log_mel_from_series(series: FrameSeries, log_mel: LogMelParameters) -> NDArr
 def shares_spectrum(parameters: FeatureParameters, log_mel: LogMelParameters) -> bool:
     """Whether features and log-mel spectrogram come from the same transform by the kernels."""
     p, m = parameters, log_mel
-    shared = (p.sample_rate, p.n_fft, p.hop_length, p.noise_floor_db)
-    requested = (m.sample_rate, m.n_fft, m.hop_length, m.noise_floor_db)
+    shared = (p.sample_rate, p.n_fft, p.hop_length, p.masking_floor_db)
+    requested = (m.sample_rate, m.n_fft, m.hop_length, m.masking_floor_db)
     return shared == requested and m.shares_transform
 
 
@@ -255,5 +283,5 @@ def plan_measurement(parameters: FeatureParameters, with_log_mel: bool) -> Measu
         roll_percent=p.roll_percent,
         peak_stride=p.chroma_stride if "tonal" in families else 0,
         flatness="spectral.flatness" in groups,
-        bandwidth=bandwidth_bins(p.n_fft, p.noise_floor_db),
+        bandwidth=bandwidth_bins(p.n_fft, p.masking_floor_db),
     )

@@ -138,6 +138,7 @@ _FRAMES, _SERIES, _WAVEFORM = (
 )
 measure, chroma = Kernel(_FRAMES, "measure"), Kernel(_FRAMES, "chroma")
 find_peaks = Kernel(_FRAMES, "find_peaks")
+add_power = Kernel(_FRAMES, "add_power")
 decibels, decibels_single = Kernel(_SERIES, "decibels"), Kernel(_SERIES, "decibels_single")
 weighted_sums, row_moments = Kernel(_SERIES, "weighted_sums"), Kernel(_SERIES, "row_moments")
 mean_normalised_power = Kernel(_SERIES, "mean_normalised_power")
@@ -149,6 +150,7 @@ KERNELS = (
     measure,
     chroma,
     find_peaks,
+    add_power,
     decibels,
     decibels_single,
     weighted_sums,

@@ -10,7 +10,7 @@ arrays of shape `(series, frames)`.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.fft
@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from quintet.audio.mel import AMIN, power_to_db
 from quintet.audio.spectrum import hann
 from quintet.features.descriptors import spectral, temporal, tonal
+from quintet.features.descriptors.masking_floor import STRIDE
 from quintet.features.engine import native
 from quintet.features.engine.kernels.arguments import (
     CENTROID,
@@ -213,16 +214,50 @@ def combine_stretches(
     return ClipTotals(tuple(banks.tolist()), peak, valley, tuning)
 
 
-def measure(stretch: Stretch, measurement: Measurement, *, noise: float = 0.0) -> FrameSeries:
+class MeanPower:
+    """Mean power of every `masking_floor.STRIDE`-th frame of a clip, which comes in stretches.
+
+    Args:
+        n_fft: samples in a frame.
+        hop_length: samples between frames.
+        bandwidth: number of bins that are looked at; those above count as silent.
+    """
+
+    def __init__(self, *, n_fft: int, hop_length: int, bandwidth: int) -> None:
+        self.n_fft = n_fft
+        self.step = STRIDE * hop_length
+        self.bandwidth = bandwidth
+        self.frames = 0
+        self.total = lane_rows(n_fft // 2 + 1)
+        self.total[:] = 0
+        self.work = workspace(n_fft, self.step)
+
+    def add(self, stretch: Stretch) -> None:
+        """Add the frames of a stretch, which has a multiple of `8 STRIDE` of them if it is not the last."""
+        frames = -(-stretch.frames // STRIDE)
+        for begin, source in _sources(replace(stretch, frames=frames), self.n_fft, self.step):
+            native.add_power(source, frames, begin, self.bandwidth, self.work, self.total)
+        self.frames += frames
+
+    @property
+    def value(self) -> Floats:
+        """Mean power in each bin, shape `(bins,)`."""
+        mean: Floats = self.total.sum(axis=1) / self.frames
+        return mean
+
+
+def measure(stretch: Stretch, measurement: Measurement, *, floor: Floats | None = None) -> FrameSeries:
     """First pass over the frames of a stretch.
 
     Args:
         stretch: the frames.
         measurement: what to measure.
-        noise: power of the noise floor in each bin. The peaks are without it.
+        floor: power of the masking floor in each bin, shape `(bins,)`. The peaks are without it.
     """
     m, frames = measurement, stretch.frames
-    request = kernel_request(m)._replace(noise=noise)
+    request = kernel_request(m)
+    if floor is not None:
+        request = request._replace(floor=floor)
     groups = _groups(frames)
     peaks_in_frame = 1 + int(request.peaks[1] - request.peaks[0]) // 2  # of two neighbouring bins one at most
     room = frames * peaks_in_frame
@@ -253,16 +288,18 @@ def chroma(
     hop_length: int,
     tuning: float,
     bandwidth: int | None = None,
-    noise: float = 0.0,
+    floor: Floats | None = None,
 ) -> Floats:
     """Second pass over the frames of a stretch: `tonal.chroma`, shape `(12, frames)`."""
-    bins = n_fft // 2 + 1 if bandwidth is None else bandwidth
+    bins = n_fft // 2 + 1
+    added = np.zeros(bins) if floor is None else floor
+    described = bins if bandwidth is None else bandwidth
     groups = _groups(stretch.frames)
     weights = chroma_weights(sample_rate=stretch.sample_rate, n_fft=n_fft, tuning=tuning)
     result = lane_rows(12 * groups)
     work = workspace(n_fft, hop_length)
     for begin, source in _sources(stretch, n_fft, hop_length):
-        native.chroma(source, begin, weights, bins, noise, work, result)
+        native.chroma(source, begin, weights, described, added, work, result)
     return result.reshape(12, groups * LANES)[:, : stretch.frames]
 
 

@@ -1,8 +1,8 @@
 """Description of long recordings, stretch by stretch: in little memory, with the numbers of the whole
 recording at once.
 
-A recording is read twice. The first sweep computes what needs all of it: the level, to which the noise floor
-is relative (without a noise floor the loudest values, below which 80 dB are looked at), the tuning, the means
+A recording is read twice. The first sweep computes what needs all of it: the mean spectrum, from which the
+masking floor follows (without one the loudest values, below which 80 dB are looked at), the tuning, the means
 of the samples. With these values, the second sweep computes the
 series, some hundred frames at a time, by the same kernels as for a whole clip, so that every frame has the
 same numbers to the last bit. Only the series are kept. The statistics are computed for one series after the
@@ -11,6 +11,7 @@ other.
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
@@ -24,23 +25,25 @@ from quintet.audio.mel import compress_mel_power, mel_power, preemphasis
 from quintet.audio.reading.probe import is_long
 from quintet.audio.reading.recording import Recording
 from quintet.audio.resample import resample_blocks
-from quintet.audio.spectrum import require_frame, spectrum_from_frames
+from quintet.audio.spectrum import Spectrum, require_frame, spectrum_from_frames
 from quintet.features.analysis import WHOLE, Analysis
 from quintet.features.columns import select_groups
 from quintet.features.describe import Description, describe_analysis
 from quintet.features.descriptors import cepstral, modulation, parts, rhythm, tonal
-from quintet.features.descriptors.noise_floor import bandwidth_bins
+from quintet.features.descriptors.masking_floor import STRIDE, bandwidth_bins, masking_floor
 from quintet.features.engine import passes
 from quintet.features.engine.analysis import (
     CompiledAnalysis,
+    log_mel_floor,
     log_mel_from_series,
     log_mel_measurement,
     plan_measurement,
+    power_to_measure,
     shares_spectrum,
 )
 from quintet.features.engine.kernels.lanes import LANES
 from quintet.features.engine.moments import RowMoments
-from quintet.features.engine.passes import ClipTotals
+from quintet.features.engine.passes import ClipTotals, FrameSeries
 from quintet.features.engine.streamed_moments import SampleTotals
 from quintet.features.engine.stretches import Blocks, Stretch, cut_frames, stretches
 from quintet.features.engine.warm_up import kernels_available
@@ -135,6 +138,7 @@ class StretchAnalysis(CompiledAnalysis):
         parameters: settings of the features.
         totals: of the whole recording.
         variance: of all its samples.
+        floor: its masking floor, shape `(bins,)`.
         with_log_mel: whether the first pass computes the bands of the log-mel spectrogram too.
     """
 
@@ -145,12 +149,14 @@ class StretchAnalysis(CompiledAnalysis):
         totals: ClipTotals,
         *,
         variance: float,
+        floor: Floats,
         with_log_mel: bool,
     ) -> None:
         self.stretch = stretch
         self.parameters = parameters
         self.totals = totals
         self.variance = variance
+        self.floor = floor
         self.measurement = plan_measurement(parameters, with_log_mel)
 
 
@@ -203,7 +209,7 @@ class StreamedAnalysis(Analysis):
         settings = parameters.log_mel
         self.with_log_mel = with_log_mel and shares_spectrum(parameters, settings)
         self.sample_totals = SampleTotals(_needs_median(parameters))
-        self.totals = self._first_sweep(name)
+        self.totals, self.floor = self._first_sweep(name)
         self.variance = self.sample_totals.variance
         self.frames = 1 + self.sample_totals.count // parameters.hop_length
         self.buffers = {series: SeriesBuffer(self.frames) for series in _series_to_keep(parameters)}
@@ -224,27 +230,38 @@ class StreamedAnalysis(Analysis):
                     yield block
 
         p = self.parameters
-        unit = LANES * p.chroma_stride
+        unit = LANES * math.lcm(p.chroma_stride, STRIDE)
         at_once = unit * max(1, STRETCH // (unit * p.hop_length))
         return stretches(
             blocks(), sample_rate=p.sample_rate, n_fft=p.n_fft, hop_length=p.hop_length, at_once=at_once
         )
 
-    def _first_sweep(self, name: str) -> ClipTotals:
-        """Compute the totals of frames and samples. Check that there is a sound of at least one frame."""
+    def _first_sweep(self, name: str) -> tuple[ClipTotals, Floats]:
+        """Compute the totals of frames and samples, and the masking floor.
+
+        Check that there is a sound of at least one frame.
+        """
+        floor_db = self.parameters.masking_floor_db
+        power = power_to_measure(self.parameters)
         measurement = plan_measurement(self.parameters, False)
-        if self.parameters.noise_floor_db is not None:  # of the frames, only the tuning is needed
+        if floor_db is not None:  # of the frames, only the tuning and the mean power are needed
             measurement = replace(measurement, filterbanks=(), contrast=None, flatness=False)
         samples = self.sample_totals
-        swept = self._stretches(samples.add_first)
-        measured = (passes.measure(part, measurement) for part in swept)
-        totals = passes.combine_stretches(measured, self.tuning_of)
+
+        def measured() -> Iterator[FrameSeries]:
+            for part in self._stretches(samples.add_first):
+                if floor_db is not None:
+                    power.add(part)
+                yield passes.measure(part, measurement)
+
+        totals = passes.combine_stretches(measured(), self.tuning_of)
         has_sound = samples.low < 0 or samples.high > 0
         require_sound_in_blocks(0, samples.count, sound=has_sound, name=name)
         n_fft = self.parameters.n_fft
         head = np.zeros(min(samples.count, n_fft), np.float32)
         require_frame(Clip(head, self.parameters.sample_rate, name), n_fft)
-        return totals
+        floor = np.zeros(n_fft // 2 + 1) if floor_db is None else masking_floor(power.value, floor_db)
+        return totals, floor
 
     def _second_sweep(self) -> None:
         """Fill the buffers of the series and the spectrogram."""
@@ -257,6 +274,7 @@ class StreamedAnalysis(Analysis):
                 self.parameters,
                 self.totals,
                 variance=self.variance,
+                floor=self.floor,
                 with_log_mel=self.with_log_mel,
             )
             for name, buffer in self.buffers.items():
@@ -282,7 +300,8 @@ class StreamedAnalysis(Analysis):
         """Numbers of one group, in the order of `columns.group_columns`."""
         if group in WHOLE:
             return super().values(group, statistics)
-        results = [self.summaries(row, statistics) for row in self.rows(group)]
+        resolution = self.resolution(group)
+        results = [self.summaries(row, statistics, resolution) for row in self.rows(group)]
         return np.array([result[statistic][0] for statistic in statistics for result in results])
 
     def rows(self, group: str) -> Iterable[Floats | Moments]:
@@ -334,18 +353,32 @@ class StreamedAnalysis(Analysis):
         """Log-mel spectrogram, float16, from the second sweep. Another transform needs its own sweep."""
         if self.with_log_mel:
             return self.spectrogram.T
-        source_rate = self.recording.sample_rate
-        blocks: Blocks = resample_blocks(
-            self.recording.blocks(), orig_sr=source_rate, target_sr=settings.sample_rate
-        )
-        noise = self.log_mel_noise(settings)
+
+        def sweep(at_once: int) -> Iterator[Stretch]:
+            source_rate = self.recording.sample_rate
+            blocks: Blocks = resample_blocks(
+                self.recording.blocks(), orig_sr=source_rate, target_sr=settings.sample_rate
+            )
+            if settings.pre_emphasis:
+                blocks = _preemphasise(blocks, settings.pre_emphasis)
+            return stretches(
+                blocks,
+                sample_rate=settings.sample_rate,
+                n_fft=settings.n_fft,
+                hop_length=settings.hop_length,
+                at_once=at_once,
+            )
+
         if not settings.shares_transform:
-            return _log_mel_by_definition(blocks, settings, noise)
-        at_once = LANES * max(1, STRETCH // (LANES * settings.hop_length))
+            return _log_mel_by_definition(sweep, settings)
+        unit = LANES * STRIDE
+        at_once = unit * max(1, STRETCH // (unit * settings.hop_length))
+        has_floor = settings.masking_floor_db is not None
+        floor = log_mel_floor(sweep(at_once), settings) if has_floor else None
         measurement = log_mel_measurement(settings)
         pieces = []
-        for stretch in _log_mel_stretches(blocks, settings, at_once):
-            part = log_mel_from_series(passes.measure(stretch, measurement, noise=noise), settings)
+        for stretch in sweep(at_once):
+            part = log_mel_from_series(passes.measure(stretch, measurement, floor=floor), settings)
             pieces.append(part.T.astype(np.float16))
         return np.concatenate(pieces).T
 
@@ -366,30 +399,38 @@ def _series_to_keep(parameters: FeatureParameters) -> list[str]:
     return sorted(names)
 
 
-def _log_mel_stretches(blocks: Blocks, settings: LogMelParameters, at_once: int) -> Iterator[Stretch]:
-    return stretches(
-        blocks,
-        sample_rate=settings.sample_rate,
-        n_fft=settings.n_fft,
-        hop_length=settings.hop_length,
-        at_once=at_once,
-    )
+def _log_mel_by_definition(
+    sweep: Callable[[int], Iterator[Stretch]], settings: LogMelParameters
+) -> NDArray[np.float16]:
+    """Log-mel spectrogram by the definitions, for settings that the kernels lack.
 
+    Args:
+        sweep: gives the frames, so many at a time, from the begin each time.
+        settings: of the spectrogram.
+    """
+    n_fft, hop_length, floor_db = settings.n_fft, settings.hop_length, settings.masking_floor_db
+    at_once = STRIDE * max(1, STRETCH // (STRIDE * n_fft))
 
-def _log_mel_by_definition(blocks: Blocks, settings: LogMelParameters, noise: float) -> NDArray[np.float16]:
-    """Log-mel spectrogram of blocks by the definitions, for settings that the kernels lack."""
-    if settings.pre_emphasis:
-        blocks = _preemphasise(blocks, settings.pre_emphasis)
-    at_once = max(1, STRETCH // settings.n_fft)
-    rate, hop_length = settings.sample_rate, settings.hop_length
+    def spectra() -> Iterator[Spectrum]:
+        for stretch in sweep(at_once):
+            frames = cut_frames(
+                stretch.samples, stretch.first, stretch.frames, n_fft=n_fft, hop_length=hop_length
+            )
+            transform = spectrum_from_frames(frames, sample_rate=settings.sample_rate, hop_length=hop_length)
+            yield transform.below(bandwidth_bins(n_fft, floor_db))
+
+    floor = np.zeros(n_fft // 2 + 1)
+    if floor_db is not None:
+        frames_so_far = 0
+        for transform in spectra():
+            power = transform.subsample(STRIDE).power
+            floor += power.sum(axis=1)
+            frames_so_far += power.shape[1]
+        floor = masking_floor(floor / frames_so_far, floor_db)
     parts = []
-    for stretch in _log_mel_stretches(blocks, settings, at_once):
-        frames = cut_frames(
-            stretch.samples, stretch.first, stretch.frames, n_fft=settings.n_fft, hop_length=hop_length
-        )
-        transform = spectrum_from_frames(frames, sample_rate=rate, hop_length=hop_length)
-        transform = transform.below(bandwidth_bins(settings.n_fft, settings.noise_floor_db)).with_noise(noise)
-        power = mel_power(transform, n_mels=settings.n_mels, fmin=settings.fmin, fmax=settings.fmax)
+    for transform in spectra():
+        noisy = transform.with_noise(floor)
+        power = mel_power(noisy, n_mels=settings.n_mels, fmin=settings.fmin, fmax=settings.fmax)
         part = compress_mel_power(power, compression=settings.compression, floor_db=settings.floor_db)
         parts.append(part.T.astype(np.float16))
     return np.concatenate(parts).T

@@ -99,7 +99,7 @@ def kernel_request(measurement: Measurement) -> Request:
         peaks=_peak_search(m),
         flatness=m.flatness,
         bandwidth=m.bins if m.bandwidth is None else m.bandwidth,
-        noise=0.0,
+        floor=np.zeros(m.bins),
     )
 
 

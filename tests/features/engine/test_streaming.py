@@ -24,7 +24,7 @@ from quintet.features.parameters import FeatureParameters, LogMelParameters
 
 RATE = 44100
 FULL, PAPER = FeatureParameters(), FeatureParameters(feature_set="bahuleyan2018")
-FLOORED = FeatureParameters(noise_floor_db=-18)
+FLOORED = FeatureParameters(masking_floor_db=-18)
 
 
 def music(seconds: float, seed: int = 0) -> np.ndarray:
@@ -84,7 +84,7 @@ def test_a_streamed_row_equals_the_row_of_the_whole_clip(tmp_path, small, parame
         {"families": ("tonal", "rhythm")},
         {"families": ("modulation", "covariance")},
         {"feature_set": "wide", "families": ("parts",)},
-        {"feature_set": "wide", "families": ("parts",), "noise_floor_db": -18.0, "chroma_stride": 3},
+        {"feature_set": "wide", "families": ("parts",), "masking_floor_db": -18.0, "chroma_stride": 3},
         {"families": ("cepstral", "spectral")},
     ],
     ids=str,
@@ -110,7 +110,7 @@ def test_any_format(tmp_path, monkeypatch, name):
         {"pre_emphasis": 0.97},
         {"compression": "log", "sample_rate": 16000, "n_fft": 512, "hop_length": 200},
         {"compression": "power"},
-        {"pre_emphasis": 0.5, "noise_floor_db": -18.0},
+        {"pre_emphasis": 0.5, "masking_floor_db": -18.0},
     ],
 )
 def test_a_streamed_spectrogram_by_the_definitions(tmp_path, small, settings):

@@ -67,7 +67,7 @@ class Request(NamedTuple):
             frames.
         flatness: whether to measure it.
         bandwidth: number of bins that are looked at; those above count as silent.
-        noise: power of the noise floor, which is added in every bin.
+        floor: power of the masking floor that is added in each bin, shape `(bins,)`.
     """
 
     bands: Bands
@@ -76,7 +76,7 @@ class Request(NamedTuple):
     peaks: NDArray[np.int64]
     flatness: bool
     bandwidth: int
-    noise: float
+    floor: NDArray[np.float64]
 
 
 class Workspace(NamedTuple):

@@ -1,13 +1,14 @@
 """Kernels over frames: what is measured while eight spectra are in the cache.
 
-There are three passes over samples, eight frames at a time. None writes anything of the size of a
+There are four passes over samples, eight frames at a time. None writes anything of the size of a
 spectrogram:
 
 1. `measure`: spectrum → moments, roll-off, flatness, contrast, any number of filterbanks, and the spectral
    peaks from which the tuning is estimated;
 2. `chroma`: spectrum again (a transform costs less than keeping its result) → chroma, when the tuning of the
    whole clip is known;
-3. `find_peaks`: spectrum of other, longer frames → the powers around every peak.
+3. `find_peaks`: spectrum of other, longer frames → the powers around every peak;
+4. `add_power`, before them where there is a masking floor: every fourth spectrum → the mean spectrum.
 
 The definitions, with formulas and sources, are in `descriptors/`. A kernel computes the same numbers, in bins
 instead of Hz, and the tests compare the two.
@@ -143,7 +144,7 @@ def measure(
         group = begin + i
         loudest = _moments(work, request, output.series, groups, group)
         if request.flatness:
-            _flatness(work.power, request.noise, output.series, groups, group)
+            _flatness(work.power, request.floor, output.series, groups, group)
         _contrast(work, request.contrast, output.series, groups, group)
         _filter(work.single, request.bands, output.bands, groups, group)
         _peaks(work.power, loudest, request.peaks, LANES * group, frames, output)
@@ -155,7 +156,7 @@ def chroma(
     begin: int,
     weights: Singles,
     bandwidth: int,
-    noise: float,
+    added: Doubles,
     work: Workspace,
     result: Doubles,
 ) -> None:
@@ -166,14 +167,39 @@ def chroma(
         begin: group of eight of the stretch in which `source` begins.
         weights: shape `(bins, pitch classes)`.
         bandwidth: number of bins that are looked at; those above count as silent.
-        noise: power of the noise floor, which is added in every bin.
+        added: power of the masking floor in each bin.
         work: memory for eight frames.
         result: shape `(pitch classes * groups, 8)`.
     """
     for i in range(source.groups):
         _power(source, i, work.power.shape[0], work)
         _silence(work.power, bandwidth)
-        _chroma(work, weights, noise, result, result.shape[0] // CLASSES, begin + i)
+        _chroma(work, weights, added, result, result.shape[0] // CLASSES, begin + i)
+
+
+@kernel
+def add_power(
+    source: Source, frames: int, begin: int, bandwidth: int, work: Workspace, total: Doubles
+) -> None:
+    """Add the power of every frame to `total`, from which the masking floor follows.
+
+    Args:
+        source: the frames.
+        frames: number of frames of the stretch.
+        begin: group of eight of the stretch in which `source` begins.
+        bandwidth: number of bins that are looked at; those above count as silent.
+        work: memory for eight frames.
+        total: shape `(bins, 8)`: frame `i` is added in column `i % 8`.
+    """
+    for i in range(source.groups):
+        _power(source, i, bandwidth, work)
+        count = frames - LANES * (begin + i)
+        for k in range(bandwidth):
+            if count >= LANES:
+                store(total, k, load(total, k) + load(work.power, k))
+            else:
+                for lane in range(count):
+                    total[k, lane] += work.power[k, lane]
 
 
 @kernel
@@ -207,9 +233,9 @@ def find_peaks(
 def _moments(work: Workspace, request: Request, result: Doubles, groups: int, group: int) -> Vector:
     """Compute magnitude, centroid, central absolute moments of order 2, 3, 4, and roll-off, in bins.
 
-    A silent frame gives zeros. Returns the largest power, without the noise floor.
+    A silent frame gives zeros. Returns the largest power, without the masking floor.
     """
-    total, weighted, loudest = _magnitude_sums(work, request.noise)
+    total, weighted, loudest = _magnitude_sums(work, request.floor)
     scale = select(total > 0.0, 1.0 / total, splat(0.0))
     centroid = weighted * scale
     threshold = total * request.rolloff
@@ -223,10 +249,10 @@ def _moments(work: Workspace, request: Request, result: Doubles, groups: int, gr
 
 
 @inline
-def _magnitude_sums(work: Workspace, noise: float) -> tuple[Vector, Vector, Vector]:
+def _magnitude_sums(work: Workspace, added: Doubles) -> tuple[Vector, Vector, Vector]:
     """Sum of the magnitude, sum of magnitude times bin, largest power. Fills `single` and `magnitude`.
 
-    The noise floor is in all but the largest power.
+    The masking floor is in all but the largest power.
     """
     bins = work.power.shape[0]
     total, weighted, loudest = splat(0.0), splat(0.0), splat(0.0)
@@ -235,7 +261,7 @@ def _magnitude_sums(work: Workspace, noise: float) -> tuple[Vector, Vector, Vect
         for k in range(begin, min(begin + RUN, bins)):
             power = load(work.power, k)
             loudest = maximum(loudest, power)
-            single = narrow(power + noise)
+            single = narrow(power + added[k])
             value = sqrt(single)
             store(work.single, k, single)
             store(work.magnitude, k, value)
@@ -282,14 +308,14 @@ def _central_sums(
 
 
 @inline
-def _flatness(power: Rows, noise: float, result: Doubles, groups: int, group: int) -> None:
+def _flatness(power: Rows, added: Doubles, result: Doubles, groups: int, group: int) -> None:
     """Compute the logarithm of (geometric mean / arithmetic mean) of the power, which is at least `AMIN`."""
     bins = power.shape[0]
     logs, total = splat(0.0), splat(0.0)
     for begin in range(0, bins, PRODUCT):
         product = splat(1.0)
         for k in range(begin, min(begin + PRODUCT, bins)):
-            value = maximum(load(power, k) + noise, splat(AMIN))
+            value = maximum(load(power, k) + added[k], splat(AMIN))
             product *= value
             total += value
         logs += log(product)
@@ -381,7 +407,7 @@ def _append_peaks(
 
 @inline
 def _chroma(
-    work: Workspace, weights: Singles, noise: float, chroma: Doubles, groups: int, group: int
+    work: Workspace, weights: Singles, added: Doubles, chroma: Doubles, groups: int, group: int
 ) -> None:
     """Compute the chroma of eight frames from their power."""
     bins = weights.shape[0]
@@ -391,7 +417,7 @@ def _chroma(
     for begin in range(0, bins, LONG_RUN):
         end = min(begin + LONG_RUN, bins)
         for k in range(begin, end):
-            store(work.single, k, narrow(load(work.power, k) + noise))
+            store(work.single, k, narrow(load(work.power, k) + added[k]))
         for column in range(0, CLASSES, 4):
             sums = four_sums(work.single, 0, 1, weights, begin, end, column, NONE)
             for j in range(4):
