@@ -197,7 +197,8 @@ def test_the_command_plans_writes_and_takes_back(library: Library, tmp_path: Pat
     assert open_tags(tmp_path / "music" / "other.wav").state("genre").text == "Blues; Rock"
     run("--plan", plan, code=2)
     run("--plan", plan, "--apply", plan, library.folder, code=2)
-    run("--apply", plan, library.folder, code=2)
+    again = run("--apply", plan, library.folder, code=1)
+    assert [Path(row["file"]).stem for row in again["left"]] == ["sure"]
     run("--plan", plan, library.folder, "--fill", "--append", code=2)
 
 
