@@ -172,8 +172,8 @@ class FeatureParameters(_HashedSettings):
         n_rates: modulation bands, spaced logarithmically over `modulation_hz`.
         modulation_hz: slowest and fastest modulation, Hz.
         masking_floor_db: level of the masking floor relative to the clip's mean spectrum, dB
-            (`descriptors.masking_floor`). None is no floor. Default: that of the set
-            (`catalogue.MASKING_FLOOR_DB`).
+            (`descriptors.masking_floor`). None, or `"none"` where a file or a command has no
+            None, is no floor. Default: that of the set (`catalogue.MASKING_FLOOR_DB`).
         log_mel: settings of the log-mel spectrogram that is computed in the same pass. By default it has the
             masking floor of the features.
         embeddings: pretrained networks whose columns follow those of the set.
@@ -253,14 +253,14 @@ class FeatureParameters(_HashedSettings):
         if not isinstance(values, dict):
             raise ConfigError(f"Feature parameters must be a table. Received {values!r}.")
         name = str(values.get("feature_set", DEFAULT_SET))
-        if "masking_floor_db" not in values and name in MASKING_FLOOR_DB:
-            values = {**values, "masking_floor_db": MASKING_FLOOR_DB[name]}
+        chosen_db = values.get("masking_floor_db", MASKING_FLOOR_DB.get(name))
+        floor_db = None if chosen_db == "none" else chosen_db
+        values = {**values, "masking_floor_db": floor_db}
         if name not in FEATURE_SETS:
             raise unknown_name("feature set", name, FEATURE_SETS)
         chosen = values.get("families")
         if chosen is not None:
             values = {**values, "families": _families_in_order(chosen, feature_set_families(name))}
-        floor_db = values.get("masking_floor_db")
         if floor_db is not None and "log_mel" not in values:
             values = {**values, "log_mel": {"masking_floor_db": floor_db}}
         return values

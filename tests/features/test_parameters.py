@@ -106,6 +106,7 @@ def test_the_spectrogram_has_the_masking_floor_of_the_features_if_it_is_not_desc
 
 def test_the_default_set_has_a_masking_floor_and_what_was_written_before_has_none():
     usual, bare = FeatureParameters(), FeatureParameters(masking_floor_db=None)
+    assert FeatureParameters(masking_floor_db="none") == bare
     assert usual.masking_floor_db == usual.log_mel.masking_floor_db == MASKING_FLOOR_DB["wide"]
     written = bare.model_dump(mode="json")
     assert FeatureParameters(**written) == FeatureParameters.parse(written, where="The table") == bare
