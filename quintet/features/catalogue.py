@@ -119,10 +119,10 @@ FEATURE_SETS: dict[str, tuple[tuple[str, tuple[str, ...]], ...]] = {
 }
 FEATURE_SETS["wide"] = (*FEATURE_SETS["full"], *PARTS)
 DEFAULT_SET = "wide"
+"""The set that is computed if none is named: the best one under folds by group (docs/features.md)."""
 
 MASKING_FLOOR_DB = {"wide": -15.0}
 """Masking floor of a set, dB, if no other is chosen. The other sets have none, as librosa and the paper."""
-"""The set that is computed if none is named: the best one under folds by group (docs/features.md)."""
 
 
 def feature_family(column: str) -> str:

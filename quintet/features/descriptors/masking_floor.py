@@ -79,7 +79,7 @@ def masking_floor(mean_power: Floats, floor_db: float) -> Floats:
 
     Args:
         mean_power: mean power in each bin, over the frames, shape `(bins,)`, >= 0.
-        floor_db: level of the floor relative to that of each band, dB, such as -18.
+        floor_db: level of the floor relative to that of each band, dB, such as -15.
 
     Returns:
         Powers, shape `(bins,)`.

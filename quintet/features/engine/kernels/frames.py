@@ -194,10 +194,11 @@ def add_power(
     for i in range(source.groups):
         _power(source, i, bandwidth, work)
         count = frames - LANES * (begin + i)
-        for k in range(bandwidth):
-            if count >= LANES:
+        if count >= LANES:
+            for k in range(bandwidth):
                 store(total, k, load(total, k) + load(work.power, k))
-            else:
+        else:
+            for k in range(bandwidth):
                 for lane in range(count):
                     total[k, lane] += work.power[k, lane]
 
