@@ -370,6 +370,21 @@ def test_rows_of_a_plan_follow_songs_that_were_moved(predicted: Path) -> None:
     assert rows_of(plan) == moved
 
 
+def test_a_row_does_not_follow_where_the_plan_has_one_already(predicted: Path) -> None:
+    """Its owner has written a row for the new place, which would otherwise be there twice."""
+    plan = predicted.parent / "plan.csv"
+    watcher = Watcher(predicted, WatchSettings(plan=plan))
+    watcher.look()
+    first = next(line for line in plan.read_text(encoding="utf-8-sig").splitlines() if "first.wav" in line)
+    own = first.replace("first.wav", "sub/renamed.wav").replace('"rock"', '"mine"')
+    plan.write_text(plan.read_text(encoding="utf-8-sig") + own + "\n", encoding="utf-8")
+    move_songs(predicted.parent / "music")
+    assert watcher.look().n_followed == 2
+    rows = [(row.file.name, row.proposed) for row in PlanFile.read(plan).rows]
+    assert [proposed for name, proposed in rows if name == "renamed.wav"] == ["mine"]
+    assert "first.wav" in dict(rows)
+
+
 def test_looks_of_an_earlier_version_are_kept(predicted: Path) -> None:
     """They lack the files: no row comes back, and songs that are looked at again are followed."""
     plan, looks = predicted.parent / "plan.csv", predicted / plan_growth.LOOKS_FILE
