@@ -28,6 +28,7 @@ from benchmarks.evidence import corpora
 from benchmarks.evidence.calibration_margin import read_corpus
 from benchmarks.evidence.corpora import Corpus, arguments, predict_out_of_fold
 from benchmarks.evidence.pair import predict_pair
+from benchmarks.evidence.tables import add_tables
 from quintet.classifiers.registry import TABLE_MEMBERS
 from quintet.classifiers.views import HANDMADE, view_positions
 from quintet.datasets.splits.folds import grouped_folds, usable_folds
@@ -126,7 +127,7 @@ def mean_interval(values: NDArray[np.float64], groups: Texts) -> Intervals:
 def main() -> None:
     """Print a row per corpus and truth, as soon as the corpus is finished."""
     parser = arguments(__doc__)
-    parser.add_argument("--tables", type=Path, required=True)
+    add_tables(parser)
     parser.add_argument("--corpora", nargs="+", choices=CORPORA, default=CORPORA)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--ensemble", action="store_true")

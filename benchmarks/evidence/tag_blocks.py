@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import argparse
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -25,6 +24,7 @@ from numpy.typing import NDArray
 
 from benchmarks.evidence.blocks import CORPORA, read
 from benchmarks.evidence.corpora import arguments
+from benchmarks.evidence.tables import add_tables
 from benchmarks.evidence.tag_sets import FAMILIES, label_sets
 from quintet.classifiers.tabular.preparation import Preparation
 from quintet.datasets.labels import label_indicator
@@ -129,7 +129,7 @@ def error(y: NDArray[np.int8], runs: list[Matrix], true: list[Matrix], groups: T
 def main() -> None:
     """Print a row per corpus, as soon as it is finished."""
     parser = arguments(__doc__)
-    parser.add_argument("--tables", type=Path, required=True)
+    add_tables(parser)
     parser.add_argument("--corpora", nargs="+", choices=CORPORA, default=CORPORA)
     parser.add_argument("--seeds", type=int, default=3)
     given = parser.parse_args()

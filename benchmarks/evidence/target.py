@@ -12,13 +12,13 @@ from __future__ import annotations
 
 import argparse
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from benchmarks.evidence.blocks import PAIR, hits, read
 from benchmarks.evidence.corpora import Corpus, arguments, predict_out_of_fold
+from benchmarks.evidence.tables import add_tables
 from quintet.datasets.splits.folds import grouped_folds, usable_folds
 from quintet.training.blocks.target_blocks import target_blocks
 
@@ -60,7 +60,7 @@ def halves(corpus: Corpus, groups: np.ndarray, seed: int) -> dict[str, float]:
 def main() -> None:
     """Print a row per corpus, as soon as it is finished."""
     parser = arguments(__doc__)
-    parser.add_argument("--tables", type=Path, required=True)
+    add_tables(parser)
     parser.add_argument("--corpora", nargs="+", choices=CORPORA, default=CORPORA)
     parser.add_argument("--seeds", type=int, default=5)
     given = parser.parse_args()
