@@ -1,4 +1,4 @@
-"""Analysis of a clip by the kernels: the names and numbers of `Analysis`, from two passes over the clip.
+"""Analysis of a clip by the kernels: the names and numbers of `Analysis`, from one pass over the clip.
 
 `make_analysis` is the only function that other packages need: it selects the kernels or the definitions.
 """
@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import replace
 from functools import cached_property, lru_cache
 
 import numpy as np
@@ -147,16 +146,7 @@ class CompiledAnalysis(Analysis):
     @cached_property
     def chroma(self) -> Floats:
         """Chroma of every `chroma_stride`-th frame, shape `(12, frames)`."""
-        p = self.parameters
-        frames = -(-self.stretch.frames // p.chroma_stride)
-        return passes.chroma(
-            replace(self.stretch, frames=frames),
-            n_fft=p.n_fft,
-            hop_length=p.hop_length * p.chroma_stride,
-            tuning=self.totals.tuning,
-            bandwidth=self.measurement.bandwidth,
-            floor=self.floor,
-        )
+        return passes.chroma(self.frame_series, self.totals.tuning)
 
     @cached_property
     def waveform(self) -> tuple[Floats, Floats]:
@@ -282,6 +272,7 @@ def plan_measurement(parameters: FeatureParameters, with_log_mel: bool) -> Measu
         contrast=(p.n_contrast_bands, p.contrast_fmin) if "spectral.contrast" in groups else None,
         roll_percent=p.roll_percent,
         peak_stride=p.chroma_stride if "tonal" in families else 0,
+        keeps_power="tonal" in families,
         flatness="spectral.flatness" in groups,
         bandwidth=bandwidth_bins(p.n_fft, p.masking_floor_db),
     )

@@ -82,6 +82,8 @@ class FrameSeries:
         bands: the series of the filterbanks, float32.
         frames: number of frames.
         peaks: frequency in Hz and power of every spectral peak, as `tonal.spectral_peaks` gives them.
+        kept: power of every `measurement.peak_stride`-th frame, if it was to be kept; see
+            `kernels.arguments.Output`.
     """
 
     measurement: Measurement
@@ -89,6 +91,7 @@ class FrameSeries:
     bands: NDArray[np.float32]
     frames: int
     peaks: Peaks
+    kept: NDArray[np.float32]
 
     def _row(self, row: int) -> Floats:
         return self.rows[row, : self.frames]
@@ -267,6 +270,7 @@ def measure(stretch: Stretch, measurement: Measurement, *, floor: Floats | None 
         pitches=np.empty(room),
         heights=np.empty(room),
         found=np.zeros(1, np.int64),
+        kept=_room_for_power(m, frames),
     )
     work = workspace(m.n_fft, m.hop_length)
     for begin, source in _sources(stretch, m.n_fft, m.hop_length):
@@ -278,29 +282,29 @@ def measure(stretch: Stretch, measurement: Measurement, *, floor: Floats | None 
         bands=output.bands.reshape(m.bands, groups * LANES),
         frames=frames,
         peaks=(output.pitches[:count] * m.step_hz, output.heights[:count].copy()),
+        kept=output.kept,
     )
 
 
-def chroma(
-    stretch: Stretch,
-    *,
-    n_fft: int,
-    hop_length: int,
-    tuning: float,
-    bandwidth: int | None = None,
-    floor: Floats | None = None,
-) -> Floats:
-    """Second pass over the frames of a stretch: `tonal.chroma`, shape `(12, frames)`."""
-    bins = n_fft // 2 + 1
-    added = np.zeros(bins) if floor is None else floor
-    described = bins if bandwidth is None else bandwidth
-    groups = _groups(stretch.frames)
-    weights = chroma_weights(sample_rate=stretch.sample_rate, n_fft=n_fft, tuning=tuning)
+def _room_for_power(m: Measurement, frames: int) -> NDArray[np.float32]:
+    """Memory for the power that is kept."""
+    if not m.keeps_power:
+        return lane_rows(0, np.float32)
+    groups = _groups(-(-frames // m.peak_stride))
+    kept = lane_rows(groups * m.bins, np.float32)
+    kept[-m.bins :] = 0  # frames that fill the last group
+    return kept
+
+
+def chroma(series: FrameSeries, tuning: float) -> Floats:
+    """`tonal.chroma` of the frames whose power was kept, shape `(12, frames)`."""
+    m = series.measurement
+    frames = -(-series.frames // m.peak_stride)
+    groups = _groups(frames)
+    weights = chroma_weights(sample_rate=m.sample_rate, n_fft=m.n_fft, tuning=tuning)
     result = lane_rows(12 * groups)
-    work = workspace(n_fft, hop_length)
-    for begin, source in _sources(stretch, n_fft, hop_length):
-        native.chroma(source, begin, weights, described, added, work, result)
-    return result.reshape(12, groups * LANES)[:, : stretch.frames]
+    native.chroma(series.kept, weights, result)
+    return result.reshape(12, groups * LANES)[:, :frames]
 
 
 def find_peaks(

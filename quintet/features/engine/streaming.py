@@ -243,7 +243,7 @@ class StreamedAnalysis(Analysis):
         """
         floor_db = self.parameters.masking_floor_db
         power = power_to_measure(self.parameters)
-        measurement = plan_measurement(self.parameters, False)
+        measurement = replace(plan_measurement(self.parameters, False), keeps_power=False)
         if floor_db is not None:  # of the frames, only the tuning and the mean power are needed
             measurement = replace(measurement, filterbanks=(), contrast=None, flatness=False)
         samples = self.sample_totals

@@ -44,6 +44,7 @@ class Measurement:
             no contrast.
         roll_percent: as in `spectral.spectral_rolloff`.
         peak_stride: distance of the frames in which spectral peaks are searched. 0 searches none.
+        keeps_power: whether the power of these frames is kept, from which `passes.chroma` follows.
         flatness: whether to measure the flatness.
         bandwidth: number of bins that are looked at; those above count as silent. None is all.
     """
@@ -55,6 +56,7 @@ class Measurement:
     contrast: tuple[int, float] | None = None
     roll_percent: float = 0.85
     peak_stride: int = 0
+    keeps_power: bool = False
     flatness: bool = True
     bandwidth: int | None = None
 
@@ -97,6 +99,7 @@ def kernel_request(measurement: Measurement) -> Request:
         contrast=_contrast_bins(m),
         rolloff=m.roll_percent,
         peaks=_peak_search(m),
+        stride=max(1, m.peak_stride),
         flatness=m.flatness,
         bandwidth=m.bins if m.bandwidth is None else m.bandwidth,
         floor=np.zeros(m.bins),
@@ -104,11 +107,10 @@ def kernel_request(measurement: Measurement) -> Request:
 
 
 def _peak_search(m: Measurement) -> NDArray[np.int64]:
-    """First bin, last bin + 1 and distance of the frames; no bins if no peaks are searched."""
+    """First bin and last bin + 1; no bins if no peaks are searched."""
     if not m.peak_stride:
-        return np.array([0, 0, 1])
-    first, last = tonal.pitch_bins(sample_rate=m.sample_rate, n_fft=m.n_fft)
-    return np.array([first, last, m.peak_stride])
+        return np.array([0, 0])
+    return np.array(tonal.pitch_bins(sample_rate=m.sample_rate, n_fft=m.n_fft))
 
 
 def _contrast_bins(m: Measurement) -> NDArray[np.int64]:

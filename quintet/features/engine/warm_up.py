@@ -79,10 +79,12 @@ def call_every_kernel() -> None:
     clip = Clip(samples, 8000)
     bank = MelBands(2)
     stretch = clip_stretch(clip, n_fft=64, hop_length=32)
-    measurement = Measurement(8000, 64, 32, filterbanks=(bank,), contrast=(1, 1000.0), peak_stride=1)
+    measurement = Measurement(
+        8000, 64, 32, filterbanks=(bank,), contrast=(1, 1000.0), peak_stride=1, keeps_power=True
+    )
     series = passes.measure(stretch, measurement)
     passes.MeanPower(n_fft=64, hop_length=32, bandwidth=33).add(stretch)
-    passes.chroma(stretch, n_fft=64, hop_length=32, tuning=0.0)
+    passes.chroma(series, 0.0)
     passes.find_peaks(stretch, n_fft=64, hop_length=32, bins=(1, 32), share=0.1)
     series.decibels(bank, floor=AMIN, dtype=np.float32)
     mel_db = series.decibels(bank, floor=AMIN)

@@ -63,8 +63,8 @@ class Request(NamedTuple):
         contrast: shape `(bands, 3)`: first bin, last bin + 1, and number of the loudest and of the quietest
             bins whose mean is taken.
         rolloff: share of the magnitude that lies below the roll-off, in (0, 1).
-        peaks: shape `(3,)`: first bin and last bin + 1 of the search for peaks, and the distance of the
-            frames.
+        peaks: shape `(2,)`: first bin and last bin + 1 of the search for peaks.
+        stride: distance of the frames that are used for what is tonal: peaks, and the power that is kept.
         flatness: whether to measure it.
         bandwidth: number of bins that are looked at; those above count as silent.
         floor: power of the masking floor that is added in each bin, shape `(bins,)`.
@@ -74,6 +74,7 @@ class Request(NamedTuple):
     contrast: NDArray[np.int64]
     rolloff: float
     peaks: NDArray[np.int64]
+    stride: int
     flatness: bool
     bandwidth: int
     floor: NDArray[np.float64]
@@ -113,6 +114,8 @@ class Output(NamedTuple):
         pitches: position of every spectral peak, in bins, frame by frame.
         heights: interpolated power of every spectral peak.
         found: shape `(1,)`: number of peaks.
+        kept: shape `(bins * groups of kept frames, 8)`, float32: the power of every `stride`-th frame, with
+            the masking floor; bin `k` of group `g` at `g * bins + k`. Empty if nothing is kept.
     """
 
     series: NDArray[np.float64]
@@ -120,6 +123,7 @@ class Output(NamedTuple):
     pitches: NDArray[np.float64]
     heights: NDArray[np.float64]
     found: NDArray[np.int64]
+    kept: NDArray[np.float32]
 
 
 class FoundPeaks(NamedTuple):

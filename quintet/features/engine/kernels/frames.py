@@ -1,14 +1,14 @@
 """Kernels over frames: what is measured while eight spectra are in the cache.
 
-There are four passes over samples, eight frames at a time. None writes anything of the size of a
-spectrogram:
+There are three passes over samples, eight frames at a time:
 
-1. `measure`: spectrum → moments, roll-off, flatness, contrast, any number of filterbanks, and the spectral
-   peaks from which the tuning is estimated;
-2. `chroma`: spectrum again (a transform costs less than keeping its result) → chroma, when the tuning of the
-   whole clip is known;
-3. `find_peaks`: spectrum of other, longer frames → the powers around every peak;
-4. `add_power`, before them where there is a masking floor: every fourth spectrum → the mean spectrum.
+1. `add_power`, where there is a masking floor: every fourth spectrum → the mean spectrum;
+2. `measure`: spectrum → moments, roll-off, flatness, contrast, any number of filterbanks, the spectral peaks
+   from which the tuning is estimated, and the power that is kept for `chroma`;
+3. `find_peaks`: spectrum of other, longer frames → the powers around every peak.
+
+`chroma` reads the power that was kept, when the tuning of the whole clip is known: to keep it costs a tenth
+of a second transform.
 
 The definitions, with formulas and sources, are in `descriptors/`. A kernel computes the same numbers, in bins
 instead of Hz, and the tests compare the two.
@@ -147,34 +147,23 @@ def measure(
             _flatness(work.power, request.floor, output.series, groups, group)
         _contrast(work, request.contrast, output.series, groups, group)
         _filter(work.single, request.bands, output.bands, groups, group)
-        _peaks(work.power, loudest, request.peaks, LANES * group, frames, output)
+        _peaks(work.power, loudest, request, LANES * group, frames, output)
+        if output.kept.shape[0]:
+            _keep(work.single, request.stride, LANES * group, output.kept)
 
 
 @kernel
-def chroma(
-    source: Source,
-    begin: int,
-    weights: Singles,
-    bandwidth: int,
-    added: Doubles,
-    work: Workspace,
-    result: Doubles,
-) -> None:
-    """Second pass: chroma of every frame, divided by its largest value.
+def chroma(power: Singles, weights: Singles, result: Doubles) -> None:
+    """Chroma of every frame, divided by its largest value.
 
     Args:
-        source: the frames.
-        begin: group of eight of the stretch in which `source` begins.
+        power: shape `(bins * groups, 8)`, as `Output.kept`.
         weights: shape `(bins, pitch classes)`.
-        bandwidth: number of bins that are looked at; those above count as silent.
-        added: power of the masking floor in each bin.
-        work: memory for eight frames.
         result: shape `(pitch classes * groups, 8)`.
     """
-    for i in range(source.groups):
-        _power(source, i, work.power.shape[0], work)
-        _silence(work.power, bandwidth)
-        _chroma(work, weights, added, result, result.shape[0] // CLASSES, begin + i)
+    groups = result.shape[0] // CLASSES
+    for group in range(groups):
+        _chroma(power, weights, result, groups, group)
 
 
 @kernel
@@ -360,19 +349,19 @@ def _filter(power: Singles, bands: Bands, result: Singles, groups: int, group: i
 
 @inline
 def _peaks(
-    power: Rows, loudest: Vector, search: Integers, first_frame: int, frames: int, output: Output
+    power: Rows, loudest: Vector, request: Request, first_frame: int, frames: int, output: Output
 ) -> None:
     """Append the maxima above a share of the frame's loudest bin, refined by a parabola."""
     count = output.found[0]
     least = loudest * PEAK_SHARE
-    for k in range(search[0], search[1]):
+    for k in range(request.peaks[0], request.peaks[1]):
         value = load(power, k)
         above_below = value > load(power, k - 1) * PEAK_MARGIN
         above_next = value * PEAK_MARGIN >= load(power, k + 1)
         lanes = mask_bits((value > least) & above_below & above_next)
         if lanes:
             for lane in range(min(LANES, frames - first_frame)):
-                if lanes >> lane & 1 and (first_frame + lane) % search[2] == 0:
+                if lanes >> lane & 1 and (first_frame + lane) % request.stride == 0:
                     below = power[k - 1, lane]
                     at = power[k, lane]
                     above = power[k + 1, lane]
@@ -383,6 +372,18 @@ def _peaks(
                     output.heights[count] = at + 0.5 * slope * shift
                     count += 1
     output.found[0] = count
+
+
+@inline
+def _keep(power: Singles, stride: int, first_frame: int, kept: Singles) -> None:
+    """Keep the power of every `stride`-th of eight frames."""
+    bins = power.shape[0]
+    for lane in range(-first_frame % stride, LANES, stride):
+        place = (first_frame + lane) // stride
+        begin = place // LANES * bins
+        column = place % LANES
+        for k in range(bins):
+            kept[begin + k, column] = power[k, lane]
 
 
 @inline
@@ -407,20 +408,17 @@ def _append_peaks(
 
 
 @inline
-def _chroma(
-    work: Workspace, weights: Singles, added: Doubles, chroma: Doubles, groups: int, group: int
-) -> None:
+def _chroma(power: Singles, weights: Singles, chroma: Doubles, groups: int, group: int) -> None:
     """Compute the chroma of eight frames from their power."""
     bins = weights.shape[0]
+    first = group * bins
     rows = chroma.shape[0]
     for row in range(group, rows, groups):
         store(chroma, row, splat(0.0))
     for begin in range(0, bins, LONG_RUN):
         end = min(begin + LONG_RUN, bins)
-        for k in range(begin, end):
-            store(work.single, k, narrow(load(work.power, k) + added[k]))
         for column in range(0, CLASSES, 4):
-            sums = four_sums(work.single, 0, 1, weights, begin, end, column, NONE)
+            sums = four_sums(power, first, 1, weights, begin, end, column, NONE)
             for j in range(4):
                 row = (column + j) * groups + group
                 total = load(chroma, row) + wide(sums[j])
