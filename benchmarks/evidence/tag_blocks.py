@@ -100,8 +100,8 @@ def compare(name: str, given: argparse.Namespace) -> dict[str, object]:
         settings = TrainSettings(members=("svm",), seed=seed)
         units = {
             "random": ids,
-            "sound": sound_block_names(without_names(table, seed), settings, test_size=0.0),
-            "blocks": sound_block_names(table, settings, test_size=0.0),
+            "sound": sound_block_names(without_names(table, seed), settings),
+            "blocks": sound_block_names(table, settings),
             "true": groups,
         }
         for kind, own in units.items():

@@ -83,7 +83,7 @@ class SplitFacts:
         seed: seed of the split.
         digest: digest of the split, 16 hex digits.
         parts: part (`train`, `test`, `unused`) → number of clips.
-        groups: part → number of groups.
+        groups: part → number of groups; of blocks that sound alike, if groups are not known.
         group_by: what a group is, for example `artist`.
         validation: facts about the validation part that the data bring; None in cross-validation.
     """
@@ -98,6 +98,14 @@ class SplitFacts:
     groups: Mapping[str, int] | None = None
     group_by: str | None = None
     validation: ValidationFacts | None = None
+
+    @property
+    def has_blocks(self) -> bool:
+        """Whether groups are not known, and blocks of clips that sound alike take their place."""
+        if self.protocol == "sound":
+            return True
+        sizes, groups = self.parts or {}, self.groups or {}
+        return self.groups_known is False and any(n < sizes.get(part, 0) for part, n in groups.items())
 
     @classmethod
     def from_json(cls, content: JsonObject) -> SplitFacts:

@@ -67,6 +67,14 @@ def split_note(run: Run) -> Stamp:
             "Groups are not known. Clips that sound alike were kept on one side, so the scores are "
             "about as by artist or recording, within what sound can tell. Intervals resample the blocks.",
         )
+    if run.results.split.has_blocks:
+        return Stamp(
+            "warn",
+            "Groups unknown",
+            "The data bring their split, and nothing says which clips share an artist or a recording. If some "
+            "of these are on both sides, the scores are too high. Within a part, clips that sound alike were "
+            "kept together. Intervals resample these blocks.",
+        )
     if not groups_known(run):
         return Stamp(
             "warn",
@@ -159,7 +167,7 @@ def truth(run: Run) -> str:
 
 def unit(run: Run) -> str:
     """Noun for what intervals resample: the group if groups are known, otherwise the clip."""
-    if run.results.split.protocol == "sound":
+    if run.results.split.has_blocks:
         return "block"
     return group_noun(run) if groups_known(run) else "clip"
 

@@ -22,7 +22,7 @@ from quintet.features.storage.external_table import LABEL_MISSING, NUMBER_MISSIN
 from quintet.features.storage.join import ROW_MISSING, foreign_columns
 from quintet.features.storage.spectrograms import SpectrogramStore
 from quintet.features.storage.table import FeatureTable, is_usable
-from quintet.training.blocks.groups import with_sound_blocks
+from quintet.training.blocks.groups import with_blocks_in_parts, with_sound_blocks
 from quintet.training.settings import TrainSettings
 
 Texts = NDArray[np.str_]
@@ -217,8 +217,20 @@ def gather(
         table = with_sound_blocks(table, settings, target)
         meta = table.meta
     split = make_training_split(meta, settings, protocol, grouped=table.grouped or protocol == "sound")
+    if protocol == "given" and not table.grouped and split.frame["group"].is_unique:
+        table = with_blocks_in_parts(table, settings, _given_parts(split))
+        meta = table.meta
+        split = make_training_split(meta, settings, protocol, grouped=False)
     ids, labels, groups = (_texts(values) for values in (meta.index, meta["label"], meta["group"]))
     return Material(table, ids, labels, groups, split, store)
+
+
+def _given_parts(split: Split) -> Texts:
+    """Part of each clip under a given split: `train`, `valid`, `test` or `unused`."""
+    parts = split.frame["part"].to_numpy(object)
+    if split.has_validation_part:
+        parts[split.folds()[0][1]] = "valid"
+    return parts.astype(np.str_)
 
 
 def find_protocol(clips: pd.DataFrame, settings: TrainSettings, *, grouped: bool) -> str:

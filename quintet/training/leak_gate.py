@@ -219,7 +219,7 @@ def _units(material: Material, settings: TrainSettings, protocol: str) -> Texts:
     if protocol == "random":
         return material.ids
     if protocol == "sound" and material.split.protocol != "sound":
-        return sound_block_names(material.table, settings, test_size=0.0)
+        return sound_block_names(material.table, settings)
     return material.groups
 
 

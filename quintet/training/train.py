@@ -229,11 +229,13 @@ def _fit_and_score(
     ensemble = _fit_ensemble(material, cache, settings, listener, pool)
     parts = _predict_parts(material, settings, ensemble)
     scorer = RunScorer(material, folder, settings, listener)
-    facts = validation_facts(material, ensemble)
+    split, facts = scorer.split_facts(), validation_facts(material, ensemble)
     if facts is not None:
-        notes = [*notes, validation_note(facts, ensemble.rule_, len(material.split.train) - facts.n)]
+        n_fitted = len(material.split.train) - facts.n
+        note = validation_note(facts, ensemble.rule_, n_fitted, has_blocks=split.has_blocks)
+        notes = [*notes, note]
     scores = RunScores(
-        split=replace(scorer.split_facts(), validation=facts),
+        split=replace(split, validation=facts),
         parts={name: scorer.score_part(name, part) for name, part in parts.items()},
         published=published,
         ensemble=scorer.score_ensemble(ensemble, parts),

@@ -42,19 +42,20 @@ def validation_facts(material: Material, ensemble: EnsembleClassifier) -> Valida
     )
 
 
-def validation_note(facts: ValidationFacts, rule: str, n_train: int) -> str:
+def validation_note(facts: ValidationFacts, rule: str, n_train: int, *, has_blocks: bool) -> str:
     """What the validation part was used for, and how much it could teach.
 
     Args:
         facts: facts about it.
         rule: name of the chosen fusion rule.
         n_train: number of clips of the train part.
+        has_blocks: whether blocks that sound alike take the place of groups.
     """
     sentences = [
         f"The data bring a validation part. Members were fitted on the {n_train} clips of the train part and "
         f"judged on its {facts.n} clips, and rule, weights and calibration were learnt on these alone. "
         "The final members were fitted on both parts. The train part has no out-of-fold predictions.",
-        *_reasons(facts),
+        *_reasons(facts, has_blocks=has_blocks),
     ]
     if facts.learnt_weights is not None:
         share = round(100 * facts.learnt_weights)
@@ -69,11 +70,13 @@ def validation_note(facts: ValidationFacts, rule: str, n_train: int) -> str:
     return " ".join(sentences)
 
 
-def _reasons(facts: ValidationFacts) -> list[str]:
+def _reasons(facts: ValidationFacts, *, has_blocks: bool) -> list[str]:
     """Why little can be learnt from the validation part, one sentence per reason."""
     sentences = []
     noun = "independent groups"
-    if not facts.groups_known:
+    if has_blocks and facts.groups_known:
+        noun = "blocks of clips that sound alike"
+    elif not facts.groups_known:
         noun += " (groups are not known: four clips count as one)"
     sentences.append(f"The validation part has {facts.n_units:.0f} {noun}.")
     if facts.only_train:

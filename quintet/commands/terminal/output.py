@@ -211,7 +211,7 @@ def _score_title(results: RunScores, part: str, words: str) -> str:
     """Title of a score table: part, clips, groups and kind of intervals."""
     first = next(iter(results.parts[part].values()))
     groups = "no groups: each clip is its own group"
-    if results.split.protocol == "sound":
+    if results.split.has_blocks:
         groups = f"groups unknown: {first.n_groups} blocks that sound alike"
     if results.split.groups_known:
         groups = f"{first.n_groups} groups"

@@ -91,7 +91,7 @@ def _chosen_words(bundle: JsonObject, fusion: JsonObject, results: RunScores) ->
 def _fold_words(results: RunScores) -> str:
     """What folds keep on one side, in brackets; nothing where each clip is its own group."""
     split = results.split
-    if split.protocol == "sound":
+    if split.has_blocks and split.validation is None:
         return " (clips that sound alike in one fold)"
     if not split.groups_known or split.protocol == "random":
         return ""

@@ -6,7 +6,9 @@ the clips of the table.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -24,6 +26,7 @@ from quintet.features.storage.column_roles import quote_names
 from quintet.features.storage.read import read_feature_table
 from quintet.features.storage.table import FeatureTable, is_usable
 from quintet.files.display.names import printable
+from quintet.files.json_types import JsonObject
 from quintet.training.blocks.sound_blocks import BY_NAME, BY_ORDER, sound_blocks
 from quintet.training.blocks.strata import label_strata
 from quintet.training.blocks.target_blocks import TargetBlocks, target_blocks
@@ -59,9 +62,8 @@ def with_sound_blocks(
         )
     frame, metadata = table.frame.copy(), table.metadata
     if target is None:
-        names = sound_block_names(table, settings, test_size=settings.test_size)
-        notes = [note for kind, note in NOTES.items() if names[0].startswith(kind)]
-        metadata = {**metadata, "notes": [*metadata.get("notes", []), *notes]}
+        names = sound_block_names(table, settings, n_more=int(bool(settings.test_size)))
+        metadata = _with_notes(metadata, names)
     else:
         n_splits = settings.folds or DEFAULT_FOLDS
         found = target_blocks(
@@ -77,15 +79,42 @@ def with_sound_blocks(
     return FeatureTable(frame, metadata)
 
 
-def sound_block_names(table: FeatureTable, settings: TrainSettings, *, test_size: float) -> Texts:
+def with_blocks_in_parts(table: FeatureTable, settings: TrainSettings, parts: Texts) -> FeatureTable:
+    """The table, where the group of each usable clip is its block within its part of a given split.
+
+    What is fitted on a part is then judged, calibrated and stopped on clips that do not sound like those it
+    has seen.
+
+    Args:
+        table: its groups are not known.
+        settings: folds and seed.
+        parts: part of each usable clip, `(n,)`.
+    """
+    frame = table.frame.copy()
+    rows = np.flatnonzero(is_usable(frame))
+    names = np.empty(len(rows), dtype=object)
+    for part in np.unique(parts):
+        inside = parts == part
+        clips = FeatureTable(frame.iloc[rows[inside]], table.metadata)
+        names[inside] = [f"{name}-{part}" for name in sound_block_names(clips, settings)]
+    frame.loc[is_usable(frame), "group"] = names.astype(np.str_)
+    return FeatureTable(frame, _with_notes(table.metadata, names))
+
+
+def _with_notes(metadata: Mapping[str, Any], names: Texts) -> JsonObject:
+    """The metadata with notes on what the blocks follow from, if it is not the sound alone."""
+    notes = [note for kind, note in NOTES.items() if any(name.startswith(kind) for name in names)]
+    return {**metadata, "notes": [*metadata.get("notes", []), *notes]}
+
+
+def sound_block_names(table: FeatureTable, settings: TrainSettings, *, n_more: int = 0) -> Texts:
     """Block of each usable clip, `(n,)`.
 
-    Each class has a block per fold, and one for the test part; each tag of label sets has `BLOCKS_PER_TAG`.
+    Each class has a block per fold, and `n_more`; each tag of label sets has `BLOCKS_PER_TAG`.
     """
-    at_least = (settings.folds or DEFAULT_FOLDS) + bool(test_size)
     names = sound_blocks(
         *_clips_of(table),
-        at_least=at_least,
+        at_least=(settings.folds or DEFAULT_FOLDS) + n_more,
         seed=settings.seed,
         names=_clip_names(table),
         tags=label_indicator(table.meta["label"].astype(str))[0] if table.multilabel else None,

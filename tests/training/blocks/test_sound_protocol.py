@@ -13,11 +13,13 @@ import pytest
 from quintet.errors import ConfigError, DatasetError
 from quintet.features.storage.read import read_feature_table
 from quintet.features.storage.table import FeatureTable
+from quintet.model_folder.folder import ModelFolder
 from quintet.model_folder.scores import LeakGate, RunScores, SplitFacts
 from quintet.reports.front.chance_range import chance_range
 from quintet.training.blocks.groups import describe_target
 from quintet.training.data import data_notes, find_protocol, gather
 from quintet.training.leak_gate import chance_gate, leak_gate
+from quintet.training.scoring import RunScorer
 from quintet.training.settings import TrainSettings
 from quintet.workflow import train
 
@@ -58,6 +60,52 @@ def test_data_without_groups_are_divided_by_blocks_unless_something_else_is_aske
     assert len(set(material.groups)) < len(material.ids)
     by_clip = gather(songs, TrainSettings(protocol="group", members=("svm",)))
     assert len(set(by_clip.groups)) == len(by_clip.ids)
+
+
+PARTS = np.repeat(["train", "valid", "test", "train", "valid", "test"], [12, 6, 6] * 2)
+"""Part of each song: halves of both classes are fitted on."""
+
+
+def given(songs: FeatureTable, parts: np.ndarray) -> FeatureTable:
+    return FeatureTable(songs.frame.assign(split=parts), songs.metadata)
+
+
+def test_blocks_keep_clips_together_within_the_parts_of_a_given_split(songs):
+    parts = PARTS.astype(object)
+    parts[0], parts[13] = "unused", "test"  # the other clip of each is elsewhere
+    material = gather(given(songs, parts), TrainSettings(members=("svm",)))
+    assert (material.split.protocol, material.split.grouped, material.table.grouped) == (
+        "given",
+        False,
+        False,
+    )
+    assert same_block(material.groups) > 0.4
+    for group in set(material.groups):
+        assert len(set(parts[material.groups == group])) == 1
+    assert material.groups[1] != material.groups[0]
+    facts = RunScorer(material, ModelFolder("none"), TrainSettings()).split_facts()
+    assert facts.has_blocks
+    assert not replace(facts, groups=facts.parts).has_blocks
+
+
+def test_folds_of_a_given_train_part_are_by_blocks(songs):
+    material = gather(
+        given(songs, np.where(PARTS == "valid", "train", PARTS)), TrainSettings(members=("svm",))
+    )
+    split = material.split
+    assert split.n_folds > 1
+    assert same_block(material.groups[split.train]) > 0.4
+    for fit, held_out in split.folds():
+        assert set(material.groups[fit]).isdisjoint(material.groups[held_out])
+
+
+@pytest.mark.parametrize("grouped", [True, False])
+def test_groups_of_a_given_split_stay(songs, grouped):
+    groups = [f"song{k // 2}" for k in range(48)]  # a table may bring them and not say so
+    table = FeatureTable(
+        songs.frame.assign(split=PARTS, group=groups), {**songs.metadata, "grouped": grouped}
+    )
+    assert gather(table, TrainSettings(members=("svm",))).groups.tolist() == groups
 
 
 @pytest.mark.parametrize(
