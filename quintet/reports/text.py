@@ -71,9 +71,9 @@ def split_note(run: Run) -> Stamp:
         return Stamp(
             "warn",
             "Groups unknown",
-            "The data bring their split, and nothing says which clips share an artist or a recording. If such "
-            "clips are on both sides, the scores are too high. Within a part, clips that sound alike were "
-            "kept together. Intervals resample these blocks.",
+            "The data bring their split, and nothing says which clips share an artist or a recording. If "
+            "such clips are on both sides, the scores are too high. Within a part, clips that sound alike "
+            "were kept together. Intervals resample these blocks.",
         )
     if not groups_known(run):
         return Stamp(

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import typer.main
+from typer.testing import CliRunner
 
 from quintet import cli
 from quintet.features.storage.read import read_feature_table
@@ -101,3 +102,22 @@ def test_what_the_sentence_about_a_text_column_says_helps(tmp_path: Path) -> Non
     for slip in ("days", "label"):
         with pytest.raises(ValueError, match=f"'{slip}'"):
             read_feature_table(table, exclude=[slip])
+
+
+@pytest.mark.parametrize(
+    ("words", "name"),
+    [
+        ("train t.csv -o model -m svm --members xgboost", "--members"),
+        ("predict model a.wav --jobs 2 -j 2", "--jobs"),
+        ("library tags my.library --plan a.csv --plan b.csv", "--plan"),
+    ],
+)
+def test_an_option_of_one_value_that_is_given_twice_is_refused(words: str, name: str) -> None:
+    result = CliRunner().invoke(cli.app, words.split(), env={"COLUMNS": "200"})
+    assert (result.exit_code, f"{name} must be given once. Received it 2 times" in result.output) == (2, True)
+
+
+def test_flags_and_options_of_many_values_may_be_given_twice() -> None:
+    words = "train none.csv -o model --set svm.C=1 --set svm.gamma=2 --json --json -q -q"
+    result = CliRunner().invoke(cli.app, words.split())
+    assert (result.exit_code, "must exist" in str(result.exception)) == (1, True)

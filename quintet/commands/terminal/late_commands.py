@@ -8,6 +8,7 @@ from typing import Any
 
 import typer
 import typer.main
+from typer.core import TyperCommand
 
 _TAGS = (
     "`quintet tag FILES` says genre, mood and instruments without training; `quintet predict MODEL FILES` "
@@ -26,6 +27,23 @@ ADVICE = {
     **dict.fromkeys(("tags", "autotag", "write"), _LIBRARY.format(name="tags")),
 }
 """Word that people try as a command → where it is."""
+
+
+class Command(TyperCommand):
+    """A command that refuses an option of one value that is given twice: one of both would be ignored."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Read the words of the command line. `ctx` has a class of typer that is not public."""
+        _, _, given = self.make_parser(ctx).parse_args(args=list(args))
+        for option in self.params:
+            is_flag = getattr(option, "is_flag", True)  # an argument has no such word
+            if is_flag or option.multiple or given.count(option) < 2:
+                continue
+            ctx.fail(
+                f"{option.opts[0]} must be given once. Received it {given.count(option)} times: keep one. "
+                "Several values of a list stand in one word, with commas (svm,xgboost)."
+            )
+        return super().parse_args(ctx, args)
 
 
 class LateCommands(MutableMapping[str, Any]):
@@ -56,7 +74,7 @@ class LateCommands(MutableMapping[str, Any]):
                 holder.add_typer(module.app, name=name)
             else:
                 function = getattr(module, name, None) or getattr(module, f"{name}_")
-                holder.command(name, epilog=module.EXAMPLE)(function)
+                holder.command(name, cls=Command, epilog=module.EXAMPLE)(function)
             self._made[name] = typer.main.get_command(holder).commands[name]  # type: ignore[attr-defined]
         return self._made[name]
 
