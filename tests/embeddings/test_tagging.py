@@ -42,6 +42,13 @@ def call(*words: object, code: int = 0) -> Result:
 
 
 @pytest.mark.usefixtures("networks")
+def test_no_file_with_tags_gives_no_heading(music: Path) -> None:
+    result = call("tag", music / "broken.wav", code=1)
+    assert result.stdout == ""
+    assert "broken.wav" in result.stderr
+
+
+@pytest.mark.usefixtures("networks")
 def test_tags_are_means_over_the_windows(music: Path) -> None:
     result = quintet.tag(music, choice=TagChoice(top=None))
     assert len(result.frame) == 2 * 2 * 50

@@ -88,7 +88,8 @@ def _print_table(result: TagResult, output: Path | None) -> None:
         cells = [_group_cell(rows, group) for group in groups]
         table.add_row(escape(str(path)), *seconds, escape(str(network)), *map(escape, cells))
     if output is None:
-        out.print(table)
+        if table.rows:  # no heading without rows
+            out.print(table)
         return
     console = StreamConsole(file=sys.stdout, record=True, highlight=False)
     with console.capture() as capture:
