@@ -69,6 +69,7 @@ def test_every_command_has_the_same_exit_codes(
     command: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("QUINTET_WEIGHTS_DIR", str(tmp_path))  # whatever networks this machine has
     assert call(monkeypatch, command, "--help") == faults.EXIT_OK
     assert call(monkeypatch, command, "--no-such-option") == faults.EXIT_USAGE
     assert call(monkeypatch, command) == faults.EXIT_USAGE
