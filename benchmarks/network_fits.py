@@ -31,6 +31,8 @@ parameters = FeatureParameters(feature_set="bahuleyan2018")
 extract(load_source(sys.argv[1]), sys.argv[2], parameters=parameters, spectrograms=sys.argv[3], n_jobs=0)
 """
 """In one process: an earlier state may need a library for its workers that is not here any more."""
+INSTALLED = "Metadata-Version: 2.1\nName: quintet\nVersion: 0\n"
+"""An earlier state asks which version of it is installed."""
 
 
 class Spent(NamedTuple):
@@ -56,7 +58,9 @@ def main() -> None:
     options = parser.parse_args()
     settings = [word for setting in options.set for word in ("--set", setting)]
     words = ("-m", options.member, "--folds", str(options.folds), *settings)
-    rounds = measure(options.before, options.source, words, rounds=options.rounds)
+    source = Path(options.source)
+    source_name = str(source.resolve()) if source.exists() else options.source
+    rounds = measure(options.before, source_name, words, rounds=options.rounds)
     print(f"\n{options.member} on {options.source}, {options.rounds} rounds")
     for name in Spent._fields:
         show(name, np.array([[getattr(spent, name) for spent in pair] for pair in rounds]))
@@ -65,14 +69,19 @@ def main() -> None:
 def measure(before: Path, source: str, words: Sequence[str], *, rounds: int) -> list[tuple[Spent, Spent]]:
     """What `quintet train` with these words takes: per round the state before, and this one."""
     with tempfile.TemporaryDirectory() as place:
-        trees = {"before": before, "now": HERE}
+        trees = {"before": before.resolve(), "now": HERE}
+        metadata = Path(place) / "quintet-0.dist-info" / "METADATA"
+        metadata.parent.mkdir()
+        metadata.write_text(INSTALLED)
         stores = {name: _extract(tree, source, Path(place) / name) for name, tree in trees.items()}
         results = []
         for number in range(rounds):
             spent = {}
             for name in ("before", "now") if number % 2 == 0 else ("now", "before"):
                 model = ("-o", str(Path(place) / f"{name}{number}"), "-q")
-                spent[name] = spend(trees[name], ("-m", "quintet", "train", *stores[name], *model, *words))
+                spent[name] = spend(
+                    trees[name], Path(place), ("-m", "quintet", "train", *stores[name], *model, *words)
+                )
                 print(f"round {number + 1}, {name}: {spent[name]}", flush=True)
             results.append((spent["before"], spent["now"]))
     return results
@@ -82,13 +91,15 @@ def _extract(tree: Path, source: str, folder: Path) -> tuple[str, str, str]:
     """Extract the clips with the code of a work tree; the words that name its table and its spectrograms."""
     folder.mkdir()
     table, stored = str(folder / "table.parquet"), ("--spectrograms", str(folder / "spectrograms"))
-    spend(tree, ("-c", EXTRACT, source, table, stored[1]))
+    spend(tree, folder.parent, ("-c", EXTRACT, source, table, stored[1]))
     return table, *stored
 
 
-def spend(tree: Path, words: Sequence[str]) -> Spent:
-    """Seconds of Python with these words and the code of a work tree, with all its processes."""
-    environment = {**os.environ, "PYTHONPATH": str(tree), "TF_CPP_MIN_LOG_LEVEL": "3"}
+def spend(tree: Path, place: Path, words: Sequence[str]) -> Spent:
+    """Seconds of Python with these words, the code of a work tree and the metadata in a place, with all its
+    processes."""
+    path = os.pathsep.join((str(tree), str(place)))
+    environment = {**os.environ, "PYTHONPATH": path, "TF_CPP_MIN_LOG_LEVEL": "3"}
     began = time.perf_counter()
     process = subprocess.Popen([sys.executable, *words], env=environment, cwd=tree)
     _, status, usage = os.wait4(process.pid, 0)
