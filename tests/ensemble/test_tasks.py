@@ -9,6 +9,8 @@ import signal
 import subprocess
 import sys
 import time
+import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -150,6 +152,26 @@ def test_a_dead_worker_costs_no_result_and_a_deadly_task_is_named(
     for seed, result in found.items():
         assert result is not None
         assert np.array_equal(result.probabilities, expected[seed].probabilities)  # type: ignore[union-attr]
+
+
+class ReplacingWorkers:
+    """joblib, which replaces a worker that was idle or has grown, and warns of it."""
+
+    def __init__(self, **_: object) -> None: ...
+
+    def __call__(self, calls: list[Any]) -> Iterator[Any]:
+        for function, arguments, _ in calls:
+            warnings.warn("A worker stopped while some jobs were given to the executor.", stacklevel=1)
+            yield function(*arguments)
+
+
+def test_workers_are_replaced_without_a_word(
+    monkeypatch: pytest.MonkeyPatch, recwarn: pytest.WarningsRecorder
+) -> None:
+    monkeypatch.setattr(pools, "Parallel", ReplacingWorkers)
+    tasks, rows = tasks_and_rows(2)
+    assert len(list(WorkerProcesses(2).run(tasks, rows))) == 2
+    assert [str(warning.message) for warning in recwarn if "worker" in str(warning.message)] == []
 
 
 class LosingCluster:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+import warnings
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -62,7 +63,8 @@ class WorkerProcesses:
         Raises:
             MachineError: workers died twice over a task that ran alone.
         """
-        with tempfile.TemporaryDirectory(prefix="quintet-rows-") as folder:
+        with tempfile.TemporaryDirectory(prefix="quintet-rows-") as folder, warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="A worker stopped while")  # loky replaces it
             yield from self._run_stored(tasks, StoredRows.write(rows, Path(folder) / "table.npy"))
 
     def _run_stored(self, tasks: list[FitTask], stored: StoredRows) -> Iterator[Finished]:
