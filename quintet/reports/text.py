@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from quintet.evaluation.scores import Estimate, Scores
+from quintet.evaluation.scores import Estimate
 from quintet.explanation.shapley.family_shapley import SPECTROGRAM
 from quintet.model_folder.run import ENSEMBLE_PREDICTION, Run
 from quintet.reports.formats import count, format_list, number, rule_name
@@ -374,85 +374,3 @@ def family_share(family: str, share: float) -> str:
     if amount == "0%":
         return f"{subject} {verb} next to nothing"
     return f"{subject} {verb} {amount}" if share > 0 else f"{subject} {verb} away {amount}"
-
-
-def identical_columns(values: pd.DataFrame) -> list[list[str]]:
-    """Groups of columns that hold the same value for every clip and are not constant.
-
-    Example:
-        >>> identical_columns(pd.DataFrame({"a": [1, 2], "b": [1, 2], "c": [2, 1], "d": [5, 5], "e": [5, 5]}))
-        [['a', 'b']]
-    """
-    groups: dict[bytes, list[str]] = {}
-    for name in values.columns:
-        column = values[name].to_numpy(dtype=float)
-        if len(column) and (column != column[0]).any():
-            groups.setdefault(column.tobytes(), []).append(str(name))
-    return [names for names in groups.values() if len(names) > 1]
-
-
-def limits(run: Run, calibration_error: float | None) -> list[str]:
-    """What a reader must not conclude from the report.
-
-    Args:
-        run: the model folder.
-        calibration_error: expected calibration error of the ensemble prediction, if it was computed.
-    """
-    stamp = split_note(run)
-    result = [stamp.long] if stamp.kind == "warn" else []
-    result += _sample_limits(run, run.report_scores)
-    if run.random_weights:
-        names = format_list([display_name(name, run) for name in run.random_weights])
-        result.append(
-            f"{names} started from random weights, not from pretrained ones: do not compare with published "
-            "scores of the pretrained network."
-        )
-    twins = identical_columns(run.values)
-    if twins:
-        pairs = format_list([" = ".join(names) for names in twins[:3]])
-        result.append(
-            f"Some columns are identical: {pairs}. Their importance is divided among them by chance."
-        )
-    if calibration_error is not None and calibration_error > LARGE_CALIBRATION_ERROR:
-        result.append(
-            f"Probabilities are off by {calibration_error:.2f} on average: use them to rank clips, but not "
-            "as frequencies."
-        )
-    if len(run.failures):
-        result.append(
-            f"{count(len(run.failures), 'clip')} could not be used. The report does not apply to such clips."
-        )
-    result += _truncation_limits(run.features)
-    result.append("SHAP values show what the members rely on, not what makes a clip belong to its class.")
-    return result
-
-
-def _truncation_limits(features: pd.DataFrame) -> list[str]:
-    """A sentence on recordings that are cut short, if there are any."""
-    if "missing_s" not in features:
-        return []
-    truncated = features[features["status"] == "truncated"]
-    if truncated.empty:
-        return []
-    used_s, missing_s = truncated["duration_s"].sum(), truncated["missing_s"].sum()
-    return [
-        f"{count(len(truncated), 'recording')} cut short: {used_s:,.1f} s of sound were used, "
-        f"{missing_s:,.1f} s are missing."
-    ]
-
-
-def _sample_limits(run: Run, scores: Scores | None) -> list[str]:
-    if scores is None:
-        return []
-    result = []
-    if 0 < scores.n_groups < FEW_GROUPS and groups_known(run):
-        result.append(
-            f"The scored clips come from only {count(scores.n_groups, group_noun(run))}: another sample "
-            "could differ as widely as the intervals, or more."
-        )
-    small = [name for name, n in scores.support.items() if n < FEW_CLIPS]
-    if small:
-        result.append(
-            f"Fewer than ten clips were scored of {format_list(small)}: these scores are uncertain."
-        )
-    return result

@@ -36,9 +36,10 @@ from quintet.reports.sections.data import failure_reasons
 from quintet.reports.sections.maps import maps_section
 from quintet.reports.sections.members.fusion import agreement
 from quintet.reports.sections.mistakes import mistakes
+from quintet.reports.sections.model_card import limits
 from quintet.reports.sections.scores import clear_winner, distinct_names, rank_names, score_rows, score_table
 from quintet.reports.style import to_svg
-from quintet.reports.text import display_name, limits, opening, split_note
+from quintet.reports.text import display_name, opening, split_note
 
 ALL_BUT_MAPS = tuple(section for section in SECTIONS if section is not maps_section)
 
