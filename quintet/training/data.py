@@ -217,7 +217,7 @@ def gather(
         table = with_sound_blocks(table, settings, target)
         meta = table.meta
     split = make_training_split(meta, settings, protocol, grouped=table.grouped or protocol == "sound")
-    if protocol == "given" and not table.grouped and split.frame["group"].is_unique:
+    if protocol == "given" and not table.grouped and split.frame["group"].is_unique:  # no clips share one
         table = with_blocks_in_parts(table, settings, _given_parts(split))
         meta = table.meta
         split = make_training_split(meta, settings, protocol, grouped=False)
@@ -226,8 +226,8 @@ def gather(
 
 
 def _given_parts(split: Split) -> Texts:
-    """Part of each clip under a given split: `train`, `valid`, `test` or `unused`."""
-    parts = split.frame["part"].to_numpy(object)
+    """Part of each clip under a given split, `(n,)`: `train`, `valid`, `test` or `unused`."""
+    parts = split.frame["part"].to_numpy(object, copy=True)
     if split.has_validation_part:
         parts[split.folds()[0][1]] = "valid"
     return parts.astype(np.str_)

@@ -6,7 +6,7 @@ the clips of the table.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +62,7 @@ def with_sound_blocks(
         )
     frame, metadata = table.frame.copy(), table.metadata
     if target is None:
-        names = sound_block_names(table, settings, n_more=int(bool(settings.test_size)))
+        names = sound_block_names(table, settings, with_test_part=bool(settings.test_size))
         metadata = _with_notes(metadata, names)
     else:
         n_splits = settings.folds or DEFAULT_FOLDS
@@ -80,20 +80,18 @@ def with_sound_blocks(
 
 
 def with_blocks_in_parts(table: FeatureTable, settings: TrainSettings, parts: Texts) -> FeatureTable:
-    """The table, where the group of each usable clip is its block within its part of a given split.
+    """The table, where the group of each clip of a given split is its block within its part.
 
-    What is fitted on a part is then judged, calibrated and stopped on clips that do not sound like those it
-    has seen.
+    A member is then calibrated and stopped early on clips that do not sound like those it was fitted on.
 
     Args:
         table: its groups are not known.
         settings: folds and seed.
-        parts: part of each usable clip, `(n,)`.
+        parts: part of each usable clip, `(n,)`; clips that are `unused` keep their group.
     """
-    frame = table.frame.copy()
+    frame, names = table.frame.copy(), table.meta["group"].to_numpy(object, copy=True)
     rows = np.flatnonzero(is_usable(frame))
-    names = np.empty(len(rows), dtype=object)
-    for part in np.unique(parts):
+    for part in set(parts.tolist()) - {"unused"}:
         inside = parts == part
         clips = FeatureTable(frame.iloc[rows[inside]], table.metadata)
         names[inside] = [f"{name}-{part}" for name in sound_block_names(clips, settings)]
@@ -101,20 +99,27 @@ def with_blocks_in_parts(table: FeatureTable, settings: TrainSettings, parts: Te
     return FeatureTable(frame, _with_notes(table.metadata, names))
 
 
-def _with_notes(metadata: Mapping[str, Any], names: Texts) -> JsonObject:
+def _with_notes(metadata: Mapping[str, Any], names: Iterable[str]) -> JsonObject:
     """The metadata with notes on what the blocks follow from, if it is not the sound alone."""
-    notes = [note for kind, note in NOTES.items() if any(name.startswith(kind) for name in names)]
+    kinds = {kind for name in names for kind in NOTES if name.startswith(kind)}
+    notes = [note for kind, note in NOTES.items() if kind in kinds]
     return {**metadata, "notes": [*metadata.get("notes", []), *notes]}
 
 
-def sound_block_names(table: FeatureTable, settings: TrainSettings, *, n_more: int = 0) -> Texts:
+def sound_block_names(table: FeatureTable, settings: TrainSettings, *, with_test_part: bool = False) -> Texts:
     """Block of each usable clip, `(n,)`.
 
-    Each class has a block per fold, and `n_more`; each tag of label sets has `BLOCKS_PER_TAG`.
+    Each class has a block per fold, and one more for a test part; each tag of label sets has
+    `BLOCKS_PER_TAG`. A class with fewer clips has a block per clip.
+
+    Args:
+        table: the clips.
+        settings: folds and seed.
+        with_test_part: whether a test part is to be drawn from the blocks.
     """
     names = sound_blocks(
         *_clips_of(table),
-        at_least=(settings.folds or DEFAULT_FOLDS) + n_more,
+        at_least=(settings.folds or DEFAULT_FOLDS) + with_test_part,
         seed=settings.seed,
         names=_clip_names(table),
         tags=label_indicator(table.meta["label"].astype(str))[0] if table.multilabel else None,
