@@ -1,4 +1,4 @@
-"""Analysis of a clip by the kernels: the names and numbers of `Analysis`, from one pass over the clip.
+"""Analysis of a clip by the kernels: the names and numbers of `Analysis`, from one pass over its frames.
 
 `make_analysis` is the only function that other packages need: it selects the kernels or the definitions.
 """

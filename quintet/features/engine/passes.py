@@ -287,7 +287,11 @@ def measure(stretch: Stretch, measurement: Measurement, *, floor: Floats | None 
 
 
 def _room_for_power(m: Measurement, frames: int) -> NDArray[np.float32]:
-    """Memory for the power that is kept."""
+    """Memory for the power that is kept: `kernels.arguments.Output.kept`.
+
+    Frames that fill the last group of eight are kept, too. There is room for them, since eight kept frames
+    span a multiple of eight frames.
+    """
     if not m.keeps_power:
         return lane_rows(0, np.float32)
     groups = _groups(-(-frames // m.peak_stride))
@@ -297,7 +301,12 @@ def _room_for_power(m: Measurement, frames: int) -> NDArray[np.float32]:
 
 
 def chroma(series: FrameSeries, tuning: float) -> Floats:
-    """`tonal.chroma` of the frames whose power was kept, shape `(12, frames)`."""
+    """`tonal.chroma` of the frames whose power was kept, shape `(12, frames)`.
+
+    Args:
+        series: measured frames of a clip, or of a stretch.
+        tuning: of the whole clip, as `ClipTotals.tuning`.
+    """
     m = series.measurement
     frames = -(-series.frames // m.peak_stride)
     groups = _groups(frames)

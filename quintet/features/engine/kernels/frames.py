@@ -376,7 +376,7 @@ def _peaks(
 
 @inline
 def _keep(power: Singles, stride: int, first_frame: int, kept: Singles) -> None:
-    """Keep the power of every `stride`-th of eight frames."""
+    """Keep the power of every `stride`-th frame among eight, of which the first is frame `first_frame`."""
     bins = power.shape[0]
     for lane in range(-first_frame % stride, LANES, stride):
         place = (first_frame + lane) // stride
