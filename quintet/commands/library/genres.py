@@ -76,11 +76,10 @@ def _print_counts(field: str, counts: dict[str, tuple[int, int]]) -> None:
     """Print a table of labels with their songs and artists."""
     from rich.markup import escape
 
-    from quintet.commands.terminal.console import out
-    from quintet.commands.terminal.tables import new_table
+    from quintet.commands.terminal.tables import new_table, print_table
     from quintet.files.display.names import printable
 
     table = new_table(field, "songs", "artists")
     for name, (n_songs, n_artists) in counts.items():
         table.add_row(escape(printable(name)), str(n_songs), str(n_artists))
-    out.print(table)
+    print_table(table)

@@ -28,10 +28,10 @@ def show_songs(
         json_: whether to print JSON.
         quiet: whether to print no messages.
     """
-    from quintet.commands.terminal.console import out, print_message
+    from quintet.commands.terminal.console import print_message
     from quintet.commands.terminal.destinations import hold_file, prepare_file, require_suffix
     from quintet.commands.terminal.output import print_json
-    from quintet.commands.terminal.tables import new_table
+    from quintet.commands.terminal.tables import new_table, print_table
     from quintet.files.display.names import printable
     from quintet.library.playlists.write import FACTS, SUFFIXES, write_playlist
 
@@ -57,4 +57,6 @@ def show_songs(
             genre = row["genre"] or row["verdict"] or ""
             cells = (row["path"], genre, tempo, row["key"] or "", *others)
             table.add_row(*(escape(printable(str(cell))) for cell in cells))
-        out.print(table)
+        print_table(table)
+        if not rows:
+            print_message("No song fits.", quiet=quiet)

@@ -73,8 +73,8 @@ def _print_table(result: TagResult, output: Path | None) -> None:
     """A row per file, network and window with its tags by group."""
     from rich.markup import escape
 
-    from quintet.commands.terminal.console import StreamConsole, out
-    from quintet.commands.terminal.tables import new_table
+    from quintet.commands.terminal.console import StreamConsole
+    from quintet.commands.terminal.tables import new_table, print_table
     from quintet.files.atomic import replace_output
 
     frame = result.frame
@@ -88,8 +88,7 @@ def _print_table(result: TagResult, output: Path | None) -> None:
         cells = [_group_cell(rows, group) for group in groups]
         table.add_row(escape(str(path)), *seconds, escape(str(network)), *map(escape, cells))
     if output is None:
-        if table.rows:  # no heading without rows
-            out.print(table)
+        print_table(table)
         return
     console = StreamConsole(file=sys.stdout, record=True, highlight=False)
     with console.capture() as capture:

@@ -29,6 +29,7 @@ from quintet.commands.terminal.tables import (
     curve_table,
     evaluation_tables,
     gate_tables,
+    print_table,
     published_table,
     score_heading,
     score_table,
@@ -355,8 +356,7 @@ def print_predictions(
         return
     table = _table(result, width=out.width if output is None else ENDLESS_WIDTH)
     if output is None:
-        if table.rows:  # no heading without rows
-            out.print(table)
+        print_table(table)
         return
     text = io.StringIO()
     StreamConsole(file=text, width=ENDLESS_WIDTH).print(table)

@@ -36,6 +36,14 @@ def new_table(*headings: str) -> Table:
     return table
 
 
+def print_table(table: Table) -> None:
+    """Print a table on standard output; nothing, not even its headings, if it has no row."""
+    from quintet.commands.terminal.console import out
+
+    if table.rows:
+        out.print(table)
+
+
 def interval(score: Estimate | None) -> str:
     """A score with its interval: `0.871 [0.80, 0.93]`, or a dash if the score is undefined.
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import io
 import math
 
+import pytest
 from rich.console import Console
 from rich.table import Table
 
 from quintet.commands.terminal.predictions import probability_table
-from quintet.commands.terminal.tables import gate_tables
+from quintet.commands.terminal.tables import gate_tables, new_table, print_table
 from quintet.evaluation.scores import Difference, Estimate, Scores
 from quintet.model_folder.scores import LeakGap, LeakGate
 
@@ -21,6 +22,18 @@ def text_of(*tables: Table) -> str:
     file = io.StringIO()
     Console(file=file, width=WIDTH, highlight=False).print(*tables)
     return file.getvalue()
+
+
+def test_a_table_without_rows_prints_no_heading(capsys: pytest.CaptureFixture[str]) -> None:
+    table = new_table("song", "genre")
+    print_table(table)
+    assert capsys.readouterr().out == ""
+    table.add_row("a.mp3", "rock")
+    print_table(table)
+    assert [line.split() for line in capsys.readouterr().out.splitlines()] == [
+        ["song", "genre"],
+        ["a.mp3", "rock"],
+    ]
 
 
 def test_the_leak_gate_fits_a_terminal() -> None:
