@@ -15,6 +15,7 @@ import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from queue import SimpleQueue
+from typing import NamedTuple
 
 ROOT = Path(__file__).parents[1]
 FEATURES, AUDIO = "quintet/features", "quintet/audio"
@@ -284,24 +285,58 @@ MUTANTS: tuple[tuple[str, str, str, str], ...] = (
 
 Mutant = tuple[str, str, str, str]
 N_WORKERS = 2
+LAST_LINES = 12
+"""Lines of a test's output that are shown if it proves nothing."""
 
 
-def turns_red(tree: Path, mutant: Mutant) -> bool:
-    """Whether the named test fails with the sabotage in place.
+class Verdict(NamedTuple):
+    """What a named test said of a sabotage.
 
-    Exit code 1 of pytest means that tests failed. Other codes (2: not collected, 5: no test) prove nothing.
+    Args:
+        word: "killed" if it failed, "SURVIVED" if it passed, "NO TEST" if it did not come to an end or the
+            text stands not once in its file.
+        reason: the end of the test's output; empty if it failed.
+    """
+
+    word: str
+    reason: str = ""
+
+    @property
+    def killed(self) -> bool:
+        """Whether the test turned red."""
+        return self.word == "killed"
+
+
+def judge(tree: Path, mutant: Mutant) -> Verdict:
+    """Run the named test with the sabotage in place.
+
+    Exit code 1 of pytest means that tests failed, 0 that they passed. Others (2: not collected, 5: no test,
+    negative: ended by the system) prove nothing, so the test runs once more.
     """
     file, before, after, test = mutant
     path = tree / file
     original = path.read_text(encoding="utf-8")
     if original.count(before) != 1:
-        return False
+        return Verdict(
+            "NO TEST", f"the text must stand once in the file; it stands {original.count(before)} times"
+        )
     path.write_text(original.replace(before, after), encoding="utf-8")
     environment = {**os.environ, "PYTHONPATH": str(tree), "PYTHONDONTWRITEBYTECODE": "1"}
-    command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *test.split()]
-    result = subprocess.run(command, cwd=tree, env=environment, capture_output=True)
+    folder = tree / "pytest-files"  # of its own: two runs that share one delete each other's files
+    options = ["-q", "-x", "-p", "no:cacheprovider", f"--basetemp={folder}"]
+    command = [sys.executable, "-m", "pytest", *options, *test.split()]
+    for _ in range(2):
+        result = subprocess.run(
+            command, cwd=tree, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
+        if result.returncode in (0, 1):
+            break
     path.write_text(original, encoding="utf-8")
-    return result.returncode == 1
+    if result.returncode == 1:
+        return Verdict("killed")
+    lines = result.stdout.splitlines()[-LAST_LINES:]
+    word = "SURVIVED" if result.returncode == 0 else "NO TEST"
+    return Verdict(word, "\n".join([*lines, f"exit code {result.returncode}"]))
 
 
 def copy_tree() -> Path:
@@ -315,7 +350,7 @@ def copy_tree() -> Path:
 
 
 def main() -> None:
-    """Run the sabotages whose file contains an argument (default: all). Exit code 1 if any survives."""
+    """Run the sabotages whose file contains an argument (default: all). Exit code 1 if any is not killed."""
     wanted = sys.argv[1:]
     mutants = [row for row in MUTANTS if not wanted or any(part in row[0] for part in wanted)]
     trees = [copy_tree() for _ in range(N_WORKERS)]
@@ -323,21 +358,28 @@ def main() -> None:
     for tree in trees:
         free.put(tree)
 
-    def run(mutant: Mutant) -> bool:
+    def run(mutant: Mutant) -> Verdict:
         tree = free.get()
-        killed = turns_red(tree, mutant)
+        verdict = judge(tree, mutant)
         free.put(tree)
-        file, before, after, test = mutant
-        word = "killed  " if killed else "SURVIVED"
-        print(f"{word}  {file}: {before.strip()[:60]} → {after.strip()[:60]}   [{test}]", flush=True)
-        return killed
+        print(f"{verdict.word:8}  {_line(mutant)}", flush=True)
+        return verdict
 
     with ThreadPoolExecutor(N_WORKERS) as pool:
-        n_killed = sum(pool.map(run, mutants))
+        verdicts = list(pool.map(run, mutants))
     for tree in trees:
         shutil.rmtree(tree, ignore_errors=True)
+    for mutant, verdict in zip(mutants, verdicts, strict=True):
+        if not verdict.killed:
+            print(f"\n{verdict.word}  {_line(mutant)}\n{verdict.reason}")
+    n_killed = sum(verdict.killed for verdict in verdicts)
     print(f"{n_killed} of {len(mutants)} sabotages turned their test red")
     raise SystemExit(0 if n_killed == len(mutants) else 1)
+
+
+def _line(mutant: Mutant) -> str:
+    file, before, after, test = mutant
+    return f"{file}: {before.strip()[:60]} → {after.strip()[:60]}   [{test}]"
 
 
 if __name__ == "__main__":
