@@ -41,6 +41,7 @@ class Analysis:
     """
 
     autocorrelation: rhythm.Autocorrelation = staticmethod(rhythm.mean_autocorrelation)
+    median_gaps: parts.Gaps = staticmethod(parts.median_gaps)
     moments_class: type[Moments] = Moments
 
     def __init__(self, clip: Clip, parameters: FeatureParameters) -> None:
@@ -140,7 +141,7 @@ class Analysis:
     @cached_property
     def parts(self) -> dict[str, Floats]:
         """Harmonic and percussive levels (dB) and the harmonic share, group → `(16, frames)`."""
-        series = parts.parts(self.coarse_mel_db, top_db=self.top_db)
+        series = parts.parts(self.coarse_mel_db, top_db=self.top_db, gaps_of=self.median_gaps)
         return dict(zip(("parts.harmonic", "parts.percussive", "parts.share"), series, strict=True))
 
     @cached_property

@@ -65,6 +65,7 @@ class CompiledAnalysis(Analysis):
     """
 
     autocorrelation = staticmethod(passes.mean_autocorrelation)
+    median_gaps = staticmethod(passes.median_gaps)
     moments_class = RowMoments
 
     def __init__(self, clip: Clip, parameters: FeatureParameters, *, with_log_mel: bool = False) -> None:

@@ -133,12 +133,13 @@ def _source_digest(module: str) -> str:
     return hashlib.sha256(Path(spec.origin).read_bytes()).hexdigest()[:16]
 
 
-_FRAMES, _SERIES, _WAVEFORM = (
-    f"quintet.features.engine.kernels.{k}" for k in ("frames", "series", "waveform")
+_FRAMES, _MEDIANS, _SERIES, _WAVEFORM = (
+    f"quintet.features.engine.kernels.{k}" for k in ("frames", "medians", "series", "waveform")
 )
 measure, chroma = Kernel(_FRAMES, "measure"), Kernel(_FRAMES, "chroma")
 find_peaks = Kernel(_FRAMES, "find_peaks")
 add_power = Kernel(_FRAMES, "add_power")
+median_gaps = Kernel(_MEDIANS, "median_gaps")
 decibels, decibels_single = Kernel(_SERIES, "decibels"), Kernel(_SERIES, "decibels_single")
 weighted_sums, row_moments = Kernel(_SERIES, "weighted_sums"), Kernel(_SERIES, "row_moments")
 mean_normalised_power = Kernel(_SERIES, "mean_normalised_power")
@@ -151,6 +152,7 @@ KERNELS = (
     chroma,
     find_peaks,
     add_power,
+    median_gaps,
     decibels,
     decibels_single,
     weighted_sums,

@@ -20,6 +20,7 @@ from quintet.audio.mel import AMIN, power_to_db
 from quintet.audio.spectrum import hann
 from quintet.features.descriptors import spectral, temporal, tonal
 from quintet.features.descriptors.masking_floor import STRIDE
+from quintet.features.descriptors.parts import BANDS, FRAMES
 from quintet.features.engine import native
 from quintet.features.engine.kernels.arguments import (
     CENTROID,
@@ -392,6 +393,18 @@ def mfcc(mel_db: Floats, n_mfcc: int) -> Floats:
     result = lane_rows(n_mfcc * frames // LANES)
     native.weighted_sums(mel_db.reshape(-1, LANES), cosine_weights(n_mels, n_mfcc), result)
     return result.reshape(n_mfcc, frames)
+
+
+def median_gaps(levels: Floats) -> Floats:
+    """`parts.median_gaps` of levels of shape `(bands, frames)`."""
+    n_bands, frames = levels.shape
+    groups = _groups(frames)
+    missing = groups * LANES - frames
+    near_bands, near_frames = BANDS // 2, FRAMES // 2
+    padded = np.pad(levels, ((near_bands, near_bands), (near_frames, near_frames + missing)), mode="edge")
+    result = lane_rows(n_bands * groups)
+    native.median_gaps(padded, result)
+    return result.reshape(n_bands, groups * LANES)[:, :frames]
 
 
 def waveform_frames(

@@ -198,6 +198,7 @@ class StreamedAnalysis(Analysis):
     """
 
     autocorrelation = staticmethod(passes.mean_autocorrelation)
+    median_gaps = staticmethod(passes.median_gaps)
     moments_class = RowMoments
     PARTS = ("parts.harmonic", "parts.percussive", "parts.share")
 
@@ -267,7 +268,7 @@ class StreamedAnalysis(Analysis):
         """Fill the buffers of the series and the spectrogram."""
         frame = 0
         last_mel_db = np.zeros((self.parameters.n_mels, 0))
-        divider = parts.Divider()
+        divider = parts.Divider(self.median_gaps)
         for stretch in self._stretches(self.sample_totals.add_second):
             part = StretchAnalysis(
                 stretch,

@@ -89,6 +89,7 @@ def call_every_kernel() -> None:
     series.decibels(bank, floor=AMIN, dtype=np.float32)
     mel_db = series.decibels(bank, floor=AMIN)
     passes.mfcc(np.asarray(mel_db, np.float64), 2)
+    passes.median_gaps(np.asarray(mel_db, np.float64))
     passes.waveform_frames(stretch, frame_length=64, hop_length=32)
     sample_moments(clip.samples)[1].median.sum()
     RowMoments(np.ones((1, 9)))

@@ -9,6 +9,7 @@ from quintet.errors import ConfigError
 from quintet.features.columns import feature_names
 from quintet.features.describe import describe
 from quintet.features.descriptors import parts
+from quintet.features.engine import passes
 from quintet.features.parameters import FeatureParameters
 from quintet.features.words import column_words
 
@@ -31,6 +32,14 @@ def test_the_median_equals_numpys_and_scipys(width):
     rows = levels()
     expected = median_filter(rows, (1, width), mode="nearest")
     np.testing.assert_array_equal(parts._running_median(rows, width), expected)
+
+
+@pytest.mark.parametrize("compute", [parts.median_gaps, passes.median_gaps])
+@pytest.mark.parametrize("shape", [(40, 60), (16, 1), (20, 8), (33, 9), (3, 5)])
+def test_the_medians_of_bands_less_those_of_frames_equal_scipys(compute, shape):
+    rows = np.random.default_rng(shape[0]).normal(size=shape).round(1)
+    expected = median_filter(rows, (9, 1), mode="nearest") - median_filter(rows, (1, 7), mode="nearest")
+    np.testing.assert_array_equal(compute(rows), expected)
 
 
 def test_the_share_follows_from_the_medians_of_the_power():
