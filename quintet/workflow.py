@@ -66,7 +66,7 @@ def extract(
         source: folder with a sub-folder per class, manifest (.csv or .parquet), name of a built-in dataset,
             or a `Manifest`.
         output: parquet file to write, also at a URL (`s3://…`). Rows in it that are still valid are reused.
-        parameters: features and their parameters. Default: the set `wide`.
+        parameters: features and their parameters. Default: the set `selected`.
         spectrograms: folder for log-mel spectrograms. Default: none are stored.
         n_jobs: worker processes; -1 uses one per core, 0 works in this process.
         progress: called with the progress of the extraction.

@@ -51,8 +51,8 @@ def extract(
         ),
     ],
     features: Annotated[
-        str, typer.Option("--features", "-f", help="Feature set: wide, full, bahuleyan2018.")
-    ] = "wide",
+        str, typer.Option("--features", "-f", help="Feature set: selected, wide, full, bahuleyan2018.")
+    ] = "selected",
     families: Annotated[
         str | None, typer.Option(help="Only these feature families of the set: cepstral,spectral,…")
     ] = None,

@@ -118,10 +118,13 @@ FEATURE_SETS: dict[str, tuple[tuple[str, tuple[str, ...]], ...]] = {
     ),
 }
 FEATURE_SETS["wide"] = (*FEATURE_SETS["full"], *PARTS)
-DEFAULT_SET = "wide"
-"""The set that is computed if none is named: the best one under folds by group (docs/features.md)."""
+FEATURE_SETS["selected"] = tuple(
+    (group, statistics) for group, statistics in FEATURE_SETS["wide"] if not group.startswith("tonal.")
+)
+DEFAULT_SET = "selected"
+"""The set that is computed if none is named: all families that help under folds by group."""
 
-MASKING_FLOOR_DB = {"wide": -15.0}
+MASKING_FLOOR_DB = {"wide": -15.0, "selected": -15.0}
 """Masking floor of a set, dB, if no other is chosen. The other sets have none, as librosa and the paper."""
 
 

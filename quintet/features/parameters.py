@@ -156,7 +156,8 @@ class FeatureParameters(_HashedSettings):
     """Settings of the features. The defaults are those of the published set.
 
     Args:
-        feature_set: a name in `catalogue.FEATURE_SETS`: `"full"`, `"wide"` or `"bahuleyan2018"`.
+        feature_set: a name in `catalogue.FEATURE_SETS`: `"selected"`, `"wide"`, `"full"` or
+            `"bahuleyan2018"`.
         families: feature families of the set to keep, such as `("cepstral", "spectral")`. They are held in
             the order of the set. None keeps all.
         sample_rate: sample rate of the clips, Hz.

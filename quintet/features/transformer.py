@@ -37,7 +37,8 @@ class FeatureExtractor(TransformerMixin, BaseEstimator):  # type: ignore[misc]
     """Transformer from recordings to features. It learns nothing: `fit` only checks the settings.
 
     Args:
-        feature_set: a name in `catalogue.FEATURE_SETS`: `"full"`, `"wide"` or `"bahuleyan2018"`.
+        feature_set: a name in `catalogue.FEATURE_SETS`: `"selected"`, `"wide"`, `"full"` or
+            `"bahuleyan2018"`.
         families: feature families of the set to keep, such as `("cepstral", "spectral")`. None keeps all.
         parameters: further settings of `FeatureParameters` by name, such as `{"hop_length": 256}`.
         on_error: `"raise"`, or `"nan"` to turn a recording that cannot be used into a row of NaN.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import warnings
+from functools import partial
 from pathlib import Path
 
 import librosa
@@ -26,9 +27,10 @@ from quintet.features.descriptors.tonal import estimate_tuning
 from quintet.features.parameters import FeatureParameters, LogMelParameters
 
 DATA = Path(__file__).parents[3] / "shared" / "data"
+wide = partial(FeatureParameters, feature_set="wide")
 PAPER = FeatureParameters(feature_set="bahuleyan2018")
-FULL = FeatureParameters()
-BARE = FeatureParameters(masking_floor_db=None)
+FULL = wide()
+BARE = wide(masking_floor_db=None)
 
 
 def music(seed: int, sample_rate: int = 22050, seconds: float = 3.0) -> np.ndarray:
@@ -150,10 +152,10 @@ def test_what_the_sound_hides_is_not_described():
     hiss = 10 ** (-40 / 20) * beat.std() * rng.standard_normal(len(t))
     colour = scipy.signal.butter(2, 2000, fs=22050, output="sos")
     beat, hiss = (scipy.signal.sosfilt(colour, x) for x in (beat, hiss))
-    parameters = FeatureParameters(families=("rhythm", "spectral", "cepstral", "tonal"))
+    parameters = wide(families=("rhythm", "spectral", "cepstral", "tonal"))
     mean_columns = [name for name in feature_names(parameters) if name.endswith(("mean", "median"))]
     for floor_db, moves in ((-20.0, False), (None, True)):
-        settings = FeatureParameters(families=parameters.families, masking_floor_db=floor_db)
+        settings = wide(families=parameters.families, masking_floor_db=floor_db)
         rows = [describe(Clip(x, 22050), settings).features for x in (beat, beat + hiss)]
         plain, other = (np.array([row[name] for name in mean_columns]) for row in rows)
         difference = np.abs(other - plain) / (1 + np.abs(plain))
@@ -162,13 +164,13 @@ def test_what_the_sound_hides_is_not_described():
 
 def test_what_an_encoder_cuts_off_is_not_described():
     """A low-pass above 7/8 of half the sample rate moves nothing but the samples."""
-    spectral = FeatureParameters(families=("rhythm", "spectral", "cepstral", "tonal", "covariance"))
+    spectral = wide(families=("rhythm", "spectral", "cepstral", "tonal", "covariance"))
     noise = np.random.default_rng(3).normal(size=2 * 22050)
     bins = np.fft.rfft(noise)
     bins[int(0.9 * len(bins)) :] = 0
     cut = np.fft.irfft(bins, len(noise))
     for floor_db, moves in ((-18.0, False), (None, True)):
-        settings = FeatureParameters(families=spectral.families, masking_floor_db=floor_db)
+        settings = wide(families=spectral.families, masking_floor_db=floor_db)
         names = [name for name in feature_names(settings) if name.endswith("mean")]
         rows = [describe(Clip(0.1 * x, 22050), settings).features for x in (noise, cut)]
         one, other = (np.array([row[name] for name in names]) for row in rows)
@@ -242,7 +244,7 @@ def test_shape_columns_of_a_steady_sound_do_not_describe_its_rounding():
     tone = 1e-2 * np.sin(2 * np.pi * 300 * t)
     steps = np.round(32768 * tone) / 32768
     for floor_db, moves in ((-15.0, False), (None, True)):
-        settings = FeatureParameters(families=("spectral", "cepstral"), masking_floor_db=floor_db)
+        settings = wide(families=("spectral", "cepstral"), masking_floor_db=floor_db)
         names = [n for n in feature_names(settings) if n.endswith("kurtosis")]
         one, other = (describe(Clip(x, 22050), settings).features for x in (tone, steps))
         assert any(abs(one[n] - other[n]) > 10 for n in names) is moves
@@ -253,7 +255,7 @@ def test_gain_does_not_change_features_without_level(floor_db, gain):
     """With a masking floor not exactly, unless steps of 16 bits are nothing beside the clip."""
     samples = music(5)
     families = ("rhythm", "spectral", "tonal", "modulation", "covariance")
-    parameters = FeatureParameters(families=families, masking_floor_db=floor_db)
+    parameters = wide(families=families, masking_floor_db=floor_db)
     quiet, loud = (describe(Clip(g * samples, 22050), parameters).features for g in (gain, 2 * gain))
     for column in quiet:
         assert loud[column] == pytest.approx(quiet[column], rel=1e-6, abs=1e-8), column
@@ -263,7 +265,7 @@ def test_a_feature_does_not_depend_on_the_other_families():
     clip = Clip(music(2), 22050)
     full = describe(clip, FULL).features
     for families in [("cepstral",), ("tonal", "rhythm"), ("covariance",)]:
-        part = describe(clip, FeatureParameters(families=families)).features
+        part = describe(clip, wide(families=families)).features
         assert part == {column: full[column] for column in part}
     bare = describe(clip, BARE).features
     assert describe(clip, PAPER).features == {column: bare[column] for column in feature_names(PAPER)}
@@ -279,7 +281,7 @@ def test_the_log_mel_shares_the_transform_if_the_settings_agree(monkeypatch):
     assert transforms == [2048]
     whole = spectrum(clip, n_fft=2048, hop_length=512)
     np.testing.assert_array_equal(shared, log_mel(whole, n_mels=96, fmin=0.0, fmax=None))
-    floored = FeatureParameters(masking_floor_db=-18)
+    floored = wide(masking_floor_db=-18)
     transforms.clear()
     shared = describe(clip, floored, log_mel=True).log_mel
     assert transforms.count(2048) == len(transforms)
@@ -287,7 +289,7 @@ def test_the_log_mel_shares_the_transform_if_the_settings_agree(monkeypatch):
     with_noise = band.with_noise(floor_by_the_formula(band.power, -18.0))
     np.testing.assert_allclose(shared, log_mel(with_noise, n_mels=96, fmin=0.0, fmax=None), atol=1e-5)
     transforms.clear()
-    own = FeatureParameters(log_mel=LogMelParameters(n_fft=512, hop_length=256, sample_rate=16000, n_mels=64))
+    own = wide(log_mel=LogMelParameters(n_fft=512, hop_length=256, sample_rate=16000, n_mels=64))
     assert describe(clip, own, log_mel=True).log_mel.shape == (64, 1 + 48000 // 256)
     assert transforms == [2048, 512]
 
@@ -370,7 +372,7 @@ def test_the_papers_row_is_librosas_on_real_recordings(clip, sample_rate):
 def test_other_log_mel_settings_equal_librosa_and_do_not_change_the_features(settings, expected):
     """Any frame, pre-emphasis and compression, beside features that stay what they are to the last bit."""
     y = music(3).astype(np.float32)
-    parameters = FeatureParameters(log_mel=LogMelParameters(**settings))
+    parameters = wide(log_mel=LogMelParameters(**settings))
     result = describe(Clip(y, 22050), parameters, log_mel=True)
     emphasised = (
         scipy.signal.lfilter([1, -0.97], [1], y.astype(np.float64))

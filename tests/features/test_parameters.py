@@ -21,7 +21,7 @@ def test_equal_settings_have_equal_hashes_and_different_ones_different():
 
 
 def test_the_hash_survives_json():
-    parameters = FeatureParameters(families=("tonal", "cepstral"), log_mel=LogMelParameters(fmax=8000))
+    parameters = FeatureParameters(families=("spectral", "cepstral"), log_mel=LogMelParameters(fmax=8000))
     restored = FeatureParameters.model_validate_json(parameters.model_dump_json())
     assert restored == parameters
     assert restored.hash == parameters.hash
@@ -33,7 +33,7 @@ def test_families_are_in_the_order_of_the_set_and_all_of_them_is_none():
         == FeatureParameters(families=("spectral", "cepstral", "spectral")).hash
     )
     every = ("temporal", "rhythm", "spectral", "cepstral", "tonal", "modulation", "covariance", "parts")
-    assert FeatureParameters(families=every) == FeatureParameters()
+    assert FeatureParameters(feature_set="wide", families=every) == FeatureParameters(feature_set="wide")
 
 
 def test_parameters_cannot_be_changed():
@@ -105,9 +105,9 @@ def test_the_spectrogram_has_the_masking_floor_of_the_features_if_it_is_not_desc
 
 
 def test_the_default_set_has_a_masking_floor_and_what_was_written_before_has_none():
-    usual, bare = FeatureParameters(), FeatureParameters(masking_floor_db=None)
-    assert FeatureParameters(masking_floor_db="none") == bare
-    assert usual.masking_floor_db == usual.log_mel.masking_floor_db == MASKING_FLOOR_DB["wide"]
+    usual, bare = FeatureParameters(), FeatureParameters(feature_set="wide", masking_floor_db=None)
+    assert FeatureParameters(feature_set="wide", masking_floor_db="none") == bare
+    assert usual.masking_floor_db == usual.log_mel.masking_floor_db == MASKING_FLOOR_DB[DEFAULT_SET]
     written = bare.model_dump(mode="json")
     assert FeatureParameters(**written) == FeatureParameters.parse(written, where="The table") == bare
     del written["masking_floor_db"]  # as the versions before wrote it

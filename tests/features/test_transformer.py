@@ -108,7 +108,7 @@ def test_no_files_give_an_empty_frame():
     [
         ({"feature_set": "ful"}, "Did you mean 'full'"),
         ({"on_error": "rais"}, "Did you mean 'raise'"),
-        ({"families": ["tonale"]}, "Did you mean 'tonal'"),
+        ({"families": ["spectrale"]}, "Did you mean 'spectral'"),
     ],
 )
 def test_settings_are_checked_by_fit(settings, match):

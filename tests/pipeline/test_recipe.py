@@ -9,6 +9,7 @@ import pytest
 
 from quintet.datasets.manifest import COLUMNS, Manifest
 from quintet.errors import ArtefactError, ConfigError, DatasetError
+from quintet.features.catalogue import DEFAULT_SET
 from quintet.pipeline.preflight import check_members, check_recipe
 from quintet.pipeline.recipe import find_recipe, load_recipe, override_settings, scale_recipe, shipped_recipes
 from quintet.pipeline.runner import limit_clips, run_recipe
@@ -27,7 +28,7 @@ def test_a_short_recipe_gets_defaults(tmp_path: Path) -> None:
     assert (recipe.train.seed, recipe.train.folds, recipe.features.set, recipe.data.source) == (
         7,
         None,
-        "wide",
+        DEFAULT_SET,
         "demo",
     )
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pytest
 from numba import njit
@@ -29,11 +31,11 @@ from quintet.features.engine.tables import MelBands
 from quintet.features.parameters import FeatureParameters, LogMelParameters
 from quintet.features.statistics import Moments
 
+wide = partial(FeatureParameters, feature_set="wide")
 RATE = 22050
-FULL, PAPER = FeatureParameters(), FeatureParameters(feature_set="bahuleyan2018")
-WIDE = FeatureParameters(feature_set="wide")
-BARE = FeatureParameters(masking_floor_db=None)
-FLOORED = FeatureParameters(masking_floor_db=-18)
+FULL, PAPER = wide(), FeatureParameters(feature_set="bahuleyan2018")
+BARE = wide(masking_floor_db=None)
+FLOORED = wide(masking_floor_db=-18)
 
 
 def noise(n: int, seed: int = 0) -> np.ndarray:
@@ -214,7 +216,7 @@ def test_any_sound_has_the_series_of_the_definitions(name):
     ids=str,
 )
 def test_any_setting(settings):
-    parameters = FeatureParameters(**settings)
+    parameters = wide(**settings)
     assert_same_series(music(40000, parameters.sample_rate), parameters)
 
 
@@ -275,15 +277,15 @@ def test_only_the_required_filterbanks_are_measured():
     clip = Clip(noise(4096).astype(np.float32), RATE)
     banks = {}
     for family in ("spectral", "cepstral", "modulation"):
-        analysis = CompiledAnalysis(clip, FeatureParameters(families=(family,)))
+        analysis = CompiledAnalysis(clip, wide(families=(family,)))
         banks[family] = analysis.measurement.filterbanks
     assert banks == {"spectral": (), "cepstral": (MelBands(128),), "modulation": (MelBands(20),)}
 
 
 def test_the_kernels_compute_every_group_of_the_sets():
-    analysis = CompiledAnalysis(Clip(music(9000).astype(np.float32), RATE), WIDE)
+    analysis = CompiledAnalysis(Clip(music(9000).astype(np.float32), RATE), FULL)
     assert all(
-        np.isfinite(analysis.values(group, statistics)).all() for group, statistics in select_groups(WIDE)
+        np.isfinite(analysis.values(group, statistics)).all() for group, statistics in select_groups(FULL)
     )
     assert "spectrum" not in vars(analysis)  # the definitions' spectrogram was never made
 
