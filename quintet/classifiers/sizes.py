@@ -17,15 +17,18 @@ MANY_ROWS = 10_000
 
 SIZES: Mapping[str, JsonObject] = {
     "svm": {"landmarks": 3_000},
-    "random_forest": {"max_samples": 20_000},
+    "random_forest": {"max_samples": 20_000, "max_features": "sqrt"},
     "xgboost": {"early_stopping_rounds": 10},
 }
 """Kind of member → settings at many rows."""
 
 WORDS = {
-    "svm": "the SVM has {landmarks:,} landmarks in place of all rows (Nyström)",
-    "random_forest": "each tree of the random forest is drawn from {max_samples:,} rows",
-    "xgboost": "boosting stops after {early_stopping_rounds} rounds without gain on a tenth of the groups",
+    "landmarks": "the SVM has {landmarks:,} landmarks in place of all rows (Nyström)",
+    "max_samples": "each tree of the random forest is drawn from {max_samples:,} rows",
+    "max_features": "its splits try the root of the number of columns",
+    "early_stopping_rounds": (
+        "boosting stops after {early_stopping_rounds} rounds without gain on a tenth of the groups"
+    ),
 }
 
 
@@ -61,8 +64,9 @@ def size_note(
     for name in members:
         kind = split_name(name)[0]
         own, chosen = SIZES.get(kind, {}), settings.get(name, {})
-        if n_rows > MANY_ROWS and own and not set(own) & set(chosen):
-            parts[WORDS[kind].format(**own)] = None
+        for setting in own if n_rows > MANY_ROWS else ():
+            if setting not in chosen:
+                parts[WORDS[setting].format(**own)] = None
     if not parts:
         return None
     return f"{n_rows:,} training rows are many, so sizes are bounded: {'; '.join(parts)}."

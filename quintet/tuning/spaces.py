@@ -27,7 +27,7 @@ SPACES: dict[str, dict[str, Range]] = {
     "logistic_regression": {"C": ("float", 1e-4, 1e2, True)},
     "random_forest": {  # the number of trees is not searched: more trees are never worse, only slower
         "min_samples_split": ("int", 2, 20, False),
-        "max_features": ("choice", "sqrt", "log2", 0.1, 0.2, 0.4),
+        "max_features": ("choice", "sqrt", "log2", "tenth", 0.2, 0.4),
     },
     "xgboost": {
         "max_depth": ("int", 2, 8, False),

@@ -261,6 +261,22 @@ class LogisticRegressionMember(TableMember):
         return fitted
 
 
+TENTH = "tenth"
+"""Setting of a random forest: see `features_to_try`."""
+
+
+def features_to_try(n_columns: int) -> int:
+    """Number of features that a random forest tries per split: the root of their number, at least a tenth.
+
+    Of a thousand columns, most say little, and among their root there is often none that says much.
+
+    Example:
+        >>> features_to_try(97), features_to_try(994)
+        (9, 99)
+    """
+    return max(int(n_columns**0.5), n_columns // 10, 1)
+
+
 class RandomForestMember(TableMember):
     """Random forest: decision trees on bootstrap samples (Breiman 2001).
 
@@ -270,7 +286,8 @@ class RandomForestMember(TableMember):
         n_estimators: number of trees.
         min_samples_split: smallest number of rows at which a node is split.
         min_samples_leaf: smallest number of rows in a leaf; a larger number regularises more.
-        max_features: number of features that are tried per split, as in scikit-learn.
+        max_features: number of features that are tried per split, as in scikit-learn; `"tenth"` is as
+            `features_to_try` says.
         max_samples: largest number of rows that a tree is drawn from; None for all rows.
         n_jobs: number of threads.
         view: the columns that the member sees; None for the hand-made ones.
@@ -285,7 +302,7 @@ class RandomForestMember(TableMember):
         n_estimators: int = 500,
         min_samples_split: int = 5,
         min_samples_leaf: int = 1,
-        max_features: str | float = "sqrt",
+        max_features: str | float = TENTH,
         max_samples: int | None = None,
         n_jobs: int | None = None,
         view: str | None = None,
@@ -305,7 +322,7 @@ class RandomForestMember(TableMember):
             n_estimators=self.n_estimators,
             min_samples_split=self.min_samples_split,
             min_samples_leaf=self.min_samples_leaf,
-            max_features=self.max_features,
+            max_features=features_to_try(X.shape[1]) if self.max_features == TENTH else self.max_features,
             max_samples=None if self.max_samples is None else min(self.max_samples, len(X)),
             class_weight="balanced",
             n_jobs=self.n_jobs,

@@ -170,6 +170,32 @@ def test_a_forest_draws_no_more_rows_than_there_are() -> None:
     assert not np.array_equal(every.predict_proba(X), bounded.predict_proba(X))
 
 
+@pytest.mark.parametrize(("n_columns", "n_tried"), [(1, 1), (40, 6), (97, 9), (100, 10), (400, 40)])
+def test_a_forest_tries_the_root_of_the_columns_or_a_tenth_of_them(n_columns: int, n_tried: int) -> None:
+    X = np.random.default_rng(0).normal(size=(30, n_columns))
+    y = np.repeat(["a", "b"], 15)
+    usual, other, more = (
+        make_member("random_forest", n_estimators=3, seed=1, **settings).fit(X, y)
+        for settings in ({}, {"max_features": n_tried}, {"max_features": min(n_tried + 7, n_columns)})
+    )
+    assert np.array_equal(usual.predict_proba(X), other.predict_proba(X))
+    assert n_columns == 1 or not np.array_equal(usual.predict_proba(X), more.predict_proba(X))
+
+
+def test_what_many_rows_bound_is_said_unless_it_was_chosen() -> None:
+    chosen: dict[str, dict[str, object]] = {"random_forest": {"max_samples": None}}
+    both = sizes.size_note(["random_forest"], {}, sizes.MANY_ROWS + 1)
+    one = sizes.size_note(["random_forest"], chosen, sizes.MANY_ROWS + 1)
+    assert both is not None
+    assert one is not None
+    assert "drawn from" in both
+    assert "root" in both
+    assert "drawn from" not in one
+    assert "root" in one
+    chosen["random_forest"]["max_features"] = "tenth"
+    assert sizes.size_note(["random_forest"], chosen, sizes.MANY_ROWS + 1) is None
+
+
 def test_many_rows_change_the_members_of_every_fold_alike_and_are_said(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
