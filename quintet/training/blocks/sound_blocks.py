@@ -20,10 +20,15 @@ from quintet.errors import DatasetError
 from quintet.training.blocks.common_sources import Floats, draw_sources
 from quintet.training.blocks.name_evidence import NameEvidence, name_evidence, natural_order
 
-MOST_COMPONENTS = 40
-"""Principal components that are compared."""
+MOST_COMPONENTS, FEWEST_COMPONENTS = 40, 10
+"""Principal components that are compared, as far as there are so many."""
 SMALLEST_VARIANCE = 1e-9
 CLIPS_PER_COMPONENT = 3
+"""Clips for each component; where sources have runs in an order, clips of a class.
+
+With more components, the few pairs that are nearly equal set the variance within sources, and all other clips
+count as sources of their own.
+"""
 MOST_CLIPS = 800
 """Clips of a class that are compared at once. A larger class is halved at the median
 of its first component."""
@@ -118,8 +123,9 @@ def _ordered_blocks(
         blocks, kind = np.unique(np.char.add(within, evidence.beginnings), return_inverse=True)[1], BY_NAME
     elif evidence.place is not None:
         place, pieces = evidence.place, [p for rows in classes for p in _stretches(rows, evidence.place)]
-        if tags is None:
-            deviations = _deviations(components, pieces)
+        if tags is None:  # each class has a hazard of its own, so its clips limit what can be told
+            most = max(FEWEST_COMPONENTS, len(values) // (CLIPS_PER_COMPONENT * len(classes)))
+            deviations = _deviations(components[:, :most], pieces)
         elif names is not None:
             place = np.argsort(natural_order(names))
             pieces = _stretches(np.arange(len(place)), place)

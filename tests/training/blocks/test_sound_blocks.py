@@ -170,3 +170,15 @@ def test_names_that_repeat_the_tags_are_no_evidence():
     for tags, kind in ((np.ones((80, 1)), "named-alike"), (own, "sounds-alike")):
         blocks = sound_blocks(values, ["one"] * 80, names(80), at_least=5, seed=0, names=named, tags=tags)
         assert blocks[0].startswith(kind)
+
+
+def test_runs_of_small_classes_are_found_among_noisy_columns():
+    """Of many components, pairs that are nearly equal by chance would set the variance within sources."""
+    rng = np.random.default_rng(0)
+    mix = rng.normal(size=(8, 60)) / 8**0.5
+    sources = np.repeat(rng.normal(size=(80, 8)), 4, axis=0)
+    clips = (sources + rng.normal(size=sources.shape)) @ mix + 0.7 * rng.normal(size=(320, 60))
+    names = [f"c{k // 40}.{k:04}" for k in range(320)]
+    blocks = sound_blocks(clips, [name[:2] for name in names], names, seed=0, names=names)
+    assert blocks[0].startswith("in-a-row")
+    assert len(blocks) > 1.6 * len(set(blocks))  # 1.06 with 40 components
