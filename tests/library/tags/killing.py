@@ -32,8 +32,13 @@ def lines_of(paths: list[Path]) -> list[dict[str, object]]:
     return found
 
 
+def n_done(paths: list[Path]) -> int:
+    """Number of files that are finished by journals."""
+    return sum(line.get("event") == "done" for line in lines_of(paths))
+
+
 def run_and_kill(
-    words: list[str], rng: random.Random, folder: Path, *, jobs: int = 1, most_done: int = 0
+    words: list[str], rng: random.Random, folder: Path, *, jobs: int = 1, most_done: int = 0, within_s: float
 ) -> bool:
     """Run the command, and kill it some time after it has begun a journal. Whether it was killed.
 
@@ -42,7 +47,8 @@ def run_and_kill(
         rng: draws the moment.
         folder: folder of the journals.
         jobs: worker processes.
-        most_done: the journal has a random number of finished files, at most this, before the last second.
+        most_done: the journal has a random number of finished files, at most this, before the last seconds.
+        within_s: the kill comes at a random moment of so many seconds.
     """
     before = set(every_journal(folder))
     process = subprocess.Popen(
@@ -53,7 +59,7 @@ def run_and_kill(
     n_done = rng.randint(0, most_done)
     while process.poll() is None and not _has_done(set(every_journal(folder)) - before, n_done):
         time.sleep(0.002)
-    time.sleep(rng.uniform(0, 1.0 if not most_done else 0.3))
+    time.sleep(rng.uniform(0, within_s))
     process.send_signal(signal.SIGKILL)
     return process.wait() == -signal.SIGKILL
 

@@ -20,7 +20,7 @@ from quintet.library.store import Library
 from quintet.library.tags.rewriting import sound_digest
 from quintet.library.tags.tag_file import open_tags
 
-from .killing import every_journal, journals, lines_of, run_and_kill
+from .killing import every_journal, journals, lines_of, n_done, run_and_kill
 from .owner_music import Music, counted, make_music, recordings
 
 pytestmark = pytest.mark.slow
@@ -138,12 +138,12 @@ def test_fifty_kills_of_the_same_plan(place: Path, music: Music, plan: Path) -> 
     for attempt in range(4 * N_KILLS):
         if sum(n_killed.values()) == N_KILLS:
             break
-        written = [journal for journal in journals(place) if _n_done([journal])]
+        written = [journal for journal in journals(place) if n_done([journal])]
         back = [rng.choice(written)] if attempt % 2 and written else []
         kind = "undo" if back else "apply"
         words = ["--undo", str(back[0])] if back else ["--apply", str(plan)]
-        most_done = max(0, _n_done(back) - 1) if back else 12
-        n_killed[kind] += run_and_kill(words, rng, place, jobs=2, most_done=most_done)
+        most_done = max(0, n_done(back) - 1) if back else 12
+        n_killed[kind] += run_and_kill(words, rng, place, jobs=2, most_done=most_done, within_s=0.3)
         lines = lines_of(every_journal(place))
         for line in lines:
             if line.get("event") == "ready":
@@ -169,10 +169,6 @@ def test_fifty_kills_of_the_same_plan(place: Path, music: Music, plan: Path) -> 
 def _ids(library: Path) -> dict[str, str]:
     songs = Library.open(library).songs()
     return dict(zip(songs["root"] + "/" + songs["path"], songs["id"], strict=True))
-
-
-def _n_done(paths: list[Path]) -> int:
-    return sum(line.get("event") == "done" for line in lines_of(paths))
 
 
 def _copies(music: Music) -> list[Path]:
