@@ -19,6 +19,7 @@ concentration as in Escobar and West, "Bayesian density estimation and inference
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -26,6 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quintet.datasets.splits.split import Positions
+from quintet.files.notices import announce
 from quintet.training.blocks.source_moves import Clips, move_clips, nearest, split_and_merge
 from quintet.training.blocks.source_runs import FIRST_HAZARD, draw_hazard, draw_runs
 
@@ -40,6 +42,10 @@ FIRST_CONCENTRATION = 2.0
 SMALLEST_RATIO, LARGEST_RATIO = 1e-6, 1e6
 """Bounds of the variance of sources in variances of clips, which keep products over 40 axes finite."""
 SMALLEST_WEIGHT = 1e-9
+TIMED_SWEEPS = 5
+"""Sweeps after which the time of all is estimated."""
+LONG_S = 20.0
+"""A search that takes longer is announced."""
 
 Floats = NDArray[np.float64]
 
@@ -105,7 +111,10 @@ def draw_sources(
     before = between, within
     weights, tail = np.ones(len(values)), FIRST_TAIL
     parts = [Piece.of_one_source(rows, values, place) for rows in pieces]
-    for _ in range(SWEEPS):
+    started = time.perf_counter()
+    for sweep in range(SWEEPS):
+        if sweep == TIMED_SWEEPS:
+            _announce_long(len(values), (time.perf_counter() - started) * SWEEPS / TIMED_SWEEPS)
         axes, ratios = _axes(between, within)
         turned = values @ axes
         residuals, drawn = turned.copy(), []
@@ -123,6 +132,13 @@ def draw_sources(
         between = _draw_covariance(np.concatenate(drawn) @ back, before[0], rng)
         within = _draw_covariance(np.sqrt(weights)[:, None] * residuals @ back, before[1], rng)
     return _number(parts, len(values))
+
+
+def _announce_long(n_clips: int, seconds: float) -> None:
+    """Say how long a search takes, if it takes long."""
+    if seconds > LONG_S:
+        duration = f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min"
+        announce(f"{n_clips:,} clips are searched for those that may have a common source: about {duration}")
 
 
 def _axes(between: Floats, within: Floats) -> tuple[Floats, Floats]:

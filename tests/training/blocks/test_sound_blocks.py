@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from itertools import pairwise
 
 import numpy as np
@@ -11,6 +12,7 @@ from sklearn.svm import SVC
 
 from quintet.datasets.splits.folds import grouped_folds
 from quintet.errors import DatasetError
+from quintet.training.blocks import common_sources
 from quintet.training.blocks.sound_blocks import sound_blocks
 
 
@@ -182,3 +184,18 @@ def test_runs_of_small_classes_are_found_among_noisy_columns():
     blocks = sound_blocks(clips, [name[:2] for name in names], names, seed=0, names=names)
     assert blocks[0].startswith("in-a-row")
     assert len(blocks) > 1.6 * len(set(blocks))  # 1.06 with 40 components
+
+
+def test_a_long_search_says_how_long_it_takes(monkeypatch, capsys):
+    values = np.random.default_rng(0).normal(size=(40, 5))
+    ids = [f"{k:02}" for k in range(40)]
+    sound_blocks(values, ["a"] * 40, ids, seed=0)
+    assert capsys.readouterr().err == ""
+    monkeypatch.setattr(common_sources, "LONG_S", 0.0)
+    sound_blocks(values, ["a"] * 40, ids, seed=0)
+    said = capsys.readouterr().err
+    assert "40 clips" in said
+    assert re.search(r"about \d+ s", said)
+    common_sources._announce_long(100_000, 361.0)
+    assert "100,000 clips" in (said := capsys.readouterr().err)
+    assert "about 6 min" in said
