@@ -245,6 +245,7 @@ class StreamedAnalysis(Analysis):
         floor_db = self.parameters.masking_floor_db
         power = power_to_measure(self.parameters)
         measurement = replace(plan_measurement(self.parameters, False), keeps_power=False)
+        needs_frames = floor_db is None or measurement.peak_stride > 0
         if floor_db is not None:  # of the frames, only the tuning and the mean power are needed
             measurement = replace(measurement, filterbanks=(), contrast=None, flatness=False)
         samples = self.sample_totals
@@ -253,7 +254,8 @@ class StreamedAnalysis(Analysis):
             for part in self._stretches(samples.add_first):
                 if floor_db is not None:
                     power.add(part)
-                yield passes.measure(part, measurement)
+                if needs_frames:
+                    yield passes.measure(part, measurement)
 
         totals = passes.combine_stretches(measured(), self.tuning_of)
         has_sound = samples.low < 0 or samples.high > 0
