@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from quintet.features.parameters import FeatureParameters
 from quintet.library.scanning import scan as scan_module
 from quintet.library.scanning.changes import Changes
 from quintet.library.scanning.examine import Examined
@@ -249,3 +250,14 @@ def test_tables_are_written_while_it_scans(
     )
     scan_all(library, music, options)
     assert seen == [0, 0, 1, 2, 3]
+
+
+def test_a_library_keeps_its_feature_set_if_networks_are_added(tmp_path: Path) -> None:
+    library = Library.create(tmp_path / "my.library")
+    paper = FeatureParameters(feature_set="bahuleyan2018")
+    library.facts.parameters = paper.model_dump(mode="json")
+    library.facts.parameter_hash = paper.hash
+    job, notes = scan_module._prepare_job(library, ScanOptions(embeddings=()))
+    assert (job.parameters, notes) == (paper, [])
+    library.facts.parameters = None
+    assert scan_module._prepare_job(library, ScanOptions(embeddings=()))[0].parameters == FeatureParameters()

@@ -90,18 +90,21 @@ def _prepare_job(library: Library, options: ScanOptions) -> tuple[Job, list[str]
     from quintet.embeddings.library import installed_networks
 
     notes = []
-    parameters = None
+    known = None
     facts = library.facts
-    if facts.parameters is not None and options.embeddings is None:
+    if facts.parameters is not None:
         try:
-            parameters = FeatureParameters.parse(facts.parameters, where=str(library.folder))
+            known = FeatureParameters.parse(facts.parameters, where=str(library.folder))
         except ArtefactError:
             notes.append("Another version of Quintet made the features: all songs are described again.")
-    if parameters is None:
+    if known is not None and options.embeddings is None:
+        parameters = known
+    else:
         names = options.embeddings
         if names is None:
             names = tuple(installed_networks())
-        parameters = with_embeddings(FeatureParameters(), names)
+        own = FeatureParameters() if known is None else known.without_embeddings
+        parameters = with_embeddings(own, names)
     if facts.parameters is not None and facts.parameter_hash != parameters.hash:
         notes.append(f"Other features than before ({parameters.hash}): all songs are described again.")
     facts.parameters = parameters.model_dump(mode="json")
