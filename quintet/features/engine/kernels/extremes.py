@@ -31,7 +31,7 @@ def extremes(magnitude: Rows, first: int, last: int, n: int, rest: Singles) -> t
 
 
 @inline
-def _in_order(x: Vector, y: Vector) -> tuple[Vector, Vector]:
+def in_order(x: Vector, y: Vector) -> tuple[Vector, Vector]:
     """The larger and the smaller of two values, in each lane."""
     return maximum(x, y), minimum(x, y)
 
@@ -46,8 +46,8 @@ def _three_extremes(rows: Rows, first: int, last: int, n: int) -> tuple[Vector, 
     x = y = z = splat(-LEAST)
     for k in range(first, last):
         high = low = load(rows, k)
-        a, high = _in_order(a, high)
-        b, high = _in_order(b, high)
+        a, high = in_order(a, high)
+        b, high = in_order(b, high)
         c = maximum(c, high)
         x, low = minimum(x, low), maximum(x, low)
         y, low = minimum(y, low), maximum(y, low)
@@ -71,10 +71,10 @@ def _sort_fours(rows: Rows, first: int, count: int, result: Singles) -> None:
         b = load(rows, begin + 1)
         c = load(rows, begin + 2)
         d = load(rows, begin + 3)
-        a, b = _in_order(a, b)
-        c, d = _in_order(c, d)
-        a, c = _in_order(a, c)
-        b, d = _in_order(b, d)
+        a, b = in_order(a, b)
+        c, d = in_order(c, d)
+        a, c = in_order(a, c)
+        b, d = in_order(b, d)
         store(result, k, a)
         store(result, quarter + k, maximum(b, c))
         store(result, 2 * quarter + k, minimum(b, c))
@@ -119,9 +119,9 @@ def _move_largest(
         a = b = c = splat(LEAST)
         for k in range(count):
             value = load(rows, begin + k) * sign
-            a, value = _in_order(a, value)
-            b, value = _in_order(b, value)
-            c, value = _in_order(c, value)
+            a, value = in_order(a, value)
+            b, value = in_order(b, value)
+            c, value = in_order(c, value)
             store(rows, spare + k, value)
         store(rows, target + moved, a)
         if moved + 1 < n:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from quintet.features.engine.kernel_cache import inline, kernel
+from quintet.features.engine.kernels.extremes import in_order
 from quintet.features.engine.kernels.lanes import LANES, Doubles
-from quintet.features.engine.kernels.simd import load_run, maximum, minimum, store
+from quintet.features.engine.kernels.simd import load_run, store
 from quintet.features.engine.kernels.simd_types import Vector
 
 
@@ -46,27 +47,21 @@ def median_gaps(levels: Doubles, result: Doubles) -> None:
 
 
 @inline
-def _ordered(x: Vector, y: Vector) -> tuple[Vector, Vector]:
-    """The smaller and the larger of two values, in each lane."""
-    return minimum(x, y), maximum(x, y)
-
-
-@inline
 def _median_of_7(a: Vector, b: Vector, c: Vector, d: Vector, e: Vector, f: Vector, g: Vector) -> Vector:
     """Median, in each lane, by the exchanges of `descriptors.parts.EXCHANGES`."""
-    a, f = _ordered(a, f)
-    a, d = _ordered(a, d)
-    b, g = _ordered(b, g)
-    c, e = _ordered(c, e)
-    a, b = _ordered(a, b)
-    d, f = _ordered(d, f)
-    c, g = _ordered(c, g)
-    c, d = _ordered(c, d)
-    d, g = _ordered(d, g)
-    e, f = _ordered(e, f)
-    b, e = _ordered(b, e)
-    b, d = _ordered(b, d)
-    d, e = _ordered(d, e)
+    f, a = in_order(a, f)
+    d, a = in_order(a, d)
+    g, b = in_order(b, g)
+    e, c = in_order(c, e)
+    b, a = in_order(a, b)
+    f, d = in_order(d, f)
+    g, c = in_order(c, g)
+    d, c = in_order(c, d)
+    g, d = in_order(d, g)
+    f, e = in_order(e, f)
+    e, b = in_order(b, e)
+    d, b = in_order(b, d)
+    e, d = in_order(d, e)
     return d
 
 
@@ -75,23 +70,23 @@ def _median_of_9(
     a: Vector, b: Vector, c: Vector, d: Vector, e: Vector, f: Vector, g: Vector, h: Vector, i: Vector
 ) -> Vector:
     """Median, in each lane, by the exchanges of `descriptors.parts.EXCHANGES`."""
-    b, c = _ordered(b, c)
-    e, f = _ordered(e, f)
-    h, i = _ordered(h, i)
-    a, b = _ordered(a, b)
-    d, e = _ordered(d, e)
-    g, h = _ordered(g, h)
-    b, c = _ordered(b, c)
-    e, f = _ordered(e, f)
-    h, i = _ordered(h, i)
-    a, d = _ordered(a, d)
-    f, i = _ordered(f, i)
-    e, h = _ordered(e, h)
-    d, g = _ordered(d, g)
-    b, e = _ordered(b, e)
-    c, f = _ordered(c, f)
-    e, h = _ordered(e, h)
-    e, c = _ordered(e, c)
-    g, e = _ordered(g, e)
-    e, c = _ordered(e, c)
+    c, b = in_order(b, c)
+    f, e = in_order(e, f)
+    i, h = in_order(h, i)
+    b, a = in_order(a, b)
+    e, d = in_order(d, e)
+    h, g = in_order(g, h)
+    c, b = in_order(b, c)
+    f, e = in_order(e, f)
+    i, h = in_order(h, i)
+    d, a = in_order(a, d)
+    i, f = in_order(f, i)
+    h, e = in_order(e, h)
+    g, d = in_order(d, g)
+    e, b = in_order(b, e)
+    f, c = in_order(c, f)
+    h, e = in_order(e, h)
+    c, e = in_order(e, c)
+    e, g = in_order(g, e)
+    c, e = in_order(e, c)
     return e
