@@ -34,7 +34,7 @@ from quintet.features.parameters import FeatureParameters
 Matrix = NDArray[np.float64]
 CORPORA = ("gtzan", "esc10", "instruments", "demo")
 BASE = "wide"
-"""The default set, to which the others are compared."""
+"""The set of all columns, to which the others are compared."""
 VIEWS = "views"
 """The mean of the members of each family, in place of members of all columns."""
 GROUPS = ("cepstral.delta_", "cepstral.delta2_", "tonal.chroma_", "tonal.tonnetz_", "spectral.contrast_")
@@ -74,7 +74,7 @@ def column_sets(columns: list[str], further: list[str], *, short: bool) -> Itera
 def compare(corpus: Corpus, further: pd.DataFrame, given: argparse.Namespace) -> pd.DataFrame:
     """A row per set."""
     table = pd.concat([corpus.X, further], axis=1)
-    own = list(feature_names(FeatureParameters()))
+    own = list(feature_names(FeatureParameters(feature_set=BASE)))
     others = [column for column in table.columns if column not in set(own)]
     codes = np.unique(corpus.y, return_inverse=True)[1]
     found: dict[str, list[Matrix]] = {}

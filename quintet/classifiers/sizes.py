@@ -25,7 +25,7 @@ SIZES: Mapping[str, JsonObject] = {
 WORDS = {
     "landmarks": "the SVM has {landmarks:,} landmarks in place of all rows (Nyström)",
     "max_samples": "each tree of the random forest is drawn from {max_samples:,} rows",
-    "max_features": "its splits try the root of the number of columns",
+    "max_features": "a split of the random forest tries the root of the number of columns",
     "early_stopping_rounds": (
         "boosting stops after {early_stopping_rounds} rounds without gain on a tenth of the groups"
     ),
