@@ -9,7 +9,11 @@ from keras import KerasTensor, ops
 
 from quintet.classifiers.networks.backend import backend_name, device
 from quintet.classifiers.networks.compiled_operations import has_compiled_loops
-from quintet.classifiers.networks.normalized_pooling import has_even_windows, normalized_pooling
+from quintet.classifiers.networks.normalized_pooling import (
+    has_even_windows,
+    normalized_pooling,
+    scaled_pooling,
+)
 
 
 class BatchNormalization(keras.layers.BatchNormalization):  # type: ignore[misc]
@@ -17,8 +21,8 @@ class BatchNormalization(keras.layers.BatchNormalization):  # type: ignore[misc]
 
     Keras composes the moments and their gradients of a dozen operations, each of which reads the whole
     activation: nearly half of the time of a step of `vgg_small`. The fused operation gives the same numbers
-    up to rounding.
-    Weights, their names and predictions are those of Keras' layer.
+    up to rounding. Weights, their names and predictions are those of Keras' layer, the latter up to rounding
+    if they are pooled.
 
     Args:
         is_pooled: the layer also takes the maximum of each window of 2 × 2 positions and rectifies it. The
@@ -43,10 +47,15 @@ class BatchNormalization(keras.layers.BatchNormalization):  # type: ignore[misc]
         self, inputs: KerasTensor, training: bool | None = None, mask: KerasTensor | None = None
     ) -> KerasTensor:
         """The normalised inputs, pooled if the layer is. In training the moving statistics are updated."""
-        is_fused = bool(training) and self.trainable and mask is None and self._is_fusible(inputs)
-        if is_fused and self.is_pooled and has_even_windows(inputs.shape) and has_compiled_loops():
+        is_training = bool(training) and self.trainable
+        is_fused = mask is None and self._is_fusible(inputs)
+        is_looped = is_fused and self.is_pooled and has_even_windows(inputs.shape) and has_compiled_loops()
+        if is_looped and not is_training:
+            scale = self.gamma / ops.sqrt(self.moving_variance + self.epsilon)
+            return scaled_pooling(inputs, scale, self.beta - self.moving_mean * scale)
+        if is_looped:
             outputs, mean, variance = normalized_pooling(inputs, self.gamma, self.beta, self.epsilon)
-        elif is_fused:
+        elif is_fused and is_training:
             outputs, mean, variance = _fused_in_training(inputs, self.gamma, self.beta, self.epsilon)
             outputs = self._pool(outputs)
         else:

@@ -15,13 +15,14 @@ Source: Ioffe and Szegedy, Batch normalization, ICML 2015, §3.
 from __future__ import annotations
 
 import importlib
+import math
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from quintet.classifiers.networks.compiled_operations import numpy_operation
+from quintet.classifiers.networks.compiled_operations import for_images, numpy_operation
 from quintet.features.engine.kernels.lanes import LANES, Singles, lane_rows
 from quintet.features.engine.native import StoredKernel
 
@@ -36,6 +37,9 @@ spread_slopes = StoredKernel(_MODULE, "spread_slopes")
 
 Maps = NDArray[np.float32]
 Floats = NDArray[np.float64]
+Affine = tuple[Singles, Singles]
+"""Scale and offset of each channel, as rows."""
+Float = TypeVar("Float", bound=np.floating)
 
 
 def has_even_windows(shape: tuple[int | None, ...]) -> bool:
@@ -86,6 +90,31 @@ def normalized_pooling(
     return outputs, mean, variance
 
 
+def scaled_pooling(inputs: KerasTensor, scale: KerasTensor, offset: KerasTensor) -> KerasTensor:
+    """`relu(max_pool(scale · inputs + offset))`: of a prediction, whose moments are known.
+
+    Args:
+        inputs: as for `normalized_pooling`.
+        scale: `(channels,)`.
+        offset: `(channels,)`.
+    """
+    tensorflow = importlib.import_module("tensorflow")
+    images, height, width, channels = inputs.shape
+    pooled = (images, height // 2, width // 2, channels)
+
+    @tensorflow.custom_gradient  # type: ignore[untyped-decorator]
+    def differentiable(maps: KerasTensor, scale: KerasTensor, offset: KerasTensor) -> object:
+        outputs, peaks = numpy_operation(pool_scaled, [maps, scale, offset], [pooled, pooled])
+
+        def gradient(slopes: KerasTensor) -> list[KerasTensor]:
+            shapes = [maps.shape, scale.shape, offset.shape]
+            return numpy_operation(pool_scaled_back, [maps, peaks, slopes, scale, offset], shapes)
+
+        return outputs, gradient
+
+    return differentiable(inputs, scale, offset)
+
+
 def pool(maps: Maps, gamma: Maps, beta: Maps, *, epsilon: float) -> tuple[Maps, Maps, Maps, Maps]:
     """Outputs of a training step, the peaks of the windows, and means and variances of the channels.
 
@@ -101,16 +130,9 @@ def pool(maps: Maps, gamma: Maps, beta: Maps, *, epsilon: float) -> tuple[Maps, 
         >>> float(outputs[0, 0, 0, 0]), float(mean[0])  # (6 - 3) / sqrt(3.5 + 0.5) + 1
         (2.5, 3.0)
     """
-    images, height, width, channels = maps.shape
-    size = (images, height, width, channels // LANES)
-    mean, variance = lane_rows(size[-1]), lane_rows(size[-1])
-    fill_moments(_rows(maps), size, mean, variance)
-    affine = _affine(gamma, beta, mean.ravel(), np.sqrt(variance.ravel() + epsilon))
-    peaks, outputs = (lane_rows(maps.size // 4 // LANES, np.float32) for _ in range(2))
-    fill_peaks(_rows(maps), size, affine, peaks, outputs)
-    pooled = (images, height // 2, width // 2, channels)
-    moments = mean.astype(np.float32).ravel(), variance.astype(np.float32).ravel()
-    return outputs.reshape(pooled), peaks.reshape(pooled), *moments
+    mean, variance = _moments(maps)
+    outputs, peaks = _pooled(maps, _affine(gamma, beta, mean, np.sqrt(variance + epsilon)))
+    return outputs, peaks, mean.astype(np.float32), variance.astype(np.float32)
 
 
 def pool_back(
@@ -136,30 +158,125 @@ def pool_back(
         variance: as `pool` gives them.
         epsilon: is added to the variances.
     """
-    images, height, width, channels = maps.shape
-    n_values, n_positions = channels // LANES, images * height * width
+    images, height, width, _ = maps.shape
+    n_positions = images * height * width
     deviation = np.sqrt(variance.astype(np.float64) + epsilon)
     affine = _affine(gamma, beta, mean, deviation)
-    sums, rows = lane_rows(2 * n_values), (_rows(peaks), _rows(slopes))
-    sum_slopes(*rows, (images * height // 2, width // 2, n_values), affine, _rows(mean), sums)
-    for_beta = sums[:n_values].ravel()
-    for_gamma = sums[n_values:].ravel() / deviation
+    for_beta, weighted = _slope_sums(peaks, slopes, affine, mean)
+    for_gamma = weighted / deviation
     scale = gamma / deviation
     tilt = -scale * for_gamma / deviation / n_positions
     level = -scale * for_beta / n_positions - tilt * mean
-    results = lane_rows(maps.size // LANES, np.float32)
-    spread_slopes(
-        _rows(maps), (images, height, width, n_values), rows, affine, (_rows(level), _rows(tilt)), results
-    )
-    return results.reshape(maps.shape), for_gamma.astype(np.float32), for_beta.astype(np.float32)
+    results = _spread(maps, peaks, slopes, affine, (_singles(level), _singles(tilt)))
+    return results, for_gamma.astype(np.float32), for_beta.astype(np.float32)
 
 
-def _affine(gamma: Maps, beta: Maps, mean: Maps | Floats, deviation: Floats) -> tuple[Singles, Singles]:
+def pool_scaled(maps: Maps, scale: Maps, offset: Maps) -> tuple[Maps, Maps]:
+    """Outputs of a prediction, and the peaks of the windows.
+
+    Args:
+        maps: `(images, height, width, c)`, c a multiple of 8.
+        scale: `(c,)`.
+        offset: `(c,)`.
+    """
+    return _pooled(maps, (_rows(scale), _rows(offset)))
+
+
+def pool_scaled_back(
+    maps: Maps, peaks: Maps, slopes: Maps, scale: Maps, offset: Maps
+) -> tuple[Maps, Maps, Maps]:
+    """Derivatives of the loss for the maps, the scale and the offset.
+
+    Args:
+        maps: `(images, height, width, c)`.
+        peaks: as `pool_scaled` gives them.
+        slopes: derivatives for the outputs of `pool_scaled`, of their shape.
+        scale: `(c,)`.
+        offset: `(c,)`.
+    """
+    affine, zeros = (_rows(scale), _rows(offset)), np.zeros_like(scale)
+    for_offset, for_scale = _slope_sums(peaks, slopes, affine, zeros)
+    results = _spread(maps, peaks, slopes, affine, (_rows(zeros), _rows(zeros)))
+    return results, for_scale.astype(np.float32), for_offset.astype(np.float32)
+
+
+def _moments(maps: Maps) -> tuple[Floats, Floats]:
+    """Mean and variance of each channel over all positions of all images."""
+    n_images, height, width, channels = maps.shape
+    n_positions = height * width
+    means, squares = _memory((n_images, channels), np.float64), _memory((n_images, channels), np.float64)
+
+    def measure(part: slice) -> None:
+        own = maps[part]
+        fill_moments(_rows(own), _size(own), _rows(means[part]), _rows(squares[part]))
+
+    for_images(measure, maps)
+    within = squares.sum(axis=0) / (n_images * n_positions)
+    return means.mean(axis=0), within + means.var(axis=0)
+
+
+def _pooled(maps: Maps, affine: Affine) -> tuple[Maps, Maps]:
+    """Rectified scaled peaks of the windows, and the peaks themselves."""
+    images, height, width, channels = maps.shape
+    pooled = (images, height // 2, width // 2, channels)
+    outputs, peaks = _memory(pooled, np.float32), _memory(pooled, np.float32)
+
+    def fill(part: slice) -> None:
+        own = maps[part]
+        fill_peaks(_rows(own), _size(own), affine, _rows(peaks[part]), _rows(outputs[part]))
+
+    for_images(fill, maps)
+    return outputs, peaks
+
+
+def _slope_sums(peaks: Maps, slopes: Maps, affine: Affine, mean: Maps) -> tuple[Floats, Floats]:
+    """Sums of the slopes of each channel, and of the slopes times the deviations of the peaks."""
+    n_images, *_, channels = peaks.shape
+    sums = _memory((n_images, 2, channels), np.float64)
+
+    def add(part: slice) -> None:
+        own = peaks[part]
+        sum_slopes(_rows(own), _rows(slopes[part]), _size(own), affine, _rows(mean), _rows(sums[part]))
+
+    for_images(add, peaks)
+    plain, weighted = sums.sum(axis=0)
+    return plain, weighted
+
+
+def _spread(maps: Maps, peaks: Maps, slopes: Maps, affine: Affine, plane: Affine) -> Maps:
+    """Derivatives of the loss for the maps, see `spread_slopes`."""
+    results = _memory(maps.shape, np.float32)
+
+    def fill(part: slice) -> None:
+        own, of_windows = maps[part], (_rows(peaks[part]), _rows(slopes[part]))
+        spread_slopes(_rows(own), _size(own), of_windows, affine, plane, _rows(results[part]))
+
+    for_images(fill, maps)
+    return results
+
+
+def _affine(gamma: Maps, beta: Maps, mean: Maps | Floats, deviation: Floats) -> Affine:
     """The normalisation of each channel as `scale · x + offset`."""
     scale = gamma / deviation
-    return _rows(scale), _rows(beta - mean * scale)
+    return _singles(scale), _singles(beta - mean * scale)
 
 
-def _rows(values: Maps | Floats) -> Singles:
-    """Values of eight neighbouring channels, as the kernels read them."""
-    return np.ascontiguousarray(values, np.float32).reshape(-1, LANES)
+def _memory(shape: tuple[int, ...], dtype: type[Float]) -> NDArray[Float]:
+    """Uninitialised memory that TensorFlow takes over."""
+    return lane_rows(math.prod(shape) // LANES, dtype).reshape(shape)
+
+
+def _size(maps: Maps) -> tuple[int, int, int, int]:
+    """Size of a map, as the kernels read it."""
+    images, height, width, channels = maps.shape
+    return images, height, width, channels // LANES
+
+
+def _singles(values: Floats) -> Singles:
+    """Rows of numbers per channel."""
+    return _rows(values.astype(np.float32))
+
+
+def _rows(values: NDArray[Float]) -> NDArray[Float]:
+    """Values of eight neighbouring channels, as the kernels read them: not copied."""
+    return values.reshape(-1, LANES)

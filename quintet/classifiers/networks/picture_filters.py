@@ -13,7 +13,11 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from quintet.classifiers.networks.compiled_operations import has_compiled_loops, numpy_operation
+from quintet.classifiers.networks.compiled_operations import (
+    for_images,
+    has_compiled_loops,
+    numpy_operation,
+)
 from quintet.features.engine.kernels.lanes import LANES, lane_rows
 from quintet.features.engine.native import StoredKernel
 
@@ -82,8 +86,14 @@ def filter_pictures(pictures: Maps, weights: Maps) -> tuple[Maps]:
     images, height, width, _ = pictures.shape
     n_filters = weights.shape[-1]
     results = lane_rows(images * height * width * n_filters // LANES, np.float32)
-    fill_filtered(_bordered(pictures), weights.reshape(-1, LANES), n_filters // LANES, results)
-    return (results.reshape(images, height, width, n_filters),)
+    results = results.reshape(images, height, width, n_filters)
+    bordered, rows = _bordered(pictures), weights.reshape(-1, LANES)
+
+    def fill(part: slice) -> None:
+        fill_filtered(bordered[part], rows, n_filters // LANES, results[part].reshape(-1, LANES))
+
+    for_images(fill, results)
+    return (results,)
 
 
 def weight_slopes(pictures: Maps, slopes: Maps) -> tuple[Maps]:
@@ -93,10 +103,16 @@ def weight_slopes(pictures: Maps, slopes: Maps) -> tuple[Maps]:
         pictures: `(images, height, width, 1)`.
         slopes: derivatives for the results of `filter_pictures`, of their shape.
     """
-    n_filters = slopes.shape[-1]
-    sums = lane_rows(9 * n_filters // LANES)
-    sum_weight_slopes(_bordered(pictures), slopes.reshape(-1, LANES), n_filters // LANES, sums)
-    return (sums.reshape(3, 3, 1, n_filters).astype(np.float32),)
+    n_images, *_, n_filters = slopes.shape
+    n_values = n_filters // LANES
+    bordered, sums = _bordered(pictures), lane_rows(n_images * 9 * n_values).reshape(n_images, -1, LANES)
+
+    def add(part: slice) -> None:
+        own = sums[part].reshape(-1, LANES)
+        sum_weight_slopes(bordered[part], slopes[part].reshape(-1, LANES), n_values, own)
+
+    for_images(add, slopes)
+    return (sums.sum(axis=0).reshape(3, 3, 1, n_filters).astype(np.float32),)
 
 
 def _bordered(pictures: Maps) -> Maps:

@@ -41,31 +41,36 @@ def fill_filtered(pictures: Singles, weights: Singles, n_values: int, results: S
 
 @kernel
 def sum_weight_slopes(pictures: Singles, slopes: Singles, n_values: int, sums: Doubles) -> None:
-    """Derivatives of the loss for the weights.
+    """Derivatives of the loss for the weights, from each picture.
 
     Args:
         pictures: `(images, height + 2, width + 2)`.
         slopes: derivatives of the loss for the results of `fill_filtered`, of the same shape.
         n_values: values per position.
-        sums: result, a row per row of the weights.
+        sums: result, per picture a row per row of the weights.
     """
     images, height, width = pictures.shape
     zero = splat(np.float32(0.0))
-    for j in range(3):
+    for i in range(images):
         for k in range(n_values):
-            left, middle, right = splat(0.0), splat(0.0), splat(0.0)
-            at = k
-            for i in range(images):
-                for y in range(j, height - 2 + j):
-                    row_left, row_middle, row_right = zero, zero, zero
-                    for x in range(width - 2):
-                        slope = load(slopes, at)
-                        row_left = row_left + splat(pictures[i, y, x]) * slope
-                        row_middle = row_middle + splat(pictures[i, y, x + 1]) * slope
-                        row_right = row_right + splat(pictures[i, y, x + 2]) * slope
-                        at += n_values
-                    left, middle = left + wide(row_left), middle + wide(row_middle)
-                    right = right + wide(row_right)
-            store(sums, 3 * j * n_values + k, left)
-            store(sums, (3 * j + 1) * n_values + k, middle)
-            store(sums, (3 * j + 2) * n_values + k, right)
+            at = i * 9 * n_values + k
+            for m in range(9):
+                store(sums, at + m * n_values, splat(0.0))
+            for y in range(height - 2):
+                a, b, c = zero, zero, zero
+                d, e, f = zero, zero, zero
+                g, h, j = zero, zero, zero
+                start = (i * (height - 2) + y) * (width - 2)
+                for x in range(width - 2):
+                    slope = load(slopes, (start + x) * n_values + k)
+                    a = a + splat(pictures[i, y, x]) * slope
+                    b = b + splat(pictures[i, y, x + 1]) * slope
+                    c = c + splat(pictures[i, y, x + 2]) * slope
+                    d = d + splat(pictures[i, y + 1, x]) * slope
+                    e = e + splat(pictures[i, y + 1, x + 1]) * slope
+                    f = f + splat(pictures[i, y + 1, x + 2]) * slope
+                    g = g + splat(pictures[i, y + 2, x]) * slope
+                    h = h + splat(pictures[i, y + 2, x + 1]) * slope
+                    j = j + splat(pictures[i, y + 2, x + 2]) * slope
+                for m, row in enumerate((a, b, c, d, e, f, g, h, j)):
+                    store(sums, at + m * n_values, load(sums, at + m * n_values) + wide(row))

@@ -20,41 +20,45 @@ Affine = tuple[Singles, Singles]
 
 
 @kernel
-def fill_moments(maps: Singles, size: Size, mean: Doubles, variance: Doubles) -> None:
-    """Mean and variance of each channel over all positions of all images.
+def fill_moments(maps: Singles, size: Size, means: Doubles, squares: Doubles) -> None:
+    """Mean of each channel of each image, and the sum of the squared deviations from it.
 
-    Those of the images are combined by the formula of Chan, Golub and LeVeque (1983).
+    Windows are added first: eight sums that wait for each other would take twice the time.
 
     Args:
         maps: rows of the map.
         size: of the map.
-        mean: result, a row per value of a position.
-        variance: result of the same shape: divided by the number of positions.
+        means: result, a row per image and value of a position.
+        squares: result of the same shape.
     """
     images, height, width, n_values = size
-    n_positions = height * width
-    for k in range(n_values):
-        centre, squares = splat(0.0), splat(0.0)
-        for i in range(images):
+    zero, below = splat(np.float32(0.0)), width * n_values
+    at = 0
+    for i in range(images):
+        for k in range(n_values):
             total = splat(0.0)
-            for y in range(i * height, (i + 1) * height):
-                row = splat(np.float32(0.0))
-                for x in range(y * width, (y + 1) * width):
-                    row = row + load(maps, x * n_values + k)
+            for y in range(i * height, (i + 1) * height, 2):
+                row = zero
+                for x in range(y * width, (y + 1) * width, 2):
+                    p = x * n_values + k
+                    upper = load(maps, p) + load(maps, p + n_values)
+                    lower = load(maps, p + below) + load(maps, p + below + n_values)
+                    row = row + (upper + lower)
                 total = total + wide(row)
-            own = total / n_positions
-            near, total = narrow(own), splat(0.0)
-            for y in range(i * height, (i + 1) * height):
-                row = splat(np.float32(0.0))
-                for x in range(y * width, (y + 1) * width):
-                    deviation = load(maps, x * n_values + k) - near
-                    row = row + deviation * deviation
+            mean = total / (height * width)
+            near, total = narrow(mean), splat(0.0)
+            for y in range(i * height, (i + 1) * height, 2):
+                row = zero
+                for x in range(y * width, (y + 1) * width, 2):
+                    p = x * n_values + k
+                    left, right = load(maps, p) - near, load(maps, p + n_values) - near
+                    upper = left * left + right * right
+                    left, right = load(maps, p + below) - near, load(maps, p + below + n_values) - near
+                    row = row + (upper + (left * left + right * right))
                 total = total + wide(row)
-            step = own - centre
-            centre = centre + step / (i + 1.0)
-            squares = squares + total + step * step * (n_positions * i / (i + 1.0))
-        store(mean, k, centre)
-        store(variance, k, squares / (n_positions * images))
+            store(means, at, mean)
+            store(squares, at, total)
+            at += 1
 
 
 @kernel
@@ -99,37 +103,40 @@ def fill_peaks(
 def sum_slopes(
     peaks: Singles,
     slopes: Singles,
-    size: tuple[int, int, int],
+    size: Size,
     affine: Affine,
     mean: Singles,
     sums: Doubles,
 ) -> None:
-    """Sums of the slopes, and of the slopes times the deviations of the peaks, where the output is positive.
+    """Sums of the slopes of each image, and of the slopes times the deviations of the peaks, where the output
+    is positive.
 
     Args:
         peaks: as `fill_peaks` gives them.
         slopes: derivatives of the loss for the outputs, of the same shape.
-        size: rows of windows, windows of a row, and values per window.
+        size: of the slopes.
         affine: of the channels.
         mean: of each channel.
-        sums: result, two rows per value of a window.
+        sums: result, per image a row of each kind per value of a window.
     """
-    rows, width, n_values = size
+    images, height, width, n_values = size
     scales, offsets = affine
     zero = splat(np.float32(0.0))
-    for k in range(n_values):
-        total, weighted = splat(0.0), splat(0.0)
-        for y in range(rows):
-            row, weighted_row = zero, zero
-            for x in range(y * width, (y + 1) * width):
-                peak = load(peaks, x * n_values + k)
-                is_on = peak * load(scales, k) + load(offsets, k) > zero
-                slope = select(is_on, load(slopes, x * n_values + k), zero)
-                row = row + slope
-                weighted_row = weighted_row + slope * (peak - load(mean, k))
-            total, weighted = total + wide(row), weighted + wide(weighted_row)
-        store(sums, k, total)
-        store(sums, n_values + k, weighted)
+    for i in range(images):
+        at = 2 * i * n_values
+        for k in range(n_values):
+            total, weighted = splat(0.0), splat(0.0)
+            for y in range(i * height, (i + 1) * height):
+                row, weighted_row = zero, zero
+                for x in range(y * width, (y + 1) * width):
+                    peak = load(peaks, x * n_values + k)
+                    is_on = peak * load(scales, k) + load(offsets, k) > zero
+                    slope = select(is_on, load(slopes, x * n_values + k), zero)
+                    row = row + slope
+                    weighted_row = weighted_row + slope * (peak - load(mean, k))
+                total, weighted = total + wide(row), weighted + wide(weighted_row)
+            store(sums, at + k, total)
+            store(sums, at + n_values + k, weighted)
 
 
 @kernel

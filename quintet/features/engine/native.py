@@ -12,6 +12,7 @@ import base64
 import ctypes
 import hashlib
 import json
+import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -31,6 +32,8 @@ FILE = "kernels.json"
 
 _RESULT_BYTES = 64
 """Room for the results of a kernel: at most eight numbers."""
+_PREPARING = threading.RLock()
+"""Threads that call the same kernel first wait for one of them to prepare it."""
 _ABSENT = 0
 """Address of what a kernel does not get: the owner of an array's memory, and the parent of the array."""
 
@@ -115,6 +118,11 @@ class StoredKernel(Kernel):
 
     def _prepare(self, arguments: tuple[object, ...]) -> None:
         """Read its machine code from its file; if there is none for these arguments, compile and write it."""
+        with _PREPARING:
+            if self.code is None:
+                self._read_or_compile(arguments)
+
+    def _read_or_compile(self, arguments: tuple[object, ...]) -> None:
         kinds: list[object] = []
         _lay_out(arguments, [], kinds)
         file = None if FOLDER is None else FOLDER / f"{self.name}-{_source_digest(self.module)}.json"
