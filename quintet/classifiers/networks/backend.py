@@ -6,6 +6,7 @@ import contextlib
 import importlib
 import logging
 import random
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -159,24 +160,28 @@ def data_parallel(count: int) -> Iterator[None]:
         yield
 
 
+_building = threading.RLock()
+
+
 @contextlib.contextmanager
 def building_context(*, seed: int, precision: str = "float32") -> Iterator[None]:
     """Set the seeds of initialisers and dropout layers, and the precision, while a network is built.
 
     A Keras initialiser without a seed draws one from Python's global generator, and so does `layer_seed`. The
     context seeds that generator and restores its state and the global precision at the end, so the caller's
-    random numbers do not change.
+    random numbers do not change. One thread at a time is in it.
     """
     keras = load_keras()
-    state = random.getstate()
-    policy = keras.config.dtype_policy()
-    random.seed(seed)
-    keras.config.set_dtype_policy(precision)
-    try:
-        yield
-    finally:
-        random.setstate(state)
-        keras.config.set_dtype_policy(policy)
+    with _building:
+        state = random.getstate()
+        policy = keras.config.dtype_policy()
+        random.seed(seed)
+        keras.config.set_dtype_policy(precision)
+        try:
+            yield
+        finally:
+            random.setstate(state)
+            keras.config.set_dtype_policy(policy)
 
 
 def layer_seed() -> int:

@@ -8,6 +8,7 @@ values of a new network first, so that the numbers are those of a new one to the
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -20,8 +21,9 @@ MOST_WEIGHTS = 1_000_000
 Form = tuple[object, ...]
 """What decides the graph of a network: its name and settings, the shape of its input, its outputs."""
 
-_idle: dict[Form, KerasModel] = {}
-"""The last network that a fit or a prediction gave back. Whoever uses it takes it out, also in threads."""
+_idle: dict[Form, list[KerasModel]] = {}
+"""Networks of one form that fits and predictions gave back. Whoever uses one takes it out."""
+_lock = threading.Lock()
 
 
 @contextmanager
@@ -41,7 +43,7 @@ def compiled(
         compile_fresh(fresh)
         yield fresh, False
         return
-    model = _idle.pop(form, None)
+    model = _take(form)
     if model is None:
         model = fresh
         compile_fresh(model)
@@ -59,7 +61,7 @@ def with_weights(form: Form | None, weights: Arrays) -> Iterator[KerasModel | No
         form: form of the network.
         weights: its weights, in Keras' order.
     """
-    model = None if form is None else _idle.pop(form, None)
+    model = None if form is None else _take(form)
     if model is None or form is None:
         yield None
         return
@@ -76,8 +78,16 @@ def _is_shareable(model: KerasModel) -> bool:
 
 
 def _give_back(form: Form, model: KerasModel) -> None:
-    _idle.clear()  # one network at most is kept
-    _idle[form] = model
+    with _lock:
+        if form not in _idle:
+            _idle.clear()  # one form at most is kept
+        _idle.setdefault(form, []).append(model)
+
+
+def _take(form: Form) -> KerasModel | None:
+    with _lock:
+        models = _idle.get(form)
+        return models.pop() if models else None
 
 
 def _restart(model: KerasModel, fresh: KerasModel) -> None:

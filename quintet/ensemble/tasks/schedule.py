@@ -1,8 +1,9 @@
 """Order of the tasks of a run, their events, and the fits that are done ahead of an ensemble.
 
 `fit_ahead` fills the cache of a run: each fold of each member, and each member on all rows. The ensemble then
-finds everything there, whichever pool did the work. Networks are not among the tasks: each of them takes all
-processors, or the graphics processor, and keeps its state after every epoch.
+finds everything there, whichever pool did the work. Networks are not among the tasks of a pool: a large one
+takes all processors, or the graphics processor, and small ones are fitted side by side in this process
+(`networks.py`). Each keeps its state after every epoch.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from quintet.classifiers.sizes import MANY_ROWS
 from quintet.ensemble.array_types import Folds, Groups, Labels
 from quintet.ensemble.crossfit import FINAL_FIT, FoldResult, Inputs, Listener, Trainer
 from quintet.ensemble.model_selection.penalties import cross_fit, penalty_trainers
+from quintet.ensemble.tasks.networks import networks_at_once, run_networks
 from quintet.ensemble.tasks.task import Finished, FitPool, FitTask, FittingRows
 from quintet.ensemble.tasks.time_left import TimeLeft, fit_units
 
@@ -60,11 +62,17 @@ class FitPlan:
             for fold, (train, _) in enumerate(self.folds):
                 fits[trainer.member, fold] = [len(train)] * n_variants
             fits[trainer.member, FINAL_FIT] = [len(self.y)]
-        return TimeLeft(fits, width, bounded=len(self.y) > MANY_ROWS)
+        networks = {trainer.member: networks_at_once(trainer) for trainer in self.networks}
+        return TimeLeft(fits, width, networks, bounded=len(self.y) > MANY_ROWS)
+
+    @property
+    def networks(self) -> list[Trainer]:
+        """The trainers of networks."""
+        return [trainer for trainer in self.trainers if trainer.input == "spectrogram"]
 
 
 def fit_ahead(plan: FitPlan, pool: FitPool) -> None:
-    """Fit what members of tables need in a pool, and keep it in their caches.
+    """Fit what members of tables need in a pool, then small networks, and keep all in their caches.
 
     A pool in this process does only the folds of long runs, so that the first fold tells the time of all.
 
@@ -72,6 +80,26 @@ def fit_ahead(plan: FitPlan, pool: FitPool) -> None:
         plan: its trainers have a cache.
         pool: where the tasks run.
     """
+    _fit_tables_ahead(plan, pool)
+    for trainer in plan.networks:
+        if networks_at_once(trainer) > 1:
+            _fit_network_ahead(trainer, plan)
+
+
+def _fit_network_ahead(trainer: Trainer, plan: FitPlan) -> None:
+    tasks = [FitTask(trainer, fold, parts) for fold, parts in enumerate(plan.folds)]
+
+    def fit(task: FitTask) -> None:
+        if task.parts is None:
+            task.trainer.fit_on_all(plan.inputs, plan.y, plan.groups)
+        else:
+            given = (plan.inputs, plan.y, plan.groups, task.fold, task.parts, plan.classes)
+            task.trainer.predict_fold(*given)
+
+    run_networks([FitTask(trainer), *tasks], fit)  # the longest first
+
+
+def _fit_tables_ahead(plan: FitPlan, pool: FitPool) -> None:
     trainers = [trainer for trainer in plan.trainers if trainer.input == "table"]
     if not trainers or (pool.is_here and len(plan.y) < LONG_RUN):
         return
@@ -120,9 +148,18 @@ def predict_folds(
             results[id(finished.task)] = finished.result
             if report is not None:
                 report(finished.task)
+    of_networks: dict[str, list[FitTask]] = {}
     for task in tasks:
-        if task.trainer.input != "table" and task.parts is not None:
-            results[id(task)] = task.trainer.predict_fold(inputs, y, groups, task.fold, task.parts, classes)
+        if task.trainer.input != "table":
+            of_networks.setdefault(task.trainer.member, []).append(task)
+
+    def fit(task: FitTask) -> FoldResult:
+        assert task.parts is not None
+        return task.trainer.predict_fold(inputs, y, groups, task.fold, task.parts, classes)
+
+    for of_network in of_networks.values():
+        for task, result in zip(of_network, run_networks(of_network, fit), strict=True):
+            results[id(task)] = result
             if report is not None:
                 report(task)
     return [results[id(task)] for task in tasks]

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from quintet.classifiers.registry import member_entry
 from quintet.ensemble.crossfit import Listener, TrainingEvent
@@ -68,7 +68,8 @@ class TimeLeft:
 
     Args:
         n_rows: member and fold → number of rows of each fit that is to be done.
-        width: number of fits that run at a time.
+        width: number of fits of tables that run at a time.
+        networks: network → number of its fits that run at a time. They begin when those of tables are done.
         bounded: whether many rows bound the sizes of members.
         clock: seconds.
 
@@ -82,6 +83,7 @@ class TimeLeft:
 
     n_rows: dict[Fit, list[int]]
     width: int = 1
+    networks: Mapping[str, int] = field(default_factory=dict)
     bounded: bool = False
     clock: Callable[[], float] = time.monotonic
 
@@ -119,12 +121,14 @@ class TimeLeft:
         if not self._seconds:
             return None
         now = self.clock()
-        costs = []
+        costs: dict[str, list[float]] = {}
         for fit, counts in self.n_rows.items():
             for k, rows in enumerate(counts):
                 elapsed = now - self._running[fit] if k == 0 and fit in self._running else 0.0
-                costs.append(max(self._cost(fit, rows) - elapsed, 0.0))
-        return _makespan(costs, self.width)
+                member = fit[0] if fit[0] in self.networks else ""
+                costs.setdefault(member, []).append(max(self._cost(fit, rows) - elapsed, 0.0))
+        widths = {"": self.width, **self.networks}
+        return sum(_makespan(own, widths[member]) for member, own in costs.items())
 
     def _cost(self, fit: Fit, rows: int) -> float:
         """Seconds that a fit should take on this machine."""
