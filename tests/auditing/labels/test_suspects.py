@@ -134,6 +134,12 @@ def test_corrections_replace_labels_and_are_counted(table: FeatureTable, tmp_pat
     assert "0 labels were corrected" in again.metadata["notes"][-1]
 
 
+def test_a_file_in_which_nothing_is_filled_in_changes_nothing(table: FeatureTable, tmp_path: Path) -> None:
+    same = relabel(table, write(tmp_path / "new.csv", [["b", "x", ""], ["c", "y", ""]]))
+    assert same.meta["label"].equals(table.meta["label"])
+    assert "0 labels were corrected" in same.metadata["notes"][-1]
+
+
 @pytest.mark.parametrize(
     ("rows", "names", "message"),
     [
