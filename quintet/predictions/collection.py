@@ -14,12 +14,13 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from quintet.datasets.groups import missing_groups_note
 from quintet.errors import AlignmentError, DatasetError
 from quintet.evaluation.intervals import group_codes
 from quintet.evaluation.metrics import tag_indicator
 from quintet.files.json_types import JsonObject
 from quintet.predictions.align import align
-from quintet.predictions.columns import Positions, Texts, class_order, name_columns
+from quintet.predictions.columns import Positions, Texts, class_order, is_present, name_columns
 from quintet.predictions.files import Probabilities
 from quintet.predictions.predictions import Predictions, read_keys, read_probabilities
 
@@ -107,18 +108,19 @@ class PredictionFiles:
 
         Keys: `classes, grouped, ungrouped_split, left_out, unlabelled, unknown, unknown_labels, notes`.
         """
-        labels = self._keys.labels
+        labels, groups = self._keys.labels, self._keys.groups
+        n_ungrouped = 0 if groups is None else int((~is_present(groups)).sum())
         n_unlabelled = self.n if labels is None else sum(label is None for label in labels)
         n_scorable = int(self._uniform.scorable.sum())
         return {
             "classes": list(self.classes),
-            "grouped": self._keys.groups is not None,
+            "grouped": groups is not None,
             "ungrouped_split": self.ungrouped,
             "left_out": self.left_out,
             "unlabelled": n_unlabelled,
             "unknown": self.n - n_unlabelled - n_scorable,
             "unknown_labels": self._uniform.unknown_labels,
-            "notes": [*self._keys.notes, *self._uniform.notes],
+            "notes": [*self._keys.notes, *self._uniform.notes, *missing_groups_note(n_ungrouped, self.n)],
         }
 
     @cached_property
@@ -144,7 +146,7 @@ class PredictionFiles:
         y = tag_indicator(labels, self.classes) if self.multilabel else labels
         groups = None
         if p.groups is not None:
-            groups = group_codes(p.groups[is_scorable], len(labels))[0]
+            groups = group_codes(p.units[is_scorable], len(labels))[0]
         rows = None if is_scorable.all() else np.flatnonzero(is_scorable)
         return ScorableClips(rows, y, groups)
 

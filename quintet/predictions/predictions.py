@@ -175,8 +175,10 @@ class Predictions:
 
     @property
     def units(self) -> Texts:
-        """Independent units of the clips, `(n,)`: their groups, or the clip ids if no groups are known."""
-        return self.clip_ids if self.groups is None else self.groups
+        """Independent units of the clips, `(n,)`: their groups. A clip without one is a unit of its own."""
+        if self.groups is None:
+            return self.clip_ids
+        return np.where(is_present(self.groups), self.groups, self.clip_ids)
 
     @property
     def unknown_labels(self) -> dict[str, int]:

@@ -213,3 +213,17 @@ def test_two_hundred_classes_of_a_hundred_clips_are_scored_within_a_minute_with_
     assert [step.done for step in steps] == sorted(step.done for step in steps)
     assert scores["scores"]["accuracy"]["value"] == pytest.approx((logits.argmax(axis=1) == numbers).mean())
     assert len(scores["per_class"]) == n_classes
+
+
+def test_a_clip_without_a_group_is_a_group_of_its_own(tmp_path):
+    ids, labels = [f"clip{k}" for k in range(20)], ["x", "y"] * 10
+    rows = pd.DataFrame({"clip_id": ids, "label": labels, "probability.x": 0.6, "probability.y": 0.4})
+    rows["group"] = [f"g{k // 5}" if k < 10 else None for k in range(20)]
+    rows.to_csv(tmp_path / "p.csv", index=False)
+    found = evaluate(tmp_path / "p.csv", n_resamples=20)
+    assert found["n_groups"] == 12
+    assert found["notes"] == ["10 of 20 clips have no group: each is taken for a group of its own."]
+    rows.assign(group=[f"g{k // 5}" for k in range(20)]).to_csv(tmp_path / "q.csv", index=False)
+    both = evaluate([tmp_path / "p.csv", tmp_path / "q.csv"], n_resamples=20)
+    assert both["n_groups"] == 4  # the other file knows them
+    assert both["notes"] == []
