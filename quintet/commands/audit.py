@@ -23,6 +23,7 @@ from quintet.commands.terminal.options import (
     Quiet,
     Seed,
     TableColumns,
+    refuse_options,
 )
 from quintet.commands.terminal.parsing import parse_pairs, resolve_cores
 from quintet.errors import DatasetError
@@ -40,6 +41,7 @@ EXAMPLE = (
 
 
 def audit(
+    context: typer.Context,
     source: Annotated[
         str, typer.Argument(help="Source as in `extract` (folder, manifest, dataset), or a feature table.")
     ],
@@ -105,6 +107,8 @@ def audit(
         )
     elif columns != TableColumns():
         subject = columns.read(source)
+    if columns != TableColumns() or (not is_manifest and is_table(source)):
+        refuse_options(context, ("fingerprints",), "compares recordings. A table of features has none")
     start_worker()  # before the progress bar, which is a thread
     with progress_counter("Auditing", quiet=quiet) as progress:
         result = audit_corpus(

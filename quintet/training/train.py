@@ -52,6 +52,7 @@ from quintet.training.result import TrainingResult
 from quintet.training.scoring import Part, RunScorer
 from quintet.training.settings import TrainSettings
 from quintet.training.spectrograms import augment_training_part, find_spectrograms
+from quintet.training.unused_settings import unused_settings_notes
 from quintet.training.validation import validation_facts, validation_note
 
 CONFIG_KEYS = ("quintet", "train", "features", "data", "split", "search")
@@ -156,7 +157,8 @@ def _train(
         material = replace(material, copies=copies)
     published = None if options.published is None else PublishedScores.from_json(options.published)
     size = size_note(settings.members, settings.settings, len(material.split.train))
-    notes = data_notes(material) + ([] if size is None else [size])
+    notes = [*data_notes(material), *unused_settings_notes(material, settings)]
+    notes += [] if size is None else [size]
     cache = FoldFiles(place, config["hash"], _ranker(material))
     result = _fit_and_score(material, settings, published, listener, notes, cache=cache, pool=pool)
     if place.path != folder.path:

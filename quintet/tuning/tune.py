@@ -34,6 +34,7 @@ from quintet.settings import TomlTable
 from quintet.training.data import Material, data_notes, gather
 from quintet.training.network_size import check_network_sizes
 from quintet.training.spectrograms import augment_training_part, find_spectrograms
+from quintet.training.unused_settings import unused_settings_notes
 from quintet.tuning.search_folder import STUDY_FILE, claim_folder, open_studies, replace_search, write_trials
 from quintet.tuning.search_settings import SearchBudget, TuneSettings, check_search
 from quintet.tuning.settings_file import settings_section
@@ -234,7 +235,7 @@ def _tune(
     if place.path != folder.path:
         replace_search(folder)
     protocol = material.split.protocol
-    notes = tuple(data_notes(material))
+    notes = (*data_notes(material), *unused_settings_notes(material, settings.training))
     return TuningResult(folder.path, settings.metric, members, trials, n_new == 0, protocol, notes)
 
 

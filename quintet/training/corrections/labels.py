@@ -81,7 +81,7 @@ def relabel(
                 f"A file of corrections must be made for the labels of the table. {len(stale)} labels have "
                 f"changed since {name} was written, for example that of {printable(stale[0])!r}: audit again."
             )
-    sets = [clip for clip, label in new.items() if is_label_set(label)]
+    sets = [str(clip) for clip, label in new.items() if is_label_set(label)]
     if sets and not table.multilabel:
         raise AlignmentError(
             f"A clip of this table must have one class. {name} gives {printable(sets[0])!r} a set, "
