@@ -5,7 +5,8 @@ no music. A good feature separates classes too, and may even make no error. A co
 
 - one decision tree of few leaves on this column alone recognises a class almost without error,
 - it still does out of grouped folds, and a column of random numbers, one per group, would not, and
-- its values do not thin out towards the border of two classes, as those of a feature do.
+- its values do not thin out towards the border of two classes, as those of a feature do, or a class has one
+  value that no other class has, such as a bit rate.
 """
 
 from __future__ import annotations
@@ -247,7 +248,8 @@ def _is_made(column: Floats, predicted: Positions, *, tells_all: bool) -> bool:
     """Whether a column is made from the classes, or counts: its values do not thin out between two classes.
 
     The values of a feature become rare towards the border of two classes, however far apart the classes lie.
-    A label in numbers has gaps wider than the spread of a class; a counter goes on through the border.
+    A label in numbers has gaps wider than the spread of a class, or one value for each class that it tells; a
+    counter goes on through the border.
     Numbers that are neither whole nor even steps are a counter only if they identify all classes.
     """
     order = np.argsort(column, kind="stable")
@@ -260,12 +262,14 @@ def _is_made(column: Floats, predicted: Positions, *, tells_all: bool) -> bool:
     gaps = values[borders] - values[borders - 1]
     if float(np.median(gaps)) >= WIDE_GAP * widest:
         return True
+    is_told = [predicted.max() > 1 or bool(answers[k]) for k in (0, *borders)]  # of two answers, 1 is a class
+    if all(stretch[0] == stretch[-1] for stretch, told in zip(stretches, is_told, strict=True) if told):
+        return True
     is_number_of_row = bool((values == np.round(values)).all()) and bool((np.diff(values) > 0).all())
     if not (is_number_of_row or _has_even_steps(values)) and (
         not tells_all or _unevenness(stretches) > MOST_UNEVEN
     ):
         return False
-    is_told = [predicted.max() > 1 or bool(answers[k]) for k in (0, *borders)]  # of two answers, 1 is a class
     thinning = []
     for k, gap in enumerate(gaps.tolist()):
         if is_told[k]:

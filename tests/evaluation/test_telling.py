@@ -84,6 +84,17 @@ def test_the_step_of_a_counter_does_not_matter(step: float) -> None:
     assert found[["column", "labels"]].to_numpy().tolist() == [["planted", "c1"]]
 
 
+def test_a_value_that_one_class_alone_has_is_found_among_wider_classes() -> None:
+    features, labels, groups = honest()
+    others = np.random.default_rng(2).choice([128.0, 192.0, 256.0], len(labels))
+    features["bitrate"] = np.where(labels == "c0", 320.0, others)
+    assert telling_columns(features, labels, groups)[["column", "labels"]].to_numpy().tolist() == [
+        ["bitrate", "c0"]
+    ]
+    features["bitrate"] = np.where((labels == "c0") & (np.arange(90) % 9 > 0), 320.0, others)
+    assert telling_columns(features, labels, groups).empty  # not all clips of the class have it
+
+
 @pytest.mark.parametrize("digits", [0, 1, 2])
 def test_rounded_features_are_no_counters(digits: int) -> None:
     features, labels, groups = honest(n=240, classes=3, distance=6.0)
