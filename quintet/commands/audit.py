@@ -93,6 +93,8 @@ def audit(
         hold_file(file)
     subject: str | FeatureTable | Manifest = source
     columns = TableColumns(id_column, label_column, group_column, label_from)
+    if model is not None and columns == TableColumns() and not (column or root):
+        columns = _columns_of_training(model, Path(source))
     is_manifest = bool(column or root)
     if is_manifest and columns != TableColumns():
         raise typer.BadParameter(
@@ -134,3 +136,17 @@ def audit(
             "An audit must have at least one clip that can be used. "
             f"Received {len(result.problems)} that cannot: see the reasons above."
         )
+
+
+def _columns_of_training(model: Path, source: Path) -> TableColumns:
+    """Columns of a table of another program, as the model was trained on: their roles are kept with it."""
+    from quintet.features.storage.column_roles import Roles
+    from quintet.features.storage.external_table import SUFFIXES
+    from quintet.features.storage.read import is_own_table
+    from quintet.model_folder.folder import ModelFolder
+
+    if source.suffix.lower() not in SUFFIXES or not source.is_file() or is_own_table(source):
+        return TableColumns()
+    kept = ModelFolder(model).read_json("bundle.json").get("table_roles") or {}
+    usual = Roles().to_json()
+    return TableColumns(**{name: column for name, column in kept.items() if usual.get(name) != column})

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from quintet.commands.terminal.destinations import prepare_file, require_suffix
-from quintet.commands.terminal.options import Intersection, Json
+from quintet.commands.terminal.options import Intersection, Json, Quiet
 
 EXAMPLE = "Example: quintet fuse vgg.parquet xgboost.csv -o fused.parquet --rule geometric"
 
@@ -23,6 +23,7 @@ def fuse(
     ] = "mean",
     intersection: Intersection = False,
     json_: Json = False,
+    quiet: Quiet = False,
 ) -> None:
     """Join files of predictions by clip id. The files may come from any program."""
     from quintet.commands.terminal.console import print_message
@@ -36,6 +37,6 @@ def fuse(
         print_json(summary.to_json())
         return
     weights = ", ".join(f"{name} {weight:.3f}" for name, weight in summary.weights.items())
-    print_message(f"{summary.n} clips, {summary.rule} of {weights} → {summary.output}", quiet=False)
+    print_message(f"{summary.n} clips, {summary.rule} of {weights} → {summary.output}", quiet=quiet)
     if intersection:
-        print_message(f"{summary.left_out} clips left out: not in all files.", quiet=False)
+        print_message(f"{summary.left_out} clips left out: not in all files.", quiet=quiet)

@@ -228,3 +228,11 @@ def test_tables_of_the_other_kind_are_refused_with_the_way_out(model: Path, tmp_
     facts = {"parameters": parameters.model_dump(mode="json"), "parameter_hash": parameters.hash}
     with pytest.raises(AlignmentError, match="table from elsewhere"):
         predict_table(model, FeatureTable(table.frame, table.metadata | facts))
+
+
+def test_an_audit_takes_the_columns_that_the_model_was_trained_on(model: Path, tmp_path: Path) -> None:
+    blobs().to_csv(tmp_path / "same.csv", index=False)
+    printed = quintet("audit", tmp_path / "same.csv", "--model", model)
+    assert "36 clips, 2 classes, 12 groups" in printed
+    with pytest.raises(QuintetError):  # without the model, nothing says what `genre` is
+        quintet("audit", tmp_path / "same.csv")
