@@ -2,32 +2,31 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Iterable
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from quintet.datasets.labels import strip_blanks
+from quintet.datasets.labels import one_spelling
 from quintet.errors import SplitLeakError
 
 SHOWN = 5  # groups that a message lists
 
 
 def group_name(group: object) -> str:
-    """Name of a group, without blanks around it, in one Unicode form (NFC); 3.0 and 3 have the same name.
+    """Name of a group in `one_spelling`; 3.0 and 3 have the same name.
 
     Two spellings of one artist would be two groups, and the artist could be on both sides of a split.
 
     Example:
-        >>> group_name(" Queen "), group_name(3.0) == group_name(3)
-        ('Queen', True)
+        >>> group_name(" The  Band"), group_name(3.0) == group_name(3)
+        ('The Band', True)
         >>> group_name("Beyonce\N{COMBINING ACUTE ACCENT}") == group_name("Beyoncé")
         True
     """
     if isinstance(group, (float, np.floating)) and group.is_integer():
         group = int(group)
-    return strip_blanks(unicodedata.normalize("NFC", str(group)))
+    return one_spelling(str(group))
 
 
 def group_names(groups: ArrayLike) -> NDArray[np.str_]:

@@ -19,8 +19,11 @@ ACCIDENTAL_SHARE = 0.1  # fewer labels than this share that are sets may be an a
 SHOWN = 3  # spellings that a note lists
 
 
-_EDGES = re.compile("^[\\s\u200b\u2060\ufeff\u00ad]+|[\\s\u200b\u2060\ufeff\u00ad]+$")
-"""Blanks at the ends of a name, and characters without a width: byte order marks, soft hyphens and others."""
+_SHOWS_NOTHING = "\u00ad\u061c\u180e\u200b\u200e\u200f\u202a-\u202e\u2060-\u2064\u2066-\u2069\ufeff"
+"""Characters without a width: soft hyphens, byte order marks, marks of the direction and others."""
+_INVISIBLE = re.compile(f"[{_SHOWS_NOTHING}]")
+_EDGES = re.compile("^[{0}]+|[{0}]+$".format(f"\\s\u200c\u200d{_SHOWS_NOTHING}"))
+"""Joiners, too, show nothing at the ends of a name. Inside, they shape words of Persian and emoji."""
 
 
 def strip_blanks(text: str) -> str:
@@ -33,20 +36,37 @@ def strip_blanks(text: str) -> str:
     return text.strip() if text.isascii() else _EDGES.sub("", text)
 
 
+def one_spelling(text: str) -> str:
+    """A name in the spelling in which names are compared: texts that look the same are equal.
+
+    Blanks of any kind and number between words become one, blanks at the ends and characters that show
+    nothing go, and the Unicode form is NFC.
+
+    Example:
+        >>> one_spelling(" hip\N{NO-BREAK SPACE} hop\N{LEFT-TO-RIGHT MARK}")
+        'hip hop'
+        >>> one_spelling("Cafe\N{COMBINING ACUTE ACCENT}") == "Café"
+        True
+    """
+    if not text.isascii():
+        text = strip_blanks(unicodedata.normalize("NFC", _INVISIBLE.sub("", text)))
+    return " ".join(text.split())
+
+
 def label_set(label: str) -> tuple[str, ...]:
-    """Single labels in a label string: in their order, each once, without outer blanks, in Unicode form NFC.
+    """Single labels in a label string: in their order, each once, each in `one_spelling`.
 
     Example:
         >>> label_set("rock; live;rock")
         ('rock', 'live')
     """
     text = label if label.isascii() else unicodedata.normalize("NFC", label)
-    parts = map(strip_blanks, text.split(LABEL_SEPARATOR))
+    parts = map(one_spelling, text.split(LABEL_SEPARATOR))
     return tuple(dict.fromkeys(part for part in parts if part))
 
 
 def label_name(label: str) -> str:
-    """A label string in one spelling: without blanks around it or its parts, in one Unicode form (NFC).
+    """A label string whose parts are in `one_spelling`.
 
     Two spellings of a class would be two classes.
 

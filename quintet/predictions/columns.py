@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
+from quintet.datasets.groups import group_name
 from quintet.errors import AlignmentError
 
 Texts = NDArray[np.object_] | NDArray[np.str_]
@@ -36,8 +37,19 @@ def is_present(column: Texts) -> NDArray[np.bool_]:
     return np.asarray(~pd.isna(column))
 
 
+def class_names(classes: Sequence[str]) -> tuple[str, ...]:
+    """Names of classes in one spelling, as that of their labels; as written if two would be equal.
+
+    Example:
+        >>> class_names(["hip  hop", "rock"])
+        ('hip hop', 'rock')
+    """
+    names = tuple(map(group_name, classes))
+    return names if len(set(names)) == len(names) else tuple(map(str, classes))
+
+
 def class_order(first: Sequence[str], other: Sequence[str]) -> Positions:
-    """Positions in `other` of the classes of `first`, `(K,)`.
+    """Positions in `other` of the classes of `first`, `(K,)`. Spellings of a class are joined.
 
     Raises:
         AlignmentError: one has a class that the other does not have.
@@ -46,6 +58,7 @@ def class_order(first: Sequence[str], other: Sequence[str]) -> Positions:
         >>> class_order(("jazz", "rock"), ("rock", "jazz")).tolist()
         [1, 0]
     """
+    first, other = class_names(first), class_names(other)
     extra, lacking = sorted(set(other) - set(first)), sorted(set(first) - set(other))
     if extra or lacking:
         raise AlignmentError(

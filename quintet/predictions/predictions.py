@@ -24,6 +24,7 @@ from quintet.files.paths import require_path
 from quintet.predictions.columns import (
     Positions,
     Texts,
+    class_names,
     class_order,
     is_present,
     name_clips,
@@ -94,7 +95,7 @@ class Predictions:
             object.__setattr__(self, "notes", (*self.notes, *_spelling_notes(labels)))
         normalised = {
             "clip_ids": text_column(self.clip_ids),
-            "classes": tuple(str(name) for name in self.classes),
+            "classes": class_names(self.classes),
             "probabilities": _as_floats(self.probabilities),
             "labels": unified,
             "groups": None if groups is None else _unify_groups(groups),

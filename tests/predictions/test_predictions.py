@@ -160,6 +160,24 @@ def test_spellings_of_one_artist_are_one_group():
     assert given.groups.tolist() == ["Queen", "Queen", "Beyoncé", "Beyoncé", None, None]
 
 
+def test_blanks_of_any_kind_make_no_other_class_or_group():
+    labels, groups = (
+        ["hip\N{NO-BREAK SPACE}hop", "hip  hop", "rock"],
+        ["The  Band", "The\N{NO-BREAK SPACE}Band", "x"],
+    )
+    given = Predictions(
+        [*"abc"],
+        ("hip\N{NO-BREAK SPACE}hop", "rock"),
+        np.full((3, 2), 0.5),
+        np.array(labels),
+        np.array(groups),
+    )
+    assert given.codes().tolist() == [0, 0, 1]
+    assert given.groups.tolist() == ["The Band", "The Band", "x"]
+    assert given.in_classes(["rock", "hip\N{NO-BREAK SPACE}hop"]).codes().tolist() == [1, 1, 0]
+    assert "hip hop" in given.notes[0]
+
+
 @pytest.mark.parametrize("suffix", ["csv", "parquet"])
 def test_a_class_named_twice_is_refused(tmp_path, suffix):
     path = tmp_path / f"twice.{suffix}"

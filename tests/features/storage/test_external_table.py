@@ -248,6 +248,33 @@ def test_characters_that_nobody_sees_make_no_class(tmp_path: Path) -> None:
     assert len(blank.failures) == 4
 
 
+@pytest.mark.parametrize(
+    "other",
+    [
+        "hip\N{NO-BREAK SPACE}hop",
+        "hip  hop",
+        "hip\thop",
+        "hip \N{ZERO WIDTH SPACE}hop",
+        "hi\N{SOFT HYPHEN}p\N{NO-BREAK SPACE} hop",
+        "hip hop\N{LEFT-TO-RIGHT MARK}",
+        "hip hop\N{ZERO WIDTH JOINER}",
+    ],
+)
+def test_names_that_look_the_same_are_one_class_and_one_group(tmp_path: Path, other: str) -> None:
+    table = read(tmp_path, small(label=["hip hop", other, "rock"] * 4, group=["hip hop", other] * 6))
+    assert set(table.meta["label"]) == {"hip hop", "rock"}
+    assert set(table.meta["group"]) == {"hip hop"}
+    assert f"'hip hop' ('hip hop', {other!r})" in notes(table)
+
+
+def test_joiners_inside_a_word_and_blanks_in_ids_stay(tmp_path: Path) -> None:
+    word = "می\N{ZERO WIDTH NON-JOINER}خواهم"
+    ids = [f"a{' ' * k}b" for k in range(1, 13)]
+    table = read(tmp_path, small(id=ids, label=[word, word.replace("\N{ZERO WIDTH NON-JOINER}", "")] * 6))
+    assert table.meta["label"].nunique() == 2
+    assert table.meta.index.tolist() == ids
+
+
 def test_a_table_without_rows_is_read(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text("id,label,f\n")
     assert len(read_feature_table(tmp_path / "t.csv").frame) == 0
