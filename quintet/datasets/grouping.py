@@ -14,7 +14,7 @@ from typing import TypeGuard
 
 from quintet.audio.isolation.calls import map_isolated
 from quintet.datasets.found_tags import FileTags, read_tags
-from quintet.datasets.groups import group_name
+from quintet.datasets.groups import group_name, group_notes
 from quintet.datasets.manifest import Manifest, clip_id
 from quintet.errors import ConfigError, DatasetError, unknown_name
 from quintet.files.display.file_names import text_path
@@ -66,7 +66,8 @@ def assign_groups(manifest: Manifest, group_by: str) -> Manifest:
         )
     names = {path: group_name(group) for path, group in group_of.items()}
     frame.loc[usable, "group"] = frame.loc[usable, "path"].map(names)
-    return replace(manifest, frame=frame, grouped=True)
+    notes = group_notes(group_of.values())
+    return replace(manifest, frame=frame, grouped=True, ignored=(*manifest.ignored, *notes))
 
 
 def _group_reader(manifest: Manifest, group_by: str) -> GroupReader:

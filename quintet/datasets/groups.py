@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from quintet.datasets.labels import one_spelling
+from quintet.datasets.labels import joined_notes, one_spelling
 from quintet.errors import SplitLeakError
 
 SHOWN = 5  # groups that a message lists
@@ -37,6 +37,24 @@ def group_names(groups: ArrayLike) -> NDArray[np.str_]:
         ['Queen', '3', '3']
     """
     return np.array([group_name(group) for group in np.asarray(groups, dtype=object)], dtype=np.str_)
+
+
+def group_notes(groups: Iterable[object]) -> list[str]:
+    """A note about groups that are written in several ways: they are joined.
+
+    Args:
+        groups: groups as they are written, none of them missing.
+
+    Example:
+        >>> group_notes(["Queen", "Queen ", "Air"])
+        ["1 group is written in several ways, which are joined: 'Queen' ('Queen', 'Queen ')."]
+    """
+    spellings: dict[str, list[str]] = {}
+    for group in dict.fromkeys(groups):
+        name = group_name(group)
+        if name:
+            spellings.setdefault(name, []).append(str(group))
+    return joined_notes(spellings, "group")
 
 
 def missing_groups_note(n_missing: int, n_clips: int) -> list[str]:

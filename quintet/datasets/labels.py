@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
 
 import numpy as np
@@ -144,14 +144,7 @@ def label_notes(
     n_labels, n_sets = counts.total(), sum(counts[label] for label in sets)
     notes = []
     spellings_of = _spellings(first_clip)
-    spellings = {name: texts for name, texts in spellings_of.items() if len(texts) > 1}
-    if spellings:
-        shown = [f"{name!r} ({', '.join(map(_visible, texts))})" for name, texts in spellings.items()]
-        more = ", …" if len(shown) > SHOWN else ""
-        subject = "1 label is" if len(shown) == 1 else f"{len(shown)} labels are"
-        notes.append(
-            f"{subject} written in several ways, which are joined: {', '.join(shown[:SHOWN])}{more}."
-        )
+    notes += joined_notes(spellings_of, "label")
     notes += _case_notes(spellings_of)
     if 0 < n_sets <= accidental_share * n_labels:
         verb = "holds" if n_sets == 1 else "hold"
@@ -161,6 +154,26 @@ def label_notes(
             "so every label is read as a set of tags. If each clip has one class, write it without."
         )
     return notes
+
+
+def joined_notes(spellings: Mapping[str, Sequence[str]], noun: str) -> list[str]:
+    """A note about names that are written in several ways.
+
+    Args:
+        spellings: name → its spellings.
+        noun: what has the name: "label" or "group".
+
+    Example:
+        >>> joined_notes({"rock": ["rock", "rock "], "jazz": ["jazz"]}, "label")
+        ["1 label is written in several ways, which are joined: 'rock' ('rock', 'rock ')."]
+    """
+    joined = {name: texts for name, texts in spellings.items() if len(texts) > 1}
+    if not joined:
+        return []
+    shown = [f"{name!r} ({', '.join(map(_visible, texts))})" for name, texts in joined.items()]
+    more = ", …" if len(shown) > SHOWN else ""
+    subject = f"1 {noun} is" if len(shown) == 1 else f"{len(shown)} {noun}s are"
+    return [f"{subject} written in several ways, which are joined: {', '.join(shown[:SHOWN])}{more}."]
 
 
 def _case_notes(names: Iterable[str]) -> list[str]:

@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from quintet.datasets.groups import group_name, missing_groups_note
+from quintet.datasets.groups import group_name, group_notes, missing_groups_note
 from quintet.datasets.labels import (
     ACCIDENTAL_SHARE,
     is_label_set,
@@ -165,10 +165,10 @@ def build_manifest(
     usable_labels = [written[row] or "" for row in usable]
     usable_ids = [ids[row] for row in usable]
     n_missing = sum(known_groups[row] is None for row in usable)
-    group_notes = missing_groups_note(n_missing, len(usable))
-    notes = (
-        number_notes + group_notes + label_notes(usable_labels, usable_ids, accidental_share=accidental_share)
-    )
+    notes = number_notes + missing_groups_note(n_missing, len(usable))
+    written_groups = map(label_text, _column(rows, "group")[usable])
+    notes += group_notes(group for group in written_groups if group is not None)
+    notes += label_notes(usable_labels, usable_ids, accidental_share=accidental_share)
     texts = {
         "id": unique_ids,
         "path": paths,

@@ -12,7 +12,7 @@ import pandas as pd
 
 from quintet.datasets.found_tags import FoundTag
 from quintet.datasets.genre_map import GenreMap
-from quintet.datasets.groups import group_name
+from quintet.datasets.groups import group_name, group_notes
 from quintet.datasets.labels import LABEL_SEPARATOR, join_labels
 from quintet.datasets.tag_labels import song_group, tag_values
 from quintet.errors import DatasetError
@@ -117,7 +117,8 @@ def training_table(library: Library, tagged: TaggedSongs) -> FeatureTable:
     names = library.facts.feature_names
     values = library.feature_parts.read(digests, names)
     labels = [_label(found) for found in tagged.labels if found]
-    groups = [group_name(group) for group, used in zip(tagged.groups, has_label, strict=True) if used]
+    written = [group for group, used in zip(tagged.groups, has_label, strict=True) if used]
+    groups = list(map(group_name, written))
     meta = pd.DataFrame(
         {
             "id": songs["path"].where(~songs["path"].duplicated(), songs["id"]),
@@ -144,7 +145,7 @@ def training_table(library: Library, tagged: TaggedSongs) -> FeatureTable:
         "dataset": library.folder.name,
         "grouped": True,
         "multilabel": any(len(found) > 1 for found in tagged.labels),
-        "notes": tagged.notes,
+        "notes": [*tagged.notes, *group_notes(written)],
     }
     return FeatureTable(pd.concat([meta, features], axis=1), metadata)
 

@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from quintet.datasets.groups import group_name
+from quintet.datasets.groups import group_name, group_notes
 from quintet.datasets.labels import label_name, label_notes, label_set, repair_numbers
 from quintet.errors import AlignmentError, DatasetError
 from quintet.files.display.notebook import notebook_html
@@ -63,7 +63,7 @@ class Predictions:
         multilabel: whether labels are sets and each column is a probability of its own.
         ungrouped: whether the split of the run kept no groups apart. Such scores are marked wherever they are
             shown.
-        notes: spellings of labels that were joined, one sentence each.
+        notes: spellings of labels and groups that were joined, one sentence each.
 
     Raises:
         DatasetError: ids repeat, shapes differ, or a row holds no probabilities. The message gives the number
@@ -93,12 +93,16 @@ class Predictions:
         unified = None if labels is None else _unify_labels(labels, multilabel=self.multilabel)
         if labels is not None and unified is not labels:
             object.__setattr__(self, "notes", (*self.notes, *_spelling_notes(labels)))
+        joined = None if groups is None else _unify_groups(groups)
+        if groups is not None and joined is not groups:
+            notes = group_notes(group for group in groups.tolist() if group is not None)
+            object.__setattr__(self, "notes", (*self.notes, *notes))
         normalised = {
             "clip_ids": text_column(self.clip_ids),
             "classes": class_names(self.classes),
             "probabilities": _as_floats(self.probabilities),
             "labels": unified,
-            "groups": None if groups is None else _unify_groups(groups),
+            "groups": joined,
         }
         for name, value in normalised.items():
             object.__setattr__(self, name, value)

@@ -10,6 +10,7 @@ from types import SimpleNamespace
 import pandas as pd
 import pytest
 
+from quintet.datasets.grouping import assign_groups
 from quintet.datasets.labels import label_indicator
 from quintet.datasets.manifest import COLUMNS, Manifest, build_manifest
 from quintet.datasets.registry import DATASETS
@@ -395,6 +396,19 @@ def test_label_sets_and_groups_are_decided_on_usable_rows(tmp_path):
     (tmp_path / "nowhere.wav").write_bytes(b"")
     manifest = build_manifest(rows, name="x", root=tmp_path)
     assert (manifest.multilabel, manifest.grouped) == (True, True)
+
+
+def test_spellings_of_a_group_are_joined_and_named(tmp_path):
+    for name in ("Air_1.wav", "Air _2.wav"):
+        (tmp_path / name).write_bytes(b"")
+    rows = pd.DataFrame({"path": ["Air_1.wav", "Air _2.wav"], "label": ["x", "y"], "group": ["Air", "Air "]})
+    note = "1 group is written in several ways, which are joined: 'Air' ('Air', 'Air ')."
+    manifest = build_manifest(rows, name="x", root=tmp_path)
+    assert manifest.frame["group"].tolist() == ["Air", "Air"]
+    assert manifest.ignored == (note,)
+    plain = build_manifest(rows.drop(columns="group"), name="x", root=tmp_path)
+    assert plain.ignored == ()
+    assert assign_groups(plain, "^([^_]+)").ignored == (note,)
 
 
 def test_a_format_without_header_is_counted_and_used_only_if_it_is_named(music):

@@ -175,7 +175,10 @@ def test_blanks_of_any_kind_make_no_other_class_or_group():
     assert given.codes().tolist() == [0, 0, 1]
     assert given.groups.tolist() == ["The Band", "The Band", "x"]
     assert given.in_classes(["rock", "hip\N{NO-BREAK SPACE}hop"]).codes().tolist() == [1, 1, 0]
-    assert "hip hop" in given.notes[0]
+    assert [note.split(" (")[0].split(": ")[-1] for note in given.take(["c", "a"]).notes] == [
+        "'hip hop'",
+        "'The Band'",
+    ]
 
 
 @pytest.mark.parametrize("suffix", ["csv", "parquet"])

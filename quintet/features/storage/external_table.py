@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from quintet.datasets.groups import missing_groups_note
+from quintet.datasets.groups import group_notes, missing_groups_note
 from quintet.datasets.labels import is_label_set, label_name, label_notes, label_set, repair_numbers
 from quintet.errors import AlignmentError, ConfigError, DatasetError
 from quintet.features.storage.column_roles import (
@@ -126,6 +126,7 @@ def foreign_table(table: pd.DataFrame | TableContent, roles: Roles, *, name: str
     if roles.features is None:
         n_missing = int(groups[usable].isna().sum())
         notes += missing_groups_note(n_missing, int(usable.sum()))
+        notes += group_notes(text_column(frame[columns.group])[usable].dropna()) if columns.group else []
         notes += number_notes + label_notes(present, ids[present.index])
     metadata: JsonObject = {
         "parameters": None,

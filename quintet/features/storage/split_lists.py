@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from quintet.datasets.groups import group_notes
 from quintet.datasets.labels import is_label_set, label_name, label_notes, repair_numbers
 from quintet.errors import AlignmentError, ConfigError, DatasetError, SplitLeakError, unknown_name
 from quintet.features.storage.column_roles import LIST_ID_COLUMNS, group_column, text_column
@@ -67,6 +68,7 @@ def add_splits(
     if "label" in by_row and frame["label"].isna().all():
         notes += _fill_labels(frame, metadata, by_row["label"])
     if "group" in by_row and not table.grouped:
+        notes += group_notes(by_row["group"].dropna())
         frame["group"] = group_column(by_row["group"]).fillna(frame["group"].astype("str"))
         metadata["grouped"] = True
     if len(unknown):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from quintet.datasets.groups import group_name
+from quintet.datasets.groups import group_name, group_notes
 from quintet.errors import AlignmentError
 from quintet.features.storage.table import FeatureTable, is_usable
 from quintet.training.corrections.edited_file import read_edited, require_one_value
@@ -34,4 +34,8 @@ def regroup(table: FeatureTable, groups: str | Path) -> FeatureTable:
         )
     names = new_groups.map(group_name, na_action="ignore").fillna(table.frame["group"].astype(str))
     frame = table.frame.assign(group=names)
-    return FeatureTable(frame, {**table.metadata, "grouped": bool(frame["group"].duplicated().any())})
+    metadata = {**table.metadata, "grouped": bool(frame["group"].duplicated().any())}
+    notes = group_notes(new_groups[is_usable(table.frame)].dropna())
+    if notes:
+        metadata["notes"] = [*metadata.get("notes", []), *notes]
+    return FeatureTable(frame, metadata)

@@ -264,7 +264,18 @@ def test_names_that_look_the_same_are_one_class_and_one_group(tmp_path: Path, ot
     table = read(tmp_path, small(label=["hip hop", other, "rock"] * 4, group=["hip hop", other] * 6))
     assert set(table.meta["label"]) == {"hip hop", "rock"}
     assert set(table.meta["group"]) == {"hip hop"}
-    assert f"'hip hop' ('hip hop', {other!r})" in notes(table)
+    said = f"written in several ways, which are joined: 'hip hop' ('hip hop', {other!r})."
+    assert f"1 label is {said}\n" in notes(table) + "\n"
+    assert f"1 group is {said}\n" in notes(table) + "\n"
+
+
+def test_groups_of_a_list_of_clips_are_joined_and_named(tmp_path: Path) -> None:
+    frame = small()
+    listed = frame[["id"]].assign(split=["train", "train", "test"] * 4, group=["Air ", "Air", "Can"] * 4)
+    listed.to_csv(tmp_path / "list.csv", index=False)
+    table = read(tmp_path, frame, splits=tmp_path / "list.csv")
+    assert set(table.meta["group"]) == {"Air", "Can"}
+    assert "1 group is written in several ways, which are joined: 'Air' ('Air ', 'Air')." in notes(table)
 
 
 def test_joiners_inside_a_word_and_blanks_in_ids_stay(tmp_path: Path) -> None:
