@@ -27,7 +27,7 @@ def fuse(
 ) -> None:
     """Join files of predictions by clip id. The files may come from any program."""
     from quintet.commands.terminal.console import print_message
-    from quintet.commands.terminal.output import print_json
+    from quintet.commands.terminal.output import print_json, print_notes
     from quintet.ensemble.fuse_files import fuse as fuse_files
 
     require_suffix(output, (".parquet", ".csv"))
@@ -36,6 +36,7 @@ def fuse(
     if json_:
         print_json(summary.to_json())
         return
+    print_notes(summary.notes, quiet=quiet)
     weights = ", ".join(f"{name} {weight:.3f}" for name, weight in summary.weights.items())
     print_message(f"{summary.n} clips, {summary.rule} of {weights} → {summary.output}", quiet=quiet)
     if intersection:

@@ -32,6 +32,7 @@ class FuseSummary:
         left_out: number of clips that only some files have.
         rule: name of the fusion rule.
         weights: name of each file → its weight.
+        notes: how the files were read, and spellings of labels and groups that were joined.
     """
 
     output: Path
@@ -39,12 +40,13 @@ class FuseSummary:
     left_out: int
     rule: str
     weights: dict[str, float]
+    notes: tuple[str, ...] = ()
 
     def _repr_html_(self) -> str:
         from quintet.files.display.notebook import notebook_html
 
         facts = f"{self.n} clips fused by {self.rule}, {self.left_out} left out: {self.output}"
-        return notebook_html(facts, self.frame)
+        return notebook_html(facts, self.frame, notes=self.notes)
 
     @property
     def frame(self) -> pd.DataFrame:
@@ -61,6 +63,7 @@ class FuseSummary:
             "left_out": self.left_out,
             "rule": self.rule,
             "weights": self.weights,
+            "notes": list(self.notes),
         }
 
 
@@ -111,9 +114,10 @@ def _fuse(paths: Sequence[str | Path], output: Path, rule: str, *, intersection:
     else:
         rule_name, weights = _read_weights(Path(rule), files.names)
     fusion = Fusion(rule_name, tuple(files.names), files.classes, tuple(weights), multilabel=files.multilabel)
-    files.predictions(fusion.apply(files)).write(output)
+    fused = files.predictions(fusion.apply(files))
+    fused.write(output)
     by_name = dict(zip(files.names, weights, strict=True))
-    return FuseSummary(output, files.n, files.left_out, rule_name, by_name)
+    return FuseSummary(output, files.n, files.left_out, rule_name, by_name, (*files.notes, *fused.notes))
 
 
 def _read_weights(path: Path, names: Sequence[str]) -> tuple[str, list[float]]:

@@ -68,6 +68,7 @@ class PredictionFiles:
         classes: K names, in the order of the first file.
         left_out: number of clips that only some files have.
         ungrouped: whether the split of one of them kept no groups apart.
+        notes: how the files were read, and spellings that were joined.
 
     Raises:
         AlignmentError: no file or one file twice is given, or clips, classes, labels or groups differ.
@@ -87,6 +88,7 @@ class PredictionFiles:
         self.classes: tuple[str, ...] = classes[0]
         self.left_out = aligned.left_out
         self.ungrouped = any(p.ungrouped for p in keys)
+        self.notes = tuple(dict.fromkeys(note for p in keys for note in p.notes))
         self._keys = aligned[0]
         self._sources: list[_Source] = []
         for p, names in zip(keys, classes, strict=True):
@@ -120,7 +122,7 @@ class PredictionFiles:
             "unlabelled": n_unlabelled,
             "unknown": self.n - n_unlabelled - n_scorable,
             "unknown_labels": self._uniform.unknown_labels,
-            "notes": [*self._keys.notes, *self._uniform.notes, *missing_groups_note(n_ungrouped, self.n)],
+            "notes": [*self.notes, *self._uniform.notes, *missing_groups_note(n_ungrouped, self.n)],
         }
 
     @cached_property

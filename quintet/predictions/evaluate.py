@@ -132,7 +132,7 @@ def evaluate(
             are left out of all scores.
         - `unknown_labels`: label that is no class → number of clips.
         - `accuracy_with_unknown`: accuracy if the `unknown` clips count as wrong; only if there are any.
-        - `notes`: spellings of labels and groups that were joined.
+        - `notes`: how files were read, and spellings of labels and groups that were joined.
 
         For several files also:
 

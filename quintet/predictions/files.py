@@ -50,12 +50,14 @@ class PredictionTable:
         probabilities: shape `(n, K)`.
         ungrouped: whether the split of the run kept no groups apart. A parquet file keeps this mark, a CSV
             cannot.
+        notes: how the file was read, where that is a guess.
     """
 
     keys: dict[str, Texts]
     classes: tuple[str, ...]
     probabilities: Probabilities
     ungrouped: bool = False
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -66,11 +68,13 @@ class KeyColumns:
         columns: name → arrow strings, for those of `clip_id, label, labels, group` that the file has.
         classes: K names.
         ungrouped: whether the split of the run kept no groups apart.
+        notes: how the file was read, where that is a guess.
     """
 
     columns: dict[str, pa.ChunkedArray]
     classes: tuple[str, ...]
     ungrouped: bool = False
+    notes: tuple[str, ...] = ()
 
     def equals(self, other: KeyColumns) -> bool:
         """Whether the keys are equal, row by row. This is fast, because no string becomes a Python object."""
@@ -113,9 +117,8 @@ def read_key_columns(path: Path) -> KeyColumns:
         if file is None:
             table = _read_csv(path)
             arrow = {name: pa.array(values, pa.string()) for name, values in table.keys.items()}
-            return KeyColumns(
-                {name: pa.chunked_array([array]) for name, array in arrow.items()}, table.classes
-            )
+            columns = {name: pa.chunked_array([array]) for name, array in arrow.items()}
+            return KeyColumns(columns, table.classes, notes=table.notes)
         key_names, probability_names = _select_columns(path, file.schema_arrow.names)
         columns = _read_key_strings(path, key_names)
         return KeyColumns(columns, _class_names(probability_names), _is_ungrouped(file))
@@ -207,14 +210,15 @@ def _to_texts(column: pa.ChunkedArray) -> Texts:
 
 
 def _read_csv(path: Path) -> PredictionTable:
-    frame = read_table_file(path, text=lambda names: [name for name in names if name in KEYS]).frame
+    content = read_table_file(path, text=lambda names: [name for name in names if name in KEYS])
+    frame = content.frame
     key_names, probability_names = _select_columns(path, list(frame.columns))
     values = np.column_stack([_column_of_numbers(path, frame[name]) for name in probability_names])
     keys: dict[str, Texts] = {}
     for name in key_names:  # an empty cell is missing; in `labels` it is the empty set
         texts = frame[name].astype(object)
         keys[name] = texts.where(texts.notna(), "" if name == "labels" else None).to_numpy(dtype=object)
-    return PredictionTable(keys, _class_names(probability_names), values)
+    return PredictionTable(keys, _class_names(probability_names), values, notes=content.notes)
 
 
 def _column_of_numbers(path: Path, cells: pd.Series) -> NDArray[np.float64]:

@@ -63,7 +63,7 @@ class Predictions:
         multilabel: whether labels are sets and each column is a probability of its own.
         ungrouped: whether the split of the run kept no groups apart. Such scores are marked wherever they are
             shown.
-        notes: spellings of labels and groups that were joined, one sentence each.
+        notes: how a file was read, and spellings of labels and groups that were joined, one sentence each.
 
     Raises:
         DatasetError: ids repeat, shapes differ, or a row holds no probabilities. The message gives the number
@@ -278,12 +278,13 @@ def read_keys(paths: Sequence[str | Path]) -> list[tuple[Predictions, tuple[str,
     for path in paths:
         columns = read_key_columns(Path(path))
         first = columns if first is None else first
-        if result and columns.equals(first) and columns.ungrouped == first.ungrouped:
+        is_alike = (columns.ungrouped, columns.notes) == (first.ungrouped, first.notes)
+        if result and is_alike and columns.equals(first):
             result.append((result[0][0], columns.classes))
             continue
         keys = columns.arrays()
         ones = np.broadcast_to(np.float32(1), (len(keys["clip_id"]), 1))
-        table = PredictionTable(keys, ("",), ones, columns.ungrouped)
+        table = PredictionTable(keys, ("",), ones, columns.ungrouped, columns.notes)
         result.append((_from_table(path, table), columns.classes))
     return result
 
@@ -326,6 +327,7 @@ def _from_table(path: str | Path, table: PredictionTable) -> Predictions:
             keys.get("group"),
             multilabel,
             table.ungrouped,
+            table.notes,
         )
     except DatasetError as error:
         raise DatasetError(f"{path}: {error}") from error

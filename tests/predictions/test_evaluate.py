@@ -36,6 +36,20 @@ def test_files_with_equal_keys_share_them(prediction_files, tmp_path):
         fuse(paths, tmp_path / "x.parquet")
 
 
+def test_how_files_were_read_is_said(tmp_path):
+    text = "clip_id;label;probability.café;probability.rock\na;café;0,75;0,25\nb;rock;0,5;0,5\n"
+    for name in ("one", "two"):
+        (tmp_path / f"{name}.csv").write_text(text, encoding="cp1252")
+    paths = [tmp_path / "one.csv", tmp_path / "two.csv"]
+    starts = [f"{name}.csv {said}" for name in ("one", "two") for said in ("is not UTF-8", "was read with")]
+    notes = evaluate(paths, n_resamples=0)["notes"]
+    assert all(note.startswith(start) for note, start in zip(notes, starts, strict=True))
+    assert fuse(paths, tmp_path / "fused.parquet").to_json()["notes"] == notes
+    printed = CliRunner().invoke(app, ["fuse", *map(str, paths), "-o", str(tmp_path / "fused.csv")])
+    assert " ".join(notes) in " ".join(printed.stderr.split())
+    assert " ".join(read_predictions(paths[0]).notes) == " ".join(notes[:2])
+
+
 def test_the_mark_of_an_ungrouped_split_stays_with_its_predictions(prediction_files, tmp_path):
     paths, _, predictions = prediction_files
     assert evaluate(paths, n_resamples=0)["ungrouped_split"] is False

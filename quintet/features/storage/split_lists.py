@@ -51,7 +51,7 @@ def add_splits(
         AlignmentError: no listed clip is in the table.
         SplitLeakError: a clip is listed in two parts.
     """
-    listed = _read_lists(splits, columns or {})
+    listed, notes = _read_lists(splits, columns or {})
     keys = table.frame["id"].astype("str").map(clip_key)
     unknown = listed.index.difference(pd.Index(keys))
     if len(unknown) == len(listed):
@@ -61,7 +61,6 @@ def add_splits(
         )
     by_row = listed.reindex(keys).set_axis(table.frame.index, axis=0)
     frame, metadata = table.frame.copy(), dict(table.metadata)
-    notes: list[str] = []
     if frame["split"].notna().any():
         notes.append("The column 'split' is not used: lists of clips were given for it.")
     frame["split"] = by_row["split"].astype("str").fillna("unused")
@@ -91,17 +90,18 @@ def _fill_labels(frame: pd.DataFrame, metadata: JsonObject, written: pd.Series) 
 
 def _read_lists(
     splits: Mapping[str, str | os.PathLike[str]] | str | os.PathLike[str], columns: Mapping[str, str]
-) -> pd.DataFrame:
-    """The columns split, label and group of all listed clips, indexed by their keys."""
+) -> tuple[pd.DataFrame, list[str]]:
+    """The columns split, label and group of all listed clips, indexed by their keys, and notes."""
+    notes: list[str] = []
     if isinstance(splits, Mapping):
         if not splits:
             raise ConfigError(
                 "At least one part must be named, as in {'train': file, 'test': file}. Received none."
             )
-        lists = [_read_list(Path(path), columns).assign(split=part) for part, path in splits.items()]
+        lists = [_read_list(Path(path), columns, notes).assign(split=part) for part, path in splits.items()]
         listed = pd.concat(lists, ignore_index=True)
     else:
-        listed = _read_list(Path(splits), columns)
+        listed = _read_list(Path(splits), columns, notes)
         if "split" not in listed.columns:
             raise DatasetError(
                 f"One file of splits must have a column 'split'. '{splits}' has none. Add it, or give one "
@@ -113,12 +113,20 @@ def _read_lists(
         raise SplitLeakError(
             f"A clip must be in one part only. {len(both)} are in two, for example {both[0]!r}.", both
         )
-    return listed.drop_duplicates("key").set_index("key")
+    return listed.drop_duplicates("key").set_index("key"), notes
 
 
-def _read_list(path: Path, columns: Mapping[str, str]) -> pd.DataFrame:
-    """A list of clips: the column `key`, and split, label and group if the file has them."""
-    frame = read_table_file(path, rest_in_last=True).frame
+def _read_list(path: Path, columns: Mapping[str, str], notes: list[str]) -> pd.DataFrame:
+    """A list of clips: the column `key`, and split, label and group if the file has them.
+
+    Args:
+        path: the file.
+        columns: `label` or `group` → the column that holds it.
+        notes: how the files were read. Those of this file are added.
+    """
+    content = read_table_file(path, rest_in_last=True)
+    notes += content.notes
+    frame = content.frame
     for name, theirs in columns.items():
         if theirs not in frame.columns:
             raise unknown_name(f"column with the {name}", theirs, list(frame.columns))

@@ -15,8 +15,8 @@ from quintet.files.tables import read_table_file
 
 def read_edited(
     file: str | Path, value: str, *, what: str, writer: str, more: Sequence[str] = ()
-) -> pd.DataFrame:
-    """Columns of an edited file as texts; empty cells are missing.
+) -> tuple[pd.DataFrame, tuple[str, ...]]:
+    """Columns of an edited file as texts, empty cells missing, and how the file was read.
 
     Args:
         file: the file.
@@ -26,24 +26,26 @@ def read_edited(
         more: further columns, which the file may lack.
 
     Returns:
-        Columns `id`, the values, and those of `more` that the file has.
+        Columns `id`, the values, and those of `more` that the file has; notes where the reading is a guess.
 
     Raises:
         AlignmentError: the file cannot be read, or lacks ids or values.
     """
     try:
-        listed = read_table_file(Path(file)).frame
+        content = read_table_file(Path(file))
     except (ArtefactError, DatasetError) as error:
         raise AlignmentError(
             f"A file of {what} must be a readable CSV. {error} `{writer}` writes one."
         ) from error
+    listed = content.frame
     missing = [name for name in ("id", value) if name not in listed.columns]
     if missing:
         raise AlignmentError(
             f"A file of {what} must have the columns id and {value}. "
             f"{printable(str(file))} lacks: {', '.join(missing)}."
         )
-    return listed[[name for name in ("id", value, *more) if name in listed.columns]].apply(text_column)
+    known = [name for name in ("id", value, *more) if name in listed.columns]
+    return listed[known].apply(text_column), content.notes
 
 
 def require_one_value(

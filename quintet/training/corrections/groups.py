@@ -21,7 +21,7 @@ def regroup(table: FeatureTable, groups: str | Path) -> FeatureTable:
         AlignmentError: if the file cannot be read, lacks a column or a usable clip of the table, or gives a
             clip two groups.
     """
-    listed = read_edited(groups, "group", what="groups", writer="audit --groups-to")
+    listed, read_notes = read_edited(groups, "group", what="groups", writer="audit --groups-to")
     require_one_value(listed, "group", group_name, noun="group", file=groups)
     by_id = listed.drop_duplicates("id").set_index("id")["group"]
     new_groups = table.frame["id"].astype(str).map(by_id)
@@ -35,7 +35,7 @@ def regroup(table: FeatureTable, groups: str | Path) -> FeatureTable:
     names = new_groups.map(group_name, na_action="ignore").fillna(table.frame["group"].astype(str))
     frame = table.frame.assign(group=names)
     metadata = {**table.metadata, "grouped": bool(frame["group"].duplicated().any())}
-    notes = group_notes(new_groups[is_usable(table.frame)].dropna())
+    notes = [*read_notes, *group_notes(new_groups[is_usable(table.frame)].dropna())]
     if notes:
         metadata["notes"] = [*metadata.get("notes", []), *notes]
     return FeatureTable(frame, metadata)

@@ -60,7 +60,7 @@ def relabel(
         ...     relabel(table, file).meta["label"].tolist()
         ['a', 'b', 'b']
     """
-    listed, name = _read_corrections(file), printable(str(file))
+    (listed, read_notes), name = _read_corrections(file), printable(str(file))
     _require_known(listed["corrected"], table.meta["label"])
     table = _with_labelled_rows(table, listed.index)
     table, n_added = _with_new_clips(table, listed, n_jobs=n_jobs, progress=progress)
@@ -92,7 +92,7 @@ def relabel(
     labels = table.frame["label"].mask(ids.isin(changed.index), ids.map(changed))
     frame = table.frame.assign(label=labels.astype(table.frame["label"].dtype))
     added = [] if not n_added else [f"{n_added} clips were added from {name}."]
-    notes = [*table.metadata.get("notes", []), *added, _note(now, changed, file)]
+    notes = [*table.metadata.get("notes", []), *read_notes, *added, _note(now, changed, file)]
     return FeatureTable(frame, {**table.metadata, "notes": notes})
 
 
@@ -139,9 +139,9 @@ def _with_new_clips(
     return FeatureTable(frame.astype(table.frame.dtypes), table.metadata), len(paths)
 
 
-def _read_corrections(file: str | Path) -> pd.DataFrame:
-    """Columns `corrected` and perhaps `label` and `path` by clip id; only rows with a correction."""
-    texts = read_edited(
+def _read_corrections(file: str | Path) -> tuple[pd.DataFrame, tuple[str, ...]]:
+    """Columns `corrected` and perhaps `label` and `path` by clip id, only rows with a correction; notes."""
+    texts, notes = read_edited(
         file,
         "corrected",
         what="corrected labels",
@@ -151,7 +151,7 @@ def _read_corrections(file: str | Path) -> pd.DataFrame:
     texts = texts.map(lambda cell: plain_cell(cell) if isinstance(cell, str) else cell)
     filled = texts[texts["corrected"].map(lambda cell: isinstance(cell, str) and bool(label_set(cell)))]
     require_one_value(filled, "corrected", label_name, noun="corrected label", file=file)
-    return filled.drop_duplicates("id").set_index("id")
+    return filled.drop_duplicates("id").set_index("id"), notes
 
 
 def _spelling(label: object) -> str:

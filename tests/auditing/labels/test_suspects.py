@@ -130,6 +130,9 @@ def test_corrections_replace_labels_and_are_counted(table: FeatureTable, tmp_pat
     assert "1 label was corrected by" in corrected.metadata["notes"][-1]
     assert "=1+1: x → y" in corrected.metadata["notes"][-1]
     assert table.meta["label"]["=1+1"] == "x"
+    file.write_text("id,label,corrected,remark\nd,y,x,très bien\n", encoding="cp1252")
+    assert "new.csv is not UTF-8" in relabel(table, file).metadata["notes"][0]
+    write(file, [["d", "y", "y"]])
     again = relabel(corrected, file)  # a label that is right already is no conflict
     assert "0 labels were corrected" in again.metadata["notes"][-1]
 

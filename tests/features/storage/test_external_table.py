@@ -278,6 +278,15 @@ def test_groups_of_a_list_of_clips_are_joined_and_named(tmp_path: Path) -> None:
     assert "1 group is written in several ways, which are joined: 'Air' ('Air ', 'Air')." in notes(table)
 
 
+def test_how_a_list_of_clips_was_read_is_said(tmp_path: Path) -> None:
+    frame = small(id=[f"café {k}" for k in range(12)])
+    listed = frame[["id"]].assign(split=["train", "train", "test"] * 4)
+    listed.to_csv(tmp_path / "list.csv", index=False, encoding="cp1252")
+    assert "list.csv is not UTF-8 and was read as cp1252" in notes(
+        read(tmp_path, frame, splits=tmp_path / "list.csv")
+    )
+
+
 def test_joiners_inside_a_word_and_blanks_in_ids_stay(tmp_path: Path) -> None:
     word = "می\N{ZERO WIDTH NON-JOINER}خواهم"
     ids = [f"a{' ' * k}b" for k in range(1, 13)]
