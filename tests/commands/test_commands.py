@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import unicodedata
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +28,7 @@ from quintet.errors import (
 from quintet.features.storage.external_table import Roles, foreign_table
 from quintet.features.storage.table import FeatureTable
 from quintet.training.corrections.groups import regroup
+from quintet.training.corrections.labels import relabel
 from quintet.training.settings import TrainSettings
 from quintet.training.train import train
 
@@ -146,6 +148,21 @@ def test_a_clip_in_two_groups_is_refused(table: FeatureTable, tmp_path: Path) ->
     two.to_csv(tmp_path / "two.csv", index=False)
     with pytest.raises(AlignmentError, match=r"two\.csv .* 1, for example 'c0'"):
         regroup(table, tmp_path / "two.csv")
+
+
+def test_groups_and_labels_find_ids_in_either_unicode_form(tmp_path: Path) -> None:
+    ids = ["caf\u00e9", "e\u0301t\u00e9", "b", "c"]
+    rows = pd.DataFrame({"id": ids, "label": ["x", "x", "y", "y"], "value": [1.0, 2, 3, 5]})
+    table = foreign_table(rows, Roles(), name="tiny")
+    listed = pd.DataFrame({"id": [unicodedata.normalize("NFD", id) for id in ids]})
+    listed.assign(group=["g", "g", "h", "h"]).to_csv(tmp_path / "groups.csv", index=False)
+    assert regroup(table, tmp_path / "groups.csv").meta["group"].to_dict() == dict(
+        zip(ids, "gghh", strict=True)
+    )
+    listed.assign(corrected=["y", "", "y", ""]).to_csv(tmp_path / "labels.csv", index=False)
+    assert relabel(table, tmp_path / "labels.csv").meta["label"].to_dict() == dict(
+        zip(ids, "yxyy", strict=True)
+    )
 
 
 def test_groups_in_a_table_count_even_if_its_metadata_denies_them(

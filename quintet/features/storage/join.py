@@ -18,10 +18,10 @@ import pandas as pd
 from quintet.errors import AlignmentError, ConfigError, DatasetError
 from quintet.features.catalogue import feature_family
 from quintet.features.embedding_columns import EMBEDDING_FAMILY, split_column
+from quintet.features.storage.clip_ids import match_ids
 from quintet.features.storage.column_roles import LIST_ID_COLUMNS, Roles, quote_names
 from quintet.features.storage.external_table import foreign_table
 from quintet.features.storage.read import read_feature_table, stored_metadata
-from quintet.features.storage.split_lists import clip_key
 from quintet.features.storage.table import FeatureTable, is_usable
 from quintet.files.digests import file_digest
 from quintet.files.json_types import JsonObject
@@ -42,7 +42,7 @@ NOT_FACTS = ("pandas", "ARROW:schema", "huggingface")
 def join_tables(table: FeatureTable, others: Joined) -> FeatureTable:
     """A feature table with the columns of other tables. Clips without a row there fail, and are counted.
 
-    Ids are compared as they are, and then without the suffix of an audio file.
+    Ids are compared as they are, then in one Unicode form, then without the suffix of an audio file.
 
     Args:
         table: the feature table.
@@ -101,7 +101,7 @@ def _join(table: FeatureTable, name: str, file: Path) -> FeatureTable:
     rows = other.frame.reset_index(drop=True)
     usable = np.flatnonzero(is_usable(table.frame))
     ids = table.frame["id"].astype(str).to_numpy()
-    found = _match(ids, rows["id"].astype(str).to_numpy())
+    found = match_ids(pd.Index(ids), pd.Index(rows["id"].astype(str)))
     if len(usable) and (found[usable] < 0).all():
         raise AlignmentError(
             f"A joined table must have rows of the clips. {file} has none of {len(usable)}: its ids are like "
@@ -160,18 +160,6 @@ def _fail(frame: pd.DataFrame, rows: np.ndarray[tuple[int], np.dtype[np.int64]],
     """Move rows to the failure ledger, in place."""
     columns = ["status", "stage", "error", "reason"]
     frame.loc[frame.index[rows], columns] = ["failed", "join", "AlignmentError", reason]
-
-
-def _match(
-    ids: np.ndarray[tuple[int], np.dtype[np.object_]], others: np.ndarray[tuple[int], np.dtype[np.object_]]
-) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
-    """Row of the other table for each id; -1 if it has none. Suffixes count only where they must."""
-    exact = pd.Index(others).get_indexer(pd.Index(ids))
-    keys, other_keys = (pd.Index([clip_key(str(id)) for id in values]) for values in (ids, others))
-    by_key = pd.Series(np.arange(len(others)), index=other_keys)[~other_keys.duplicated(keep=False)]
-    loose = by_key.reindex(keys).fillna(-1).to_numpy(np.int64)
-    is_ambiguous = keys.duplicated(keep=False)
-    return np.where(exact >= 0, exact, np.where(is_ambiguous, -1, loose))
 
 
 def _read(name: str, file: Path) -> tuple[FeatureTable, JsonObject]:

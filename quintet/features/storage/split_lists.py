@@ -3,34 +3,22 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Mapping
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from quintet.datasets.groups import group_notes
 from quintet.datasets.labels import is_label_set, label_name, label_notes, repair_numbers
 from quintet.errors import AlignmentError, ConfigError, DatasetError, SplitLeakError, unknown_name
+from quintet.features.storage.clip_ids import SPELLINGS, spell_ids
 from quintet.features.storage.column_roles import LIST_ID_COLUMNS, group_column, text_column
 from quintet.features.storage.table import FeatureTable
 from quintet.files.delimited.dialect import LEVEL_MARK
 from quintet.files.json_types import JsonObject
 from quintet.files.tables import read_table_file
-
-_AUDIO_SUFFIX = re.compile(
-    r"\.(wav|wave|flac|mp3|ogg|oga|opus|au|snd|aif|aiff|aifc|m4a|mp4|aac|wma|webm|mka)$", re.IGNORECASE
-)
-
-
-def clip_key(text: str) -> str:
-    """An id without the suffix of an audio file, so that `blues.00000.wav` and `blues.00000` are equal.
-
-    Example:
-        >>> clip_key("blues.00000.wav"), clip_key("blues.00000")
-        ('blues.00000', 'blues.00000')
-    """
-    return _AUDIO_SUFFIX.sub("", text)
 
 
 def add_splits(
@@ -43,8 +31,9 @@ def add_splits(
     Args:
         table: any feature table.
         splits: `{"train": file, "test": file, …}`, each a CSV or parquet file that lists ids, or one file
-            with the columns id and split. Ids are compared without the suffix of an audio file. If the table
-            has no labels or groups, the columns `label` and `group` of these files are used.
+            with the columns id and split. Ids are compared as they are, and where the lists lack one, in one
+            Unicode form and without the suffix of an audio file. If the table has no labels or groups, the
+            columns `label` and `group` of these files are used.
         columns: `label` or `group` → the column of these files that holds it, if its name is another.
 
     Raises:
@@ -52,14 +41,15 @@ def add_splits(
         SplitLeakError: a clip is listed in two parts.
     """
     listed, notes = _read_lists(splits, columns or {})
-    keys = table.frame["id"].astype("str").map(clip_key)
-    unknown = listed.index.difference(pd.Index(keys))
-    if len(unknown) == len(listed):
+    ids = pd.Index(table.frame["id"].astype("str"), dtype=object)
+    found = _find_listed(ids, listed["split"])
+    if (found < 0).all():
         raise AlignmentError(
             f"The clips of a split must be in the table. None of {len(listed)} is: "
-            f"the split says {listed.index[0]!r}, the table {keys.iloc[0]!r}."
+            f"the split says {listed.index[0]!r}, the table {ids[0] if len(ids) else 'nothing'!r}."
         )
-    by_row = listed.reindex(keys).set_axis(table.frame.index, axis=0)
+    by_row = listed.reset_index(drop=True).reindex(found).set_axis(table.frame.index, axis=0)
+    unknown = listed.index.delete(np.unique(found[found >= 0]))
     frame, metadata = table.frame.copy(), dict(table.metadata)
     if frame["split"].notna().any():
         notes.append("The column 'split' is not used: lists of clips were given for it.")
@@ -78,6 +68,38 @@ def add_splits(
     return FeatureTable(frame, metadata)
 
 
+def _find_listed(ids: pd.Index, parts: pd.Series) -> NDArray[np.int64]:
+    """Position of each id in the lists, `(n,)`; -1 if it is not listed.
+
+    Args:
+        ids: of the table.
+        parts: listed id → part. An id that is equal to one of the table stands for no other.
+
+    Raises:
+        SplitLeakError: a clip of the table is listed in two parts, in two spellings.
+    """
+    found = np.asarray(parts.index.get_indexer(ids), np.int64)
+    for spelling in SPELLINGS:
+        rows = np.flatnonzero(found < 0)
+        free = np.setdiff1d(np.arange(len(parts)), found)
+        wanted, keys = spell_ids(ids[rows], spelling), spell_ids(parts.index[free], spelling)
+        is_wanted = keys.isin(wanted)
+        _require_one_part(pd.Series(parts.to_numpy()[free][is_wanted], index=keys[is_wanted]))
+        is_first = ~keys.duplicated()
+        found[rows] = np.append(free[is_first], -1)[keys[is_first].get_indexer(wanted)]
+    return found
+
+
+def _require_one_part(parts: pd.Series) -> None:
+    """Refuse ids that are listed in two parts."""
+    counts = parts.groupby(level=0).nunique()
+    both = tuple(map(str, counts.index[counts > 1]))
+    if both:
+        raise SplitLeakError(
+            f"A clip must be in one part only. {len(both)} are in two, for example {both[0]!r}.", both
+        )
+
+
 def _fill_labels(frame: pd.DataFrame, metadata: JsonObject, written: pd.Series) -> list[str]:
     """Fill the labels of a table from the lists, in place. Notes about the labels."""
     repaired, notes = repair_numbers(written.astype(object).where(written.notna(), None).tolist())
@@ -91,7 +113,7 @@ def _fill_labels(frame: pd.DataFrame, metadata: JsonObject, written: pd.Series) 
 def _read_lists(
     splits: Mapping[str, str | os.PathLike[str]] | str | os.PathLike[str], columns: Mapping[str, str]
 ) -> tuple[pd.DataFrame, list[str]]:
-    """The columns split, label and group of all listed clips, indexed by their keys, and notes."""
+    """The columns split, label and group of all listed clips, indexed by their ids, and notes."""
     notes: list[str] = []
     if isinstance(splits, Mapping):
         if not splits:
@@ -107,17 +129,12 @@ def _read_lists(
                 f"One file of splits must have a column 'split'. '{splits}' has none. Add it, or give one "
                 "file per part: train=a.csv, test=b.csv."
             )
-    parts = listed.groupby("key")["split"].nunique()
-    if (parts > 1).any():
-        both = tuple(parts.index[parts > 1])
-        raise SplitLeakError(
-            f"A clip must be in one part only. {len(both)} are in two, for example {both[0]!r}.", both
-        )
-    return listed.drop_duplicates("key").set_index("key"), notes
+    _require_one_part(listed.set_index("id")["split"])
+    return listed.drop_duplicates("id").set_index("id"), notes
 
 
 def _read_list(path: Path, columns: Mapping[str, str], notes: list[str]) -> pd.DataFrame:
-    """A list of clips: the column `key`, and split, label and group if the file has them.
+    """A list of clips: the column `id`, and split, label and group if the file has them.
 
     Args:
         path: the file.
@@ -142,9 +159,8 @@ def _read_list(path: Path, columns: Mapping[str, str], notes: list[str]) -> pd.D
             f"{path} has: {', '.join(map(repr, frame.columns))}."
         )
     known = [name for name in ("split", "label", "group") if name in frame.columns]
-    keys = text_column(frame[column]).map(clip_key, na_action="ignore")
-    listed = frame[known].apply(text_column).assign(key=keys)
-    listed = listed[listed["key"].notna()]
+    listed = frame[known].apply(text_column).assign(id=text_column(frame[column]))
+    listed = listed[listed["id"].notna()]
     if listed.empty:
         raise DatasetError(f"A list of clips must name one or more. {path} names none in '{column}'.")
     return listed

@@ -8,7 +8,9 @@ from pathlib import Path
 import pandas as pd
 
 from quintet.errors import AlignmentError, ArtefactError, DatasetError
+from quintet.features.storage.clip_ids import spell_ids, unicode_form
 from quintet.features.storage.column_roles import text_column
+from quintet.features.storage.table import FeatureTable
 from quintet.files.display.names import printable
 from quintet.files.tables import read_table_file
 
@@ -46,6 +48,23 @@ def read_edited(
         )
     known = [name for name in ("id", value, *more) if name in listed.columns]
     return listed[known].apply(text_column), content.notes
+
+
+def with_ids_of(table: FeatureTable, listed: pd.DataFrame) -> pd.DataFrame:
+    """The rows of an edited file with the ids of a table, where only the Unicode form is another.
+
+    Args:
+        table: the feature table.
+        listed: a column `id`.
+    """
+    known = pd.Index(table.frame["id"].astype("str"))
+    forms = spell_ids(known, unicode_form)
+    pairs = zip(forms, known, forms.duplicated(keep=False), strict=True)
+    by_form = {form: id for form, id, is_repeated in pairs if not is_repeated}
+    others = listed["id"].dropna()
+    others = others[~others.isin(known)].astype("str")
+    same = others.map(unicode_form).map(by_form).fillna(others)
+    return listed.assign(id=listed["id"].where(~listed.index.isin(same.index), same))
 
 
 def require_one_value(

@@ -7,7 +7,7 @@ from pathlib import Path
 from quintet.datasets.groups import group_name, group_notes
 from quintet.errors import AlignmentError
 from quintet.features.storage.table import FeatureTable, is_usable
-from quintet.training.corrections.edited_file import read_edited, require_one_value
+from quintet.training.corrections.edited_file import read_edited, require_one_value, with_ids_of
 
 
 def regroup(table: FeatureTable, groups: str | Path) -> FeatureTable:
@@ -22,6 +22,7 @@ def regroup(table: FeatureTable, groups: str | Path) -> FeatureTable:
             clip two groups.
     """
     listed, read_notes = read_edited(groups, "group", what="groups", writer="audit --groups-to")
+    listed = with_ids_of(table, listed)
     require_one_value(listed, "group", group_name, noun="group", file=groups)
     by_id = listed.drop_duplicates("id").set_index("id")["group"]
     new_groups = table.frame["id"].astype(str).map(by_id)

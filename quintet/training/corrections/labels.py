@@ -20,7 +20,7 @@ from quintet.features.storage.table import FeatureTable
 from quintet.files.display.file_names import text_path
 from quintet.files.display.names import printable
 from quintet.files.display.spreadsheets import plain_cell
-from quintet.training.corrections.edited_file import read_edited, require_one_value
+from quintet.training.corrections.edited_file import read_edited, require_one_value, with_ids_of
 
 SHOWN = 3  # corrections that a note lists
 
@@ -60,7 +60,7 @@ def relabel(
         ...     relabel(table, file).meta["label"].tolist()
         ['a', 'b', 'b']
     """
-    (listed, read_notes), name = _read_corrections(file), printable(str(file))
+    (listed, read_notes), name = _read_corrections(table, file), printable(str(file))
     _require_known(listed["corrected"], table.meta["label"])
     table = _with_labelled_rows(table, listed.index)
     table, n_added = _with_new_clips(table, listed, n_jobs=n_jobs, progress=progress)
@@ -139,7 +139,7 @@ def _with_new_clips(
     return FeatureTable(frame.astype(table.frame.dtypes), table.metadata), len(paths)
 
 
-def _read_corrections(file: str | Path) -> tuple[pd.DataFrame, tuple[str, ...]]:
+def _read_corrections(table: FeatureTable, file: str | Path) -> tuple[pd.DataFrame, tuple[str, ...]]:
     """Columns `corrected` and perhaps `label` and `path` by clip id, only rows with a correction; notes."""
     texts, notes = read_edited(
         file,
@@ -150,6 +150,7 @@ def _read_corrections(file: str | Path) -> tuple[pd.DataFrame, tuple[str, ...]]:
     )
     texts = texts.map(lambda cell: plain_cell(cell) if isinstance(cell, str) else cell)
     filled = texts[texts["corrected"].map(lambda cell: isinstance(cell, str) and bool(label_set(cell)))]
+    filled = with_ids_of(table, filled)
     require_one_value(filled, "corrected", label_name, noun="corrected label", file=file)
     return filled.drop_duplicates("id").set_index("id"), notes
 

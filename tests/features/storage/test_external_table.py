@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from quintet.errors import AlignmentError, ArtefactError, ConfigError, DatasetError
+from quintet.errors import AlignmentError, ArtefactError, ConfigError, DatasetError, SplitLeakError
 from quintet.features.storage.column_roles import Roles
 from quintet.features.storage.external_table import find_external_table, read_external_table
 from quintet.features.storage.read import read_feature_table
@@ -276,6 +276,40 @@ def test_groups_of_a_list_of_clips_are_joined_and_named(tmp_path: Path) -> None:
     table = read(tmp_path, frame, splits=tmp_path / "list.csv")
     assert set(table.meta["group"]) == {"Air", "Can"}
     assert "1 group is written in several ways, which are joined: 'Air' ('Air ', 'Air')." in notes(table)
+
+
+def in_parts(tmp_path: Path, ids: list[str], listed: dict[str, str]) -> list[str]:
+    """Parts of the clips of a table with these ids, by a list of others."""
+    rows = pd.DataFrame({"id": list(listed), "split": list(listed.values())})
+    rows.to_csv(tmp_path / "list.csv", index=False)
+    table = read(tmp_path, small(len(ids), id=ids), splits=tmp_path / "list.csv")
+    return table.frame["split"].tolist()
+
+
+def test_lists_name_clips_exactly_where_they_can(tmp_path: Path) -> None:
+    twins = ["a.wav", "a.mp3", "b.wav", "b.mp3"]
+    assert in_parts(tmp_path, twins, {"a.wav": "train", "b.wav": "test"}) == [
+        "train",
+        "unused",
+        "test",
+        "unused",
+    ]
+    parts = ["train", "test", "test", "train"]
+    assert in_parts(tmp_path, twins, dict(zip(twins, parts, strict=True))) == parts
+    assert in_parts(tmp_path, twins, {"a": "train", "b": "test"}) == ["train", "train", "test", "test"]
+    assert in_parts(tmp_path, ["a", "b"], {"a.wav": "train", "b.wav": "test", "b.mp3": "test"}) == [
+        "train",
+        "test",
+    ]
+    with pytest.raises(SplitLeakError, match="1 are in two, for example 'a'"):
+        in_parts(tmp_path, ["a", "b"], {"a.wav": "train", "a.mp3": "test", "b": "test"})
+
+
+def test_lists_name_clips_in_either_unicode_form(tmp_path: Path) -> None:
+    composed, apart = "caf\u00e9", "cafe\u0301"
+    assert in_parts(tmp_path, [composed, "b.mp3"], {apart: "train", "b.wav": "test"}) == ["train", "test"]
+    assert in_parts(tmp_path, [apart + ".mp3", "b"], {composed: "train", "b": "test"}) == ["train", "test"]
+    assert in_parts(tmp_path, [apart, composed], {apart: "train", composed: "test"}) == ["train", "test"]
 
 
 def test_how_a_list_of_clips_was_read_is_said(tmp_path: Path) -> None:

@@ -63,6 +63,13 @@ def test_suffixes_of_audio_files_do_not_matter_unless_they_must(tmp_path: Path) 
         join_tables(table, written(tmp_path / "one.csv", id=["a"], x=[7.0]))
 
 
+def test_the_unicode_form_of_an_id_does_not_matter(tmp_path: Path) -> None:
+    frame = pd.DataFrame({"id": ["caf\u00e9.wav", "b.wav"], "label": ["x", "y"], "f.g": [1.0, 2]})
+    file = written(tmp_path / "m.csv", id=["b.wav", "cafe\u0301.wav"], x=[7.0, 8.0])
+    joined = join_tables(foreign_table(frame, Roles(), name="two"), file)
+    assert joined.features["embedding_m.x"].tolist() == [8.0, 7.0]
+
+
 def test_rows_without_a_partner_are_counted_and_named(tmp_path: Path) -> None:
     others = [*IDS[:2], "else/y.wav", "else/z.wav", IDS[3]]
     file = written(tmp_path / "m.csv", id=others, x=[1.0, 2.0, 3.0, 4.0, None])
