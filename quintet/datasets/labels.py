@@ -78,7 +78,7 @@ def label_name(label: str) -> str:
 
 
 def label_text(value: object) -> str | None:
-    """Label string of a cell as it is written; a list is a set; None if the cell is missing or blank.
+    """Text of a cell as it is written; a list is a set, bytes are UTF-8; None if a cell is missing or blank.
 
     Example:
         >>> label_text(["rock", "live"]), label_text(2.0), label_text(float("nan")), label_text("007")
@@ -94,7 +94,7 @@ def label_text(value: object) -> str | None:
         if np.isnan(value):
             return None
         value = int(value) if float(value).is_integer() else value
-    text = str(value)
+    text = value.decode("utf-8", "backslashreplace") if isinstance(value, bytes) else str(value)
     return text if strip_blanks(text) else None
 
 

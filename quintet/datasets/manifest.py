@@ -237,11 +237,8 @@ def _column(rows: pd.DataFrame, column: str) -> pd.Series:
 
 def _texts(rows: pd.DataFrame, column: str) -> list[str | None]:
     """A column as stripped strings; None if missing or blank."""
-    values = _column(rows, column)
-    texts: list[str | None] = []
-    for value, missing in zip(values, values.isna(), strict=True):
-        texts.append(None if missing else str(value).strip() or None)
-    return texts
+    texts = map(label_text, _column(rows, column))
+    return [text.strip() or None if text else None for text in texts]
 
 
 def _label_texts(rows: pd.DataFrame) -> list[str | None]:
@@ -258,7 +255,7 @@ def _absolute_paths(rows: pd.DataFrame, root: Path) -> list[str]:
     for cell, stripped in zip(cells, _texts(rows, "path"), strict=True):
         path = _absolute(stripped, folder) if stripped else ""
         if stripped and stripped != cell:
-            written = _absolute(str(cell), folder)
+            written = _absolute(label_text(cell) or stripped, folder)
             path = written if os.path.exists(text_path(written)) else path
         paths.append(path)
     return paths

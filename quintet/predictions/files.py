@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from quintet.datasets.cells import text_column
 from quintet.datasets.groups import group_name
 from quintet.errors import ArtefactError, ConfigError, DatasetError, QuintetError
 from quintet.files.atomic import atomic_replace
@@ -199,7 +200,21 @@ def _is_ungrouped(file: pq.ParquetFile) -> bool:
 
 def _read_key_strings(source: Path | bytes, names: Sequence[str]) -> dict[str, pa.ChunkedArray]:
     table = read_parquet(source, names)
-    return {name: table[name].cast(pa.string()) for name in names}
+    return {name: _as_strings(table[name], is_set=name == "labels") for name in names}
+
+
+def _as_strings(column: pa.ChunkedArray, *, is_set: bool) -> pa.ChunkedArray:
+    """Cells as text, by the rule of all tables; an empty list is the empty set."""
+    kind = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
+    if pa.types.is_decimal(kind):
+        column = column.cast(pa.float64())
+    elif any(check(kind) for check in (pa.types.is_string, pa.types.is_large_string, pa.types.is_integer)):
+        return column.cast(pa.string())
+    cells = column.to_pandas()
+    texts = text_column(cells).astype(object)
+    empty = cells.map(lambda cell: is_set and not isinstance(cell, str | bytes) and np.size(cell) == 0)
+    texts = texts.where(texts.notna(), None).mask(empty.astype(bool), "")
+    return pa.chunked_array([pa.array(texts, pa.string())])
 
 
 def _to_texts(column: pa.ChunkedArray) -> Texts:

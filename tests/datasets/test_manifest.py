@@ -398,6 +398,15 @@ def test_label_sets_and_groups_are_decided_on_usable_rows(tmp_path):
     assert (manifest.multilabel, manifest.grouped) == (True, True)
 
 
+def test_cells_of_any_type_are_texts(tmp_path):
+    (tmp_path / "a.wav").write_bytes(b"")
+    rows = pd.DataFrame({"path": [b"a.wav"], "label": [b"rock"], "group": [3.0], "id": [b"first"]})
+    rows.to_parquet(tmp_path / "m.parquet")
+    row = load_source(str(tmp_path / "m.parquet")).frame.iloc[0]
+    assert row[["id", "label", "group"]].tolist() == ["first", "rock", "3"]
+    assert pd.isna(row["problem"])
+
+
 def test_spellings_of_a_group_are_joined_and_named(tmp_path):
     for name in ("Air_1.wav", "Air _2.wav"):
         (tmp_path / name).write_bytes(b"")

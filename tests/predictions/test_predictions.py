@@ -160,6 +160,39 @@ def test_spellings_of_one_artist_are_one_group():
     assert given.groups.tolist() == ["Queen", "Queen", "Beyoncé", "Beyoncé", None, None]
 
 
+@pytest.mark.parametrize(
+    ("cells", "names"),
+    [
+        ([True, False, None], ["True", "False"]),
+        ([b"rock", b"jazz", None], ["rock", "jazz"]),
+        ([2.0, 1.0, None], ["2", "1"]),
+        ([1, 2, None], ["1", "2"]),
+    ],
+)
+def test_keys_of_any_type_are_the_text_of_other_tables(tmp_path, cells, names):
+    columns = {
+        "clip_id": [b"a", b"b", b"c"],
+        "label": cells,
+        "group": cells,
+        **{f"probability.{name}": [0.5] * 3 for name in names},
+    }
+    pq.write_table(pa.table(columns), tmp_path / "p.parquet")
+    p = read_predictions(tmp_path / "p.parquet")
+    assert p.clip_ids.tolist() == ["a", "b", "c"]
+    assert p.labels.tolist() == p.groups.tolist() == [*names, None]
+    assert p.codes().tolist() == [0, 1, -1]
+
+
+def test_lists_in_a_file_of_predictions_are_label_sets(tmp_path):
+    columns = {"clip_id": ["a", "b", "c", "d"], "labels": [["x", "y"], ["y"], [], None]}
+    pq.write_table(
+        pa.table({**columns, "probability.x": [0.5] * 4, "probability.y": [0.5] * 4}), tmp_path / "p"
+    )
+    p = read_predictions(tmp_path / "p")
+    assert p.labels.tolist() == ["x;y", "y", "", None]
+    assert p.multilabel
+
+
 def test_blanks_of_any_kind_make_no_other_class_or_group():
     labels, groups = (
         ["hip\N{NO-BREAK SPACE}hop", "hip  hop", "rock"],

@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from quintet.datasets.cells import text_column
 from quintet.datasets.groups import group_name
-from quintet.datasets.labels import label_text
 from quintet.errors import ConfigError, DatasetError, unknown_name
 from quintet.files.json_types import JsonObject
 from quintet.files.tables import TableContent, is_nameless
@@ -233,16 +233,9 @@ def _steps_are_equal(values: NDArray[np.float64]) -> bool:
         return bool(step != 0 and (np.abs(values - line) <= 1e-3 * abs(step)).all())
 
 
-def text_column(column: pd.Series) -> pd.Series:
-    """Cells as text, missing cells as NA."""
-    if pd.api.types.is_string_dtype(column) and isinstance(column.dtype, pd.StringDtype):
-        return column
-    return column.map(label_text).astype("str")
-
-
 def group_column(column: pd.Series) -> pd.Series:
     """Names of groups; NA if a cell is empty or blank."""
-    names = column.map(group_name, na_action="ignore").astype("str")
+    names = text_column(column).map(group_name, na_action="ignore").astype("str")
     return names.mask(names == "")
 
 

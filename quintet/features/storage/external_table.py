@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from quintet.datasets.cells import text_column
 from quintet.datasets.groups import group_notes, missing_groups_note
 from quintet.datasets.labels import is_label_set, label_name, label_notes, label_set, repair_numbers
 from quintet.errors import AlignmentError, ConfigError, DatasetError
@@ -22,7 +23,6 @@ from quintet.features.storage.column_roles import (
     quote_names,
     require_columns,
     shorten,
-    text_column,
 )
 from quintet.features.storage.table import META_COLUMNS, META_TYPES, FeatureTable, is_usable, names_hash
 from quintet.files.delimited.numbers import has_decimal_commas

@@ -278,6 +278,16 @@ def test_groups_of_a_list_of_clips_are_joined_and_named(tmp_path: Path) -> None:
     assert "1 group is written in several ways, which are joined: 'Air' ('Air ', 'Air')." in notes(table)
 
 
+def test_bytes_are_texts(tmp_path: Path) -> None:
+    frame = small(label=[b"caf\xc3\xa9", b"rock"] * 6, group=[b"x", b"y"] * 6)
+    frame["id"] = [id.encode() for id in frame["id"]]
+    frame.to_parquet(tmp_path / "t.parquet")
+    table = read_feature_table(tmp_path / "t.parquet")
+    assert table.meta.index[0] == "c00"
+    assert set(table.meta["label"]) == {"café", "rock"}
+    assert set(table.meta["group"]) == {"x", "y"}
+
+
 def in_parts(tmp_path: Path, ids: list[str], listed: dict[str, str]) -> list[str]:
     """Parts of the clips of a table with these ids, by a list of others."""
     rows = pd.DataFrame({"id": list(listed), "split": list(listed.values())})
