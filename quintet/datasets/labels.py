@@ -15,6 +15,9 @@ from quintet.files.json_text import is_missing
 
 LABEL_SEPARATOR = ";"
 _DECIMAL_WHOLE = re.compile(r"\s*[+-]?\d+\.0\s*")
+_QUOTED = re.compile(r"""'((?:[^'\\]|\\.)*)'|"((?:[^"\\]|\\.)*)\"""", re.DOTALL)
+_PRINTED_LIST = re.compile(rf"\s*[\[({{](?:[\s,]|{_QUOTED.pattern})*[\])}}]\s*", re.DOTALL)
+_ESCAPE = re.compile(r"\\(?:x([0-9a-f]{2})|u(?!d[89a-f])([0-9a-f]{4})|(.))", re.IGNORECASE | re.DOTALL)
 ACCIDENTAL_SHARE = 0.1  # fewer labels than this share that are sets may be an accident
 SHOWN = 3  # spellings that a note lists
 
@@ -96,6 +99,45 @@ def label_text(value: object) -> str | None:
         value = int(value) if float(value).is_integer() else value
     text = value.decode("utf-8", "backslashreplace") if isinstance(value, bytes) else str(value)
     return text if strip_blanks(text) else None
+
+
+def repair_labels(labels: Sequence[str | None]) -> tuple[list[str | None], list[str]]:
+    """Labels without what a program added when it wrote them as text: `repair_lists`, or `repair_numbers`."""
+    repaired, notes = repair_lists(labels)
+    return (repaired, notes) if notes else repair_numbers(labels)
+
+
+def repair_lists(labels: Sequence[str | None]) -> tuple[list[str | None], list[str]]:
+    """Label sets if all labels are printed lists of texts, and a note if they are.
+
+    Pandas writes a list in a cell of a CSV file as Python prints it, and an array without commas.
+
+    Args:
+        labels: label strings as written; None if missing.
+
+    Example:
+        >>> repair_lists(["['rock', 'live']", None, "[]"])[0], repair_lists(["['rock']", "jazz"])[0]
+        (['rock;live', None, None], ["['rock']", 'jazz'])
+    """
+    written = dict.fromkeys(label for label in labels if label is not None)
+    if not written or not all(map(_PRINTED_LIST.fullmatch, written)):
+        return list(labels), []
+    texts = {label: [_unescape(a or b) for a, b in _QUOTED.findall(label)] for label in written}
+    sets = {label: join_labels(filter(None, parts)) or None for label, parts in texts.items()}
+    example = max(sets, key=lambda label: len(texts[label]))
+    shown = (sets[example] or "")[:99]
+    note = f"All labels are written as lists, and are read as such: {example[:99]} is {shown!r}."
+    return [None if label is None else sets[label] for label in labels], [note]
+
+
+def _unescape(text: str) -> str:
+    """A text without the escapes that Python and JSON put in quoted ones; ends of lines become blanks."""
+
+    def character(match: re.Match[str]) -> str:
+        code = match[1] or match[2]
+        return chr(int(code, 16)) if code else " " if match[3] in "nrt" else match[3]
+
+    return _ESCAPE.sub(character, text)
 
 
 def repair_numbers(labels: Sequence[str | None]) -> tuple[list[str | None], list[str]]:

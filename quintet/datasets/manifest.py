@@ -26,7 +26,7 @@ from quintet.datasets.labels import (
     label_notes,
     label_set,
     label_text,
-    repair_numbers,
+    repair_labels,
 )
 from quintet.errors import DatasetError
 from quintet.files.delimited.numbers import parse_numbers
@@ -152,7 +152,7 @@ def build_manifest(
         raise DatasetError(f"A source must list at least one clip. '{name}' ({root}) has none.")
     root = root.absolute()
     paths = _absolute_paths(rows, root)
-    written, number_notes = repair_numbers(_label_texts(rows))
+    written, number_notes = repair_labels(_label_texts(rows))
     labels = [label_name(label) or None if label else None for label in written]
     windows = _Windows.read(rows)
     files = [clip_id(path, root) if path else f"row {row + 1}" for row, path in enumerate(paths)]

@@ -17,7 +17,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from quintet.datasets.groups import group_name, group_notes
-from quintet.datasets.labels import label_name, label_notes, label_set, repair_numbers
+from quintet.datasets.labels import label_name, label_notes, label_set, repair_labels
 from quintet.errors import AlignmentError, DatasetError
 from quintet.files.display.notebook import notebook_html
 from quintet.files.paths import require_path
@@ -111,10 +111,15 @@ class Predictions:
         _check_probabilities(self.clip_ids, self.classes, self.probabilities, multilabel=self.multilabel)
 
     def _repair_labels(self, labels: Texts) -> Texts:
-        """The labels without `.0`, with a note, if they are classes only so."""
-        repaired, notes = repair_numbers(labels.tolist())
-        if not notes or not set(repaired) <= {None, *map(str, self.classes)}:
+        """The labels without `.0` or as lists, with a note, if they are classes only so."""
+        repaired, notes = repair_labels([label or None for label in labels])
+        if not notes:
             return labels
+        found = {name for label in repaired if label for name in self._names_of(label)}
+        if not found <= set(class_names(self.classes)):
+            return labels
+        if self.multilabel:  # a list without an entry is the empty set
+            repaired = [None if old is None else new or "" for old, new in zip(labels, repaired, strict=True)]
         object.__setattr__(self, "notes", (*self.notes, *notes))
         return np.array(repaired, dtype=object)
 
@@ -228,7 +233,11 @@ class Predictions:
         """Row and label names of each clip that has a label: one name, or the tags of a set."""
         for row, label in enumerate(() if self.labels is None else self.labels):
             if label is not None:
-                yield row, label_set(label) if self.multilabel else (label,)
+                yield row, self._names_of(label)
+
+    def _names_of(self, label: str) -> tuple[str, ...]:
+        """Names in a label: its tags, or the label itself."""
+        return label_set(label) if self.multilabel else (label,)
 
     def write(self, path: str | Path) -> None:
         """Write a `.csv` or `.parquet` file, through a temporary file.

@@ -193,6 +193,18 @@ def test_lists_in_a_file_of_predictions_are_label_sets(tmp_path):
     assert p.multilabel
 
 
+def test_printed_lists_in_a_csv_file_are_labels(tmp_path):
+    path = tmp_path / "p.csv"
+    path.write_text(
+        "clip_id,labels,probability.x,probability.y\na,\"['x', 'y']\",1,1\nb,['y'],0,1\nc,[],0,0\n"
+    )
+    p = read_predictions(path)
+    assert p.labels.tolist() == ["x;y", "y", ""]
+    assert "written as lists" in p.notes[0]
+    path.write_text("clip_id,label,probability.x,probability.y\na,['x'],1,0\nb,['y'],0,1\nc,[],0,1\n")
+    assert read_predictions(path).codes().tolist() == [0, 1, -1]
+
+
 def test_blanks_of_any_kind_make_no_other_class_or_group():
     labels, groups = (
         ["hip\N{NO-BREAK SPACE}hop", "hip  hop", "rock"],

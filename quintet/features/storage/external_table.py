@@ -11,7 +11,7 @@ import pandas as pd
 
 from quintet.datasets.cells import text_column
 from quintet.datasets.groups import group_notes, missing_groups_note
-from quintet.datasets.labels import is_label_set, label_name, label_notes, label_set, repair_numbers
+from quintet.datasets.labels import is_label_set, label_name, label_notes, label_set, repair_labels
 from quintet.errors import AlignmentError, ConfigError, DatasetError
 from quintet.features.storage.column_roles import (
     AssignedColumns,
@@ -109,7 +109,7 @@ def foreign_table(table: pd.DataFrame | TableContent, roles: Roles, *, name: str
     frame = content.frame
     ids = _unique_ids(frame[columns.id], columns.id)
     written = _written_labels(frame, columns, ids, roles)
-    repaired, number_notes = repair_numbers(written.astype(object).where(written.notna(), None).tolist())
+    repaired, number_notes = repair_labels(written.astype(object).where(written.notna(), None).tolist())
     written = pd.Series(repaired, index=written.index, dtype="str")
     labels = written.map(label_name, na_action="ignore").astype("str")
     groups = group_column(frame[columns.group]) if columns.group else ids

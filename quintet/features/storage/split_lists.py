@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from quintet.datasets.cells import text_column
 from quintet.datasets.groups import group_notes
-from quintet.datasets.labels import is_label_set, label_name, label_notes, repair_numbers
+from quintet.datasets.labels import is_label_set, label_name, label_notes, repair_labels
 from quintet.errors import AlignmentError, ConfigError, DatasetError, SplitLeakError, unknown_name
 from quintet.features.storage.clip_ids import SPELLINGS, spell_ids
 from quintet.features.storage.column_roles import LIST_ID_COLUMNS, group_column
@@ -103,7 +103,7 @@ def _require_one_part(parts: pd.Series) -> None:
 
 def _fill_labels(frame: pd.DataFrame, metadata: JsonObject, written: pd.Series) -> list[str]:
     """Fill the labels of a table from the lists, in place. Notes about the labels."""
-    repaired, notes = repair_numbers(written.astype(object).where(written.notna(), None).tolist())
+    repaired, notes = repair_labels(written.astype(object).where(written.notna(), None).tolist())
     written = pd.Series(repaired, index=written.index, dtype="str")
     present = written.dropna()
     frame["label"] = written.map(label_name, na_action="ignore").astype("str")

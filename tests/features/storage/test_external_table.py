@@ -278,6 +278,31 @@ def test_groups_of_a_list_of_clips_are_joined_and_named(tmp_path: Path) -> None:
     assert "1 group is written in several ways, which are joined: 'Air' ('Air ', 'Air')." in notes(table)
 
 
+@pytest.mark.parametrize(
+    ("cells", "sets"),
+    [
+        (["['rock', 'live']", "['jazz']", "[]"], ["rock;live", "jazz"]),
+        (["['rock' 'live']", "['jazz']", ""], ["rock;live", "jazz"]),
+        (["(\"rock 'n' roll\", 'live')", "('jazz',)", ""], ["rock 'n' roll;live", "jazz"]),
+        (['["caf\\u00e9", "live"]', r'["AC\\DC"]', ""], ["café;live", r"AC\DC"]),
+    ],
+)
+def test_lists_that_pandas_printed_are_label_sets(tmp_path: Path, cells: list[str], sets: list[str]) -> None:
+    table = read(tmp_path, small(label=cells * 4))
+    assert table.multilabel
+    assert table.meta["label"].unique().tolist() == sets
+    assert len(table.failures) == 4
+    assert f"All labels are written as lists, and are read as such: {cells[0]} is {sets[0]!r}." in notes(
+        table
+    )
+
+
+def test_names_in_brackets_among_others_stay(tmp_path: Path) -> None:
+    table = read(tmp_path, small(label=["['rock']", "jazz", "(live)"] * 4))
+    assert set(table.meta["label"]) == {"['rock']", "jazz", "(live)"}
+    assert read(tmp_path, small(label=["['a" + " " * 50_000, "b"] * 6)).meta["label"].nunique() == 2
+
+
 def test_bytes_are_texts(tmp_path: Path) -> None:
     frame = small(label=[b"caf\xc3\xa9", b"rock"] * 6, group=[b"x", b"y"] * 6)
     frame["id"] = [id.encode() for id in frame["id"]]
