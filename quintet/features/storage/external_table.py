@@ -266,6 +266,8 @@ def _require_numbers(frame: pd.DataFrame, way_out: str) -> pd.DataFrame:
         way_out: what may be done about columns that hold no numbers.
     """
     text: list[str] = []
+    truths = [name for name in frame.columns if _is_truth(frame[name])]
+    frame = frame.assign(**{name: frame[name].astype(np.float32) for name in truths})
     for name in frame.columns:
         column = frame[name]
         if not (pd.api.types.is_numeric_dtype(column) or pd.api.types.is_bool_dtype(column)):
@@ -290,6 +292,11 @@ def _require_numbers(frame: pd.DataFrame, way_out: str) -> pd.DataFrame:
     empty = [name for name in frame.columns if _is_empty_text(frame[name])]
     with np.errstate(over="ignore"):  # a number beyond float32 becomes infinite, and its row fails
         return frame.assign(**dict.fromkeys(empty, np.nan)).astype(np.float32)
+
+
+def _is_truth(column: pd.Series) -> bool:
+    """Whether a column holds truth values and missing cells, which pandas keeps as objects."""
+    return column.dtype == object and pd.api.types.infer_dtype(column, skipna=True) == "boolean"
 
 
 def _is_empty_text(column: pd.Series) -> bool:

@@ -297,6 +297,23 @@ def test_lists_that_pandas_printed_are_label_sets(tmp_path: Path, cells: list[st
     )
 
 
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+def test_truth_values_may_be_missing(tmp_path: Path, suffix: str) -> None:
+    live = pd.Series([True, None, *[False, True] * 5], dtype=object)
+    file = tmp_path / f"t.{suffix}"
+    frame = small(live=live)
+    frame.to_csv(file, index=False) if suffix == "csv" else frame.to_parquet(file)
+    table = read_feature_table(file)
+    assert table.failures["id"].tolist() == ["c01"]
+    assert table.features["live"].tolist() == [1.0, *[0.0, 1.0] * 5]
+    new = read_external_table(file, Roles(features=("f", "live")))
+    assert new.failures["id"].tolist() == ["c01"]
+    mixed = frame.assign(live=live.astype(object).where(live.index != 3, "often"))
+    mixed.to_csv(tmp_path / "m.csv", index=False)
+    with pytest.raises(DatasetError, match=r"must hold numbers\. These do not: live"):
+        read_feature_table(tmp_path / "m.csv")
+
+
 def test_names_in_brackets_among_others_stay(tmp_path: Path) -> None:
     table = read(tmp_path, small(label=["['rock']", "jazz", "(live)"] * 4))
     assert set(table.meta["label"]) == {"['rock']", "jazz", "(live)"}
