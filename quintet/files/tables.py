@@ -18,14 +18,14 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import Any, BinaryIO, cast
 
 import pandas as pd
 import pyarrow as pa
 
 from quintet.errors import ArtefactError, DatasetError, QuintetError
 from quintet.files.delimited.dialect import SAMPLE_ROWS, SEPARATORS, Dialect, find_dialect, join_levels
-from quintet.files.delimited.numbers import has_decimal_commas, parse_numbers
+from quintet.files.delimited.marks import read_marked_numbers
 from quintet.files.delimited.texts import unwrap
 from quintet.files.display.names import printable
 from quintet.files.text import BLOCK_BYTES, find_encoding
@@ -274,21 +274,20 @@ def _read_csv(path: Path, text: TextColumns, *, rest_in_last: bool) -> TableCont
     index = [names[position] for position in dialect.index]
     texts = [name for name in (*text(names), *index) if name in set(names)]
     missing = {name: [""] if name in set(texts) else list(MISSING_NUMBERS) for name in names}
+    options: dict[str, Any] = {
+        "sep": dialect.separator,
+        "names": names,
+        "header": 0,
+        "skiprows": dialect.skipped_lines,
+        "keep_default_na": False,
+        "na_values": missing,
+        "encoding": encoding,
+        "skipinitialspace": True,
+        "compression": "gzip" if is_compressed else None,
+    }
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", pd.errors.DtypeWarning)
-        frame = pd.read_csv(
-            path,
-            sep=dialect.separator,
-            names=names,
-            header=0,
-            skiprows=dialect.skipped_lines,
-            dtype=dict.fromkeys(texts, "str"),
-            keep_default_na=False,
-            na_values=missing,
-            encoding=encoding,
-            skipinitialspace=True,
-            compression="gzip" if is_compressed else None,
-        )
+        frame = pd.read_csv(path, dtype=dict.fromkeys(texts, "str"), **options)
     if not isinstance(frame.index, pd.RangeIndex):
         first = dialect.separator.join(dialect.rows[0])[:60]
         raise _unreadable(
@@ -301,17 +300,14 @@ def _read_csv(path: Path, text: TextColumns, *, rest_in_last: bool) -> TableCont
     notes = _encoding_notes(path, encoding, is_guess=is_guess)
     if dialect.comments:
         notes += (f"{path.name} begins with lines of comments (#), which are left out: {dialect.comments}.",)
-    if dialect.separator != "," and _read_decimal_commas(frame, texts):
-        notes += (f"{path.name} was read with decimal commas.",)
+    if dialect.separator != ",":
+        notes += read_marked_numbers(
+            frame,
+            texts,
+            lambda columns: pd.read_csv(path, usecols=list(columns), dtype="str", **options),
+            file_name=path.name,
+        )
     return TableContent(frame, notes, index=tuple(index))
-
-
-def _read_decimal_commas(frame: pd.DataFrame, texts: Collection[str]) -> bool:
-    """Make numbers of the columns with decimal commas, in place; whether there are any."""
-    columns = [name for name in frame.columns if name not in texts and has_decimal_commas(frame[name])]
-    for name in columns:
-        frame[name] = parse_numbers(frame[name])
-    return bool(columns)
 
 
 def _encoding_notes(path: Path, encoding: str, *, is_guess: bool) -> tuple[str, ...]:

@@ -111,6 +111,54 @@ def test_decimal_commas_are_found_in_any_row_and_beside_ids_with_points(tmp_path
     assert mixed["f"].tolist() == ["0,25", "0.25"]
 
 
+@pytest.mark.parametrize(
+    ("cells", "values", "word"),
+    [
+        (["7.670", "464", "-1.659"], [7670, 464, -1659], "Points stand between thousands in 'n'"),
+        (["1.234.567", "464", ""], [1234567, 464, np.nan], "'1.234.567' was read as 1234567"),
+        (["1.234,5", "0,5", "2.000"], [1234.5, 0.5, 2000], "'1.234,5' was read as 1234.5"),
+        (["1.659", "1.5", "2"], [1.659, 1.5, 2], "Points stand before decimals in 'n'"),
+        (["0.125", "1.659", "464"], [0.125, 1.659, 464], "'1.659' was read as 1.659"),
+        (["0.5", "1.25", "1e3"], [0.5, 1.25, 1000], None),
+        (["464", "", "1659"], [464, np.nan, 1659], None),
+    ],
+)
+def test_points_beside_decimal_commas_stand_between_thousands_where_they_can(
+    tmp_path: Path, cells: list[str], values: list[float], word: str | None
+) -> None:
+    rows = "".join(f"{k};0,{k + 3};{cell}\n" for k, cell in enumerate(cells))
+    content = read_table_file(write(tmp_path, f"id;f;n\n{rows}"), text=roles)
+    assert content.frame["f"].tolist() == [0.3, 0.4, 0.5]
+    np.testing.assert_array_equal(content.frame["n"], values)
+    decimals, *others = content.notes
+    assert decimals.endswith("was read with decimal commas.")
+    assert [word in note for note in others] == ([] if word is None else [True])
+
+
+def test_columns_without_one_meaning_of_their_points_are_no_numbers(tmp_path: Path) -> None:
+    rows = "a;0,25;1.234.567;1.2.3\nb;0,5;0.5;1\n"
+    frame = read_table_file(write(tmp_path, f"id;f;n;version\n{rows}"), text=roles).frame
+    assert frame["n"].tolist() == ["1.234.567", "0.5"]
+    assert frame["version"].tolist() == ["1.2.3", "1"]
+
+
+@pytest.mark.parametrize(
+    ("rows", "values", "word"),
+    [
+        ("a\t1,250\t0.5\nb\t464\t0.25\n", [1250, 464], "Commas stand between thousands in 'n'"),
+        ("a\t1,250.5\t7\nb\t464\t8\n", [1250.5, 464], "was read with decimal points"),
+        ("a\t1,234,567\t0.5\nb\t1,250\t0.25\n", [1234567, 1250], "'1,234,567' was read as 1234567"),
+        ("a\t1,250\t7\nb\t464\t8\n", [1.25, 464], "was read with decimal commas"),
+    ],
+)
+def test_commas_beside_decimal_points_stand_between_thousands(
+    tmp_path: Path, rows: str, values: list[float], word: str
+) -> None:
+    content = read_table_file(write(tmp_path, f"id\tn\tf\n{rows}"), text=roles)
+    assert content.frame["n"].tolist() == values
+    assert word in " ".join(content.notes)
+
+
 def levels(names: Sequence[str | None] = ("feature", "statistics", "number")) -> pd.DataFrame:
     """A table as FMA publishes it: names of three levels, the last of which looks like numbers."""
     parts = [["mfcc", "tempo"], ["mean", "std"], ["01", "02"]]
