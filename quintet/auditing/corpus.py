@@ -12,6 +12,7 @@ from quintet.audio.decode import ClipSource
 from quintet.datasets.manifest import Manifest
 from quintet.datasets.source import is_manifest_file, load_source
 from quintet.features.storage.external_table import find_external_table, is_external_table
+from quintet.features.storage.left_out import missing_numbers_notes
 from quintet.features.storage.read import is_own_table, read_feature_table
 from quintet.features.storage.table import FeatureTable
 from quintet.files.display.file_names import text_path
@@ -32,6 +33,7 @@ class Corpus:
         known_facts: facts that a table holds, by clip id; no columns for a source of audio.
         features: features by clip id; None for a source of audio.
         problems: id and problem of the clips that cannot be used.
+        problem_labels: labels of those that have one.
         truncated: clip id → reason, of the clips that a table says are cut short.
         is_in_order: whether somebody wrote the rows in their order: a manifest file, a table from elsewhere.
         notes: how the source was read: columns that were ignored, spellings that were joined.
@@ -44,6 +46,7 @@ class Corpus:
     known_facts: pd.DataFrame
     features: pd.DataFrame | None
     problems: list[tuple[str, str]]
+    problem_labels: tuple[str, ...] = ()
     truncated: Mapping[str, str] = field(default_factory=dict)
     is_in_order: bool = False
     notes: tuple[str, ...] = ()
@@ -115,9 +118,10 @@ def _table_corpus(table: FeatureTable) -> Corpus:
         known_facts=table.meta[known_facts],
         features=table.features,
         problems=problems,
+        problem_labels=tuple(table.failures["label"].dropna().astype(str)),
         truncated=truncated,
         is_in_order=table.parameters is None,
-        notes=tuple(table.metadata.get("notes", ())),
+        notes=(*table.metadata.get("notes", ()), *missing_numbers_notes(table)),
         named_groups=str(table.metadata.get("named_groups", "")),
     )
 
@@ -133,6 +137,7 @@ def _manifest_corpus(manifest: Manifest, *, is_in_order: bool) -> Corpus:
         known_facts=pd.DataFrame(index=clips.index),
         features=None,
         problems=list(problems),
+        problem_labels=tuple(unusable["label"].dropna().astype(str)),
         is_in_order=is_in_order,
         notes=tuple(note for note in manifest.ignored if " " in note),  # the others are bare names
     )

@@ -30,6 +30,7 @@ from quintet.errors import DatasetError
 from quintet.evaluation.telling import MOST_CLIPS, TELLING_COLUMNS, row_order, telling_columns
 from quintet.features.extraction.chunks import Progress
 from quintet.features.storage.column_roles import quote_names
+from quintet.features.storage.left_out import lost_classes_notes
 from quintet.features.storage.table import FeatureTable
 
 if TYPE_CHECKING:
@@ -118,6 +119,7 @@ def audit(
         suspects=suspects,
         notes=(
             *corpus.notes,
+            *_lost_classes(corpus, clips),
             *_named_groups(corpus, n_jobs=n_jobs),
             *(suspects.notes if suspects else ()),
             *_limits(corpus, clips, labels, groups_of_labels, fingerprints=fingerprints),
@@ -133,6 +135,13 @@ def _named_groups(corpus: Corpus, *, n_jobs: int) -> list[str]:
     if corpus.features is None:
         note = named_groups_note(corpus.clips["path"].unique().tolist(), n_jobs=n_jobs)
     return [note] if note else []
+
+
+def _lost_classes(corpus: Corpus, clips: pd.DataFrame) -> list[str]:
+    """The classes of which no clip can be used."""
+    kept = clips["label"].dropna().astype(str).tolist()
+    listed = corpus.clips["label"].dropna().astype(str).tolist()
+    return lost_classes_notes([*listed, *corpus.problem_labels], kept)
 
 
 def _open_judge(model: str | Path) -> Callable[[pd.Series], Suspects]:

@@ -18,8 +18,9 @@ from quintet.errors import ConfigError, DatasetError
 from quintet.evaluation.telling import telling_columns, telling_warnings
 from quintet.features.storage.augmented_spectrograms import AugmentedSpectrograms
 from quintet.features.storage.column_roles import quote_names
-from quintet.features.storage.external_table import LABEL_MISSING, NUMBER_MISSING
-from quintet.features.storage.join import ROW_MISSING, foreign_columns
+from quintet.features.storage.external_table import LABEL_MISSING
+from quintet.features.storage.join import foreign_columns
+from quintet.features.storage.left_out import count_rows, failure_notes, lost_classes_notes
 from quintet.features.storage.spectrograms import SpectrogramStore
 from quintet.features.storage.table import FeatureTable, is_usable
 from quintet.training.blocks.groups import with_blocks_in_parts, with_sound_blocks
@@ -30,9 +31,6 @@ Target = NDArray[np.generic]  # labels (n,), or the 0/1 indicator (n, K) of labe
 Folds = tuple[
     tuple[Positions, Positions], ...
 ]  # positions to fit on and positions to predict, one pair per fold
-
-
-SHOWN_ROWS = 3  # rows that a note lists
 
 
 @dataclass(frozen=True)
@@ -204,7 +202,7 @@ def gather(
         target: features of the songs of `settings.target`, `(m, d)`.
 
     Raises:
-        DatasetError: if the table has no usable row.
+        DatasetError: if the table has no usable row, or those of one class only, because others are left out.
         ConfigError, DatasetError, SplitLeakError: if the clips cannot be split as the settings ask.
     """
     table = FeatureTable(table.frame.sort_values("id", kind="stable", ignore_index=True), table.metadata)
@@ -212,6 +210,7 @@ def gather(
     meta = table.meta
     if not len(meta):
         raise _no_rows_error(table)
+    _require_classes(table)
     protocol = find_protocol(meta, settings, grouped=table.grouped)
     if protocol == "sound":
         table = with_sound_blocks(table, settings, target)
@@ -267,6 +266,17 @@ def _no_rows_error(table: FeatureTable) -> DatasetError:
     )
 
 
+def _require_classes(table: FeatureTable) -> None:
+    """Refuse a table of which only one class is left, and say what became of the others."""
+    kept = sorted(set(table.meta["label"].astype(str)))
+    lost = lost_classes_notes(table.frame["label"].dropna().astype(str), kept)
+    if len(kept) == 1 and lost:
+        raise DatasetError(
+            f"Training must have rows of two classes. Received rows of {quote_names(kept)} only. "
+            f"{' '.join([*failure_notes(table), *lost])} Repair them, or drop columns that lack numbers."
+        )
+
+
 def _without_unlabelled(table: FeatureTable) -> FeatureTable:
     """The table, where usable rows without a label have failed.
 
@@ -320,18 +330,23 @@ def data_notes(material: Material) -> list[str]:
     notes = [str(note) for note in table.metadata.get("notes", [])]
     if not table.grouped and table.metadata.get("named_groups"):
         notes.append(str(table.metadata["named_groups"]))
-    failures = table.failures
-    if len(failures):
-        counts = failures["reason"].map(_failure_kind).value_counts(sort=False)
-        kinds = ", ".join(f"{count} {kind}" for kind, count in counts.items())
-        examples = ", ".join(map(str, failures["id"].head(SHOWN_ROWS)))
-        more = ", …" if len(failures) > SHOWN_ROWS else ""
-        notes.append(f"{_count_rows(len(failures), len(table))} left out: {kinds} ({examples}{more}).")
+    return notes + _left_out(material) + _telling_notes(material)
+
+
+def _left_out(material: Material) -> list[str]:
+    """The rows that are left out, and the classes that are left out with them."""
+    notes = failure_notes(material.table)
     n_unused = int((material.split.frame["part"] == "unused").sum())
     if n_unused:
         kinds = _unused_kinds(material)
-        notes.append(f"{_count_rows(n_unused, len(table))} left out: {kinds}.")
-    return notes + _telling_notes(material)
+        notes.append(f"{count_rows(n_unused, len(material.table))} left out: {kinds}.")
+    return notes + _lost_classes(material)
+
+
+def _lost_classes(material: Material) -> list[str]:
+    used = np.concatenate([material.split.train, material.split.test])
+    labels = material.table.frame["label"].dropna().astype(str)
+    return lost_classes_notes(labels, material.labels[used].tolist())
 
 
 def _telling_notes(material: Material) -> list[str]:
@@ -356,20 +371,6 @@ def _unused_kinds(material: Material) -> str:
             f"{len(values) - len(named)} in no part of the split" if texts else "in no part of the split"
         )
     return ", ".join(texts)
-
-
-def _count_rows(n: int, total: int) -> str:
-    return f"{n} row of {total} is" if n == 1 else f"{n} rows of {total} are"
-
-
-def _failure_kind(reason: object) -> str:
-    """A reason in two or three words, if it is about the table itself."""
-    text = str(reason)
-    if text == LABEL_MISSING:
-        return "without a label"
-    if text.startswith(ROW_MISSING):
-        return "without a row in a joined table"
-    return "with a missing number" if text.startswith(NUMBER_MISSING) else "not extracted"
 
 
 def _texts(values: pd.Series | pd.Index) -> Texts:

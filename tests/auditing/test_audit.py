@@ -76,6 +76,14 @@ def test_copies_share_a_group(report: AuditReport) -> None:
     assert group.nunique() == len(group) - 3
 
 
+def test_a_class_of_broken_files_is_named(tmp_path: Path, sounds: dict[str, NDArray[np.float64]]) -> None:
+    for label in ("tunes", "noise"):
+        (tmp_path / label).mkdir()
+    soundfile.write(tmp_path / "tunes" / "a.wav", sounds["melody0"], RATE)
+    (tmp_path / "noise" / "b.wav").write_text("not audio")
+    assert "All rows of the class 'noise' are left out." in audit(tmp_path).notes
+
+
 def test_unusable_clips_are_problems_and_have_no_facts(report: AuditReport) -> None:
     assert sorted(report.problems["id"]) == ["drums/broken.wav", "tunes/silent.wav"]
     assert not set(report.problems["id"]) & set(report.clips.index)

@@ -1,15 +1,35 @@
-"""What a table without a usable row is told."""
+"""What is said about rows that cannot be used, and about classes without any other row."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 
+from quintet.auditing import audit
 from quintet.errors import DatasetError
+from quintet.features.storage.column_roles import Roles
+from quintet.features.storage.external_table import foreign_table
+from quintet.features.storage.join import join_tables
 from quintet.features.storage.read import read_feature_table
-from quintet.training.data import gather
+from quintet.features.storage.table import FeatureTable
+from quintet.training.data import data_notes, gather
 from quintet.training.settings import TrainSettings
+
+SETTINGS = TrainSettings(members=("svm",), resamples=0)
+
+
+def blobs(names: str = "abc", n: int = 60) -> pd.DataFrame:
+    """Classes in turn, and three features."""
+    features = pd.DataFrame(np.random.default_rng(0).normal(size=(n, 3)), columns=["f", "g", "h"])
+    labels = [names[k % len(names)] for k in range(n)]
+    return features.assign(id=[f"clip{k:02d}" for k in range(n)], label=labels)
+
+
+def table(frame: pd.DataFrame) -> FeatureTable:
+    return foreign_table(frame, Roles(), name="blobs")
 
 
 @pytest.mark.parametrize(
@@ -28,3 +48,51 @@ def test_a_table_without_a_usable_row_is_told_why(tmp_path: Path, rows: str, mes
     path.write_text(f"id,label,f,g\n{rows}", encoding="utf-8")
     with pytest.raises(DatasetError, match=message):
         gather(read_feature_table(path), TrainSettings(members=("svm",)))
+
+
+def test_a_class_whose_rows_all_lack_a_number_is_named_with_the_column() -> None:
+    frame = blobs()
+    frame.loc[frame["label"] == "b", "g"] = np.nan
+    frame.loc[0, "h"] = np.nan
+    notes = data_notes(gather(table(frame), SETTINGS))
+    assert any(note.endswith("clip04, …). Numbers are missing in 'g', 'h'.") for note in notes[:1])
+    assert notes[1] == "All rows of the class 'b' are left out."
+    report = audit(table(frame))
+    assert "Numbers are missing in 'g', 'h'." in report.notes
+    assert "All rows of the class 'b' are left out." in report.notes
+
+
+def test_a_class_of_unused_rows_is_named() -> None:
+    frame = blobs("abcd").assign(split=["train", "x", "train", "x"] * 15)
+    frame.loc[::8, "split"] = "test"
+    material = gather(table(frame), SETTINGS.model_copy(update={"split_values": {"x": "unused"}}))
+    assert data_notes(material)[1] == "All rows of 2 classes are left out: 'b', 'd'."
+
+
+def test_a_class_without_a_row_in_a_joined_table_is_named(tmp_path: Path) -> None:
+    frame = blobs("abcd")
+    frame.loc[frame["label"] == "b", "g"] = np.nan
+    frame.loc[frame["label"] != "c", ["id", "f"]].to_csv(tmp_path / "other.csv", index=False)
+    notes = data_notes(gather(join_tables(table(frame), tmp_path / "other.csv"), SETTINGS))
+    assert any("Numbers are missing in 'g'." in note for note in notes)
+    assert "All rows of 2 classes are left out: 'b', 'c'." in notes
+
+
+def test_a_tag_whose_rows_are_left_out_is_named() -> None:
+    frame = blobs()
+    frame["label"] += ";" + pd.Series(["x", "y"] * 30)
+    frame.loc[frame["label"].str.contains("b"), "g"] = np.nan
+    assert "All rows of the tag 'b' are left out." in data_notes(gather(table(frame), SETTINGS))
+
+
+def test_rows_that_are_left_out_without_a_class_name_none() -> None:
+    frame = blobs()
+    frame.loc[1, "g"] = np.nan
+    assert not any("All rows" in note for note in data_notes(gather(table(frame), SETTINGS)))
+
+
+def test_one_class_because_the_other_is_left_out_is_told_why() -> None:
+    frame = blobs("ab")
+    frame.loc[frame["label"] == "b", "g"] = np.nan
+    with pytest.raises(DatasetError, match=r"'a' only.*missing in 'g'\. All rows of the class 'b'"):
+        gather(table(frame), SETTINGS)

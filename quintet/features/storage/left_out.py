@@ -1,0 +1,99 @@
+"""Notes on rows that are left out of a feature table: their number, the reasons, and whole classes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+import pandas as pd
+
+from quintet.datasets.labels import is_label_set, label_set
+from quintet.features.catalogue import feature_family
+from quintet.features.storage.column_roles import quote_names
+from quintet.features.storage.external_table import LABEL_MISSING, NUMBER_MISSING
+from quintet.features.storage.join import ROW_MISSING, joined_families
+from quintet.features.storage.table import FeatureTable, is_usable
+
+SHOWN_ROWS = 3
+"""Rows that a note lists."""
+
+
+def failure_notes(table: FeatureTable) -> list[str]:
+    """How many rows of a table have failed and why, and the columns with missing numbers, as one note.
+
+    Example:
+        >>> from quintet.features.storage.external_table import Roles, foreign_table
+        >>> frame = pd.DataFrame({"id": ["a", "b"], "f": [1.0, 2.0], "g": [1.0, None]})
+        >>> failure_notes(foreign_table(frame, Roles(), name="x"))
+        ["1 row of 2 is left out: 1 with a missing number (b). Numbers are missing in 'g'."]
+    """
+    failures = table.failures
+    if not len(failures):
+        return []
+    counts = failures["reason"].map(_failure_kind).value_counts(sort=False)
+    kinds = ", ".join(f"{count} {kind}" for kind, count in counts.items())
+    examples = ", ".join(map(str, failures["id"].head(SHOWN_ROWS)))
+    more = ", …" if len(failures) > SHOWN_ROWS else ""
+    left_out = f"{count_rows(len(failures), len(table))} left out: {kinds} ({examples}{more})."
+    return [" ".join([left_out, *missing_numbers_notes(table)])]
+
+
+def missing_numbers_notes(table: FeatureTable) -> list[str]:
+    """The columns for whose missing numbers rows have failed: one sentence, or none."""
+    reasons = table.frame["reason"].fillna("").astype(str)
+    failed = ~is_usable(table.frame) & reasons.str.startswith(NUMBER_MISSING)
+    if not failed.any():
+        return []
+    joined = joined_families(table.metadata)
+    is_joined = np.array([feature_family(name) in joined for name in table.feature_names])
+    absent = ~np.isfinite(table.frame.loc[failed, list(table.feature_names)].to_numpy(np.float32))
+    in_joined = reasons[failed].str.contains(" (in ", regex=False).to_numpy()
+    absent &= in_joined[:, None] == is_joined[None, :]  # a row may fail before another table is joined to it
+    counts = pd.Series(absent.sum(axis=0), index=table.feature_names).sort_values(
+        ascending=False, kind="stable"
+    )
+    names = counts.index[counts > 0].tolist()
+    return [f"Numbers are missing in {quote_names(names)}."] if names else []
+
+
+def lost_classes_notes(labels: Iterable[str], kept: Iterable[str]) -> list[str]:
+    """The classes or tags of which no row is kept: one sentence, or none.
+
+    Args:
+        labels: labels of all rows; label sets are written `rock;live`.
+        kept: labels of the rows that are kept.
+
+    Example:
+        >>> lost_classes_notes(["rock", "jazz", "folk"], ["rock"])
+        ["All rows of 2 classes are left out: 'folk', 'jazz'."]
+    """
+    before = set(labels)
+    lost = sorted(_names(before) - _names(set(kept)))
+    one, several = ("tag", "tags") if any(map(is_label_set, before)) else ("class", "classes")
+    if len(lost) < 2:
+        return [f"All rows of the {one} {quote_names(lost)} are left out."] if lost else []
+    return [f"All rows of {len(lost)} {several} are left out: {quote_names(lost)}."]
+
+
+def _names(labels: set[str]) -> set[str]:
+    return {name for label in labels for name in label_set(label)}
+
+
+def count_rows(n: int, total: int) -> str:
+    """Number of rows as the beginning of a sentence.
+
+    Example:
+        >>> count_rows(1, 90), count_rows(2, 90)
+        ('1 row of 90 is', '2 rows of 90 are')
+    """
+    return f"{n} row of {total} is" if n == 1 else f"{n} rows of {total} are"
+
+
+def _failure_kind(reason: object) -> str:
+    """A reason in two or three words, if it is about the table itself."""
+    text = str(reason)
+    if text == LABEL_MISSING:
+        return "without a label"
+    if text.startswith(ROW_MISSING):
+        return "without a row in a joined table"
+    return "with a missing number" if text.startswith(NUMBER_MISSING) else "not extracted"
