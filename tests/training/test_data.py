@@ -96,3 +96,12 @@ def test_one_class_because_the_other_is_left_out_is_told_why() -> None:
     frame.loc[frame["label"] == "b", "g"] = np.nan
     with pytest.raises(DatasetError, match=r"'a' only.*missing in 'g'\. All rows of the class 'b'"):
         gather(table(frame), SETTINGS)
+
+
+def test_rows_with_a_number_beyond_float32_are_told_apart() -> None:
+    frame = blobs()
+    frame.loc[1, "g"] = np.nan
+    frame.loc[2, "h"] = 1e300
+    (note,) = data_notes(gather(table(frame), SETTINGS))[:1]
+    assert "1 with a missing number, 1 with a number beyond 3.4e38 (clip01, clip02)" in note
+    assert note.endswith("Numbers are missing in 'g'. Numbers are beyond 3.4e38 in 'h'.")

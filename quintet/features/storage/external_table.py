@@ -13,6 +13,7 @@ from quintet.datasets.cells import text_column
 from quintet.datasets.groups import group_notes, missing_groups_note
 from quintet.datasets.labels import is_label_set, label_name, label_notes, label_set, repair_labels
 from quintet.errors import AlignmentError, ConfigError, DatasetError
+from quintet.features.storage.column_notes import rounding_notes
 from quintet.features.storage.column_roles import (
     AssignedColumns,
     Roles,
@@ -33,6 +34,7 @@ from quintet.files.tables import TableContent, is_nameless, read_table_file
 SUFFIXES = (".csv", ".tsv", ".parquet", ".pq")
 LABEL_MISSING = "The label is missing."
 NUMBER_MISSING = "Every feature must be a finite number."
+NUMBER_BEYOND = "Every feature must be a number between -3.4e38 and 3.4e38, the limits of float32."
 OTHER_ROLES = (
     " Give them a role (--id-column, --label-column, --group-column) or leave them out (--ignore-column; in "
     "Python exclude)."
@@ -221,6 +223,7 @@ def _features(
             notes.append(f"No features, because they {reason}: {quote_names(names)}.")
     chosen = [name for name in others if name not in counting and name not in empty]
     features = _require_numbers(frame[chosen], OTHER_ROLES)
+    notes += rounding_notes(frame[chosen])
     new_names = {name: _feature_name(name) for name in chosen if name in META_TYPES}
     if new_names:
         pairs = ", ".join(f"{old} → {new}" for old, new in new_names.items())
@@ -328,18 +331,20 @@ def _meta_frame(ids: pd.Series, labels: pd.Series, groups: pd.Series) -> pd.Data
 
 
 def fail_rows(meta: pd.DataFrame, features: pd.DataFrame, *, labelled: bool) -> None:
-    """Mark rows as failed that have a number that is not finite, or no label where there must be one.
+    """Mark rows as failed that lack a number or a needed label, or have a number beyond float32.
 
     Args:
         meta: facts of the rows. It is changed.
         features: their features.
         labelled: whether every row must have a label.
     """
-    bad = ~np.isfinite(features.to_numpy())
-    for row in np.flatnonzero(bad.any(axis=1)).tolist():
+    values = features.to_numpy()
+    missing, beyond = np.isnan(values), np.isinf(values)
+    for row in np.flatnonzero((missing | beyond).any(axis=1)).tolist():
+        rule, bad = (NUMBER_MISSING, missing) if missing[row].any() else (NUMBER_BEYOND, beyond)
         names = features.columns[bad[row]]
         examples = ", ".join(names[:3]) + ("…" if len(names) > 3 else "")
-        reason = f"{NUMBER_MISSING} {len(names)} {'is' if len(names) == 1 else 'are'} not: {examples}."
+        reason = f"{rule} {len(names)} {'is' if len(names) == 1 else 'are'} not: {examples}."
         _fail(meta, row, "check", "NonFiniteError", reason)
     if labelled:
         for row in np.flatnonzero(meta["label"].isna()).tolist():

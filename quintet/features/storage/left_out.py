@@ -10,7 +10,7 @@ import pandas as pd
 from quintet.datasets.labels import is_label_set, label_set
 from quintet.features.catalogue import feature_family
 from quintet.features.storage.column_roles import quote_names
-from quintet.features.storage.external_table import LABEL_MISSING, NUMBER_MISSING
+from quintet.features.storage.external_table import LABEL_MISSING, NUMBER_BEYOND, NUMBER_MISSING
 from quintet.features.storage.join import ROW_MISSING, joined_families
 from quintet.features.storage.table import FeatureTable, is_usable
 
@@ -19,7 +19,7 @@ SHOWN_ROWS = 3
 
 
 def failure_notes(table: FeatureTable) -> list[str]:
-    """How many rows of a table have failed and why, and the columns with missing numbers, as one note.
+    """How many rows of a table have failed and why, and the columns with missing or too large numbers.
 
     Example:
         >>> from quintet.features.storage.external_table import Roles, foreign_table
@@ -39,21 +39,24 @@ def failure_notes(table: FeatureTable) -> list[str]:
 
 
 def missing_numbers_notes(table: FeatureTable) -> list[str]:
-    """The columns for whose missing numbers rows have failed: one sentence, or none."""
+    """The columns for whose missing or too large numbers rows have failed: one sentence each, or none."""
     reasons = table.frame["reason"].fillna("").astype(str)
-    failed = ~is_usable(table.frame) & reasons.str.startswith(NUMBER_MISSING)
+    failed = ~is_usable(table.frame) & reasons.str.startswith((NUMBER_MISSING, NUMBER_BEYOND))
     if not failed.any():
         return []
     joined = joined_families(table.metadata)
     is_joined = np.array([feature_family(name) in joined for name in table.feature_names])
-    absent = ~np.isfinite(table.frame.loc[failed, list(table.feature_names)].to_numpy(np.float32))
     in_joined = reasons[failed].str.contains(" (in ", regex=False).to_numpy()
-    absent &= in_joined[:, None] == is_joined[None, :]  # a row may fail before another table is joined to it
-    counts = pd.Series(absent.sum(axis=0), index=table.feature_names).sort_values(
-        ascending=False, kind="stable"
-    )
-    names = counts.index[counts > 0].tolist()
-    return [f"Numbers are missing in {quote_names(names)}."] if names else []
+    may_fail = in_joined[:, None] == is_joined[None, :]  # a row may fail before another table is joined to it
+    values = table.frame.loc[failed, list(table.feature_names)].to_numpy(np.float32)
+    kinds = {"missing": np.isnan(values), "beyond 3.4e38": np.isinf(values)}
+    notes = []
+    for kind, found in kinds.items():
+        counts = pd.Series((found & may_fail).sum(axis=0), index=table.feature_names)
+        counts = counts[counts > 0].sort_values(ascending=False, kind="stable")
+        if len(counts):
+            notes.append(f"Numbers are {kind} in {quote_names(counts.index.tolist())}.")
+    return notes
 
 
 def lost_classes_notes(labels: Iterable[str], kept: Iterable[str]) -> list[str]:
@@ -96,4 +99,6 @@ def _failure_kind(reason: object) -> str:
         return "without a label"
     if text.startswith(ROW_MISSING):
         return "without a row in a joined table"
+    if text.startswith(NUMBER_BEYOND):
+        return "with a number beyond 3.4e38"
     return "with a missing number" if text.startswith(NUMBER_MISSING) else "not extracted"

@@ -421,3 +421,44 @@ def test_a_message_does_not_repeat_what_is_no_table(tmp_path: Path) -> None:
     with pytest.raises(DatasetError) as caught:
         read_feature_table(tmp_path / "t.csv")
     assert len(str(caught.value)) < 600
+
+
+@pytest.mark.parametrize(
+    ("values", "is_named"),
+    [
+        (1.7e9 + np.arange(12) % 3 * 10 + np.linspace(0, 1, 12) ** 2, True),
+        (2**61 + np.arange(12) ** 2, True),
+        (np.array([0, *(1.7e9 + np.arange(11) ** 2)]), True),
+        (1e-60 * np.arange(12) ** 2, True),
+        (1.7e9 + np.arange(12) ** 2 * 1e5, False),
+        (np.arange(12) ** 2, False),
+        (np.where(np.arange(12) % 2, 0.1 + 0.2, 0.3), False),
+        (np.random.default_rng(0).normal(size=12), False),
+    ],
+)
+def test_columns_that_lose_their_values_in_float32_are_named(
+    tmp_path: Path, values: np.ndarray, is_named: bool
+) -> None:
+    """A gap of float32 near 1.7e9 is 128: times of one hour have few values there."""
+    table = read(tmp_path, small().assign(t=values))
+    assert ("Values of 't' become equal" in notes(table)) == is_named
+    assert ("smallest value" in notes(table)) == is_named
+    frame = small().assign(t=values)
+    frame.to_parquet(tmp_path / "t.parquet")
+    assert ("Values of 't' become equal" in notes(read_feature_table(tmp_path / "t.parquet"))) == is_named
+
+
+def test_values_that_are_lost_are_found_among_missing_ones_and_other_types(tmp_path: Path) -> None:
+    times = pd.Series(1_700_000_000 + np.arange(12) ** 2).astype("Int64")
+    times = times.mask(np.arange(12) == 3)
+    small().assign(t=times, flag=np.arange(12) % 2 == 0).to_parquet(tmp_path / "t.parquet")
+    assert "Values of 't' become equal" in notes(read_feature_table(tmp_path / "t.parquet"))
+
+
+def test_a_finite_number_beyond_float32_is_not_called_infinite(tmp_path: Path) -> None:
+    frame = small()
+    frame.loc[[3, 4], "f"] = [1e300, np.nan]
+    failures = read(tmp_path, frame).failures.set_index("id")["reason"]
+    assert "between -3.4e38 and 3.4e38" in failures["c03"]
+    assert "1 is not: f" in failures["c03"]
+    assert "finite number" in failures["c04"]

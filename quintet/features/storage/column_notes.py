@@ -1,0 +1,56 @@
+"""Notes on columns of other programs that tell less once they are features (float32)."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from quintet.features.storage.column_roles import quote_names
+
+SAMPLED_ROWS = 2000
+"""Rows, evenly spaced, whose values are compared before and after rounding."""
+ROUNDING = 1e-12
+"""Share by which values of a float64 column must differ to count as different: calculations err by less."""
+
+
+def rounding_notes(frame: pd.DataFrame) -> list[str]:
+    """The columns of which at most half of the different values stay different in float32, as one note.
+
+    Such are times in seconds since 1970, and counts above 16 million that differ little.
+
+    Args:
+        frame: the columns, as they are in the file.
+
+    Example:
+        >>> rounding_notes(pd.DataFrame({"t": [1.7e9, 1.7e9 + 10, 1.7e9 + 20]}))[0][:70]
+        "Values of 't' become equal, because features have 7 digits (float32). "
+    """
+    if frame.empty:
+        return []
+    rows = np.unique(np.linspace(0, len(frame) - 1, SAMPLED_ROWS).astype(int))
+    names = [name for name in frame.columns if _loses_values(frame[name].iloc[rows])]
+    if not names:
+        return []
+    return [
+        f"Values of {quote_names(names)} become equal, because features have 7 digits (float32). Subtract a "
+        "constant from such a column, for example its smallest value; multiply numbers below 1e-38."
+    ]
+
+
+def _loses_values(column: pd.Series) -> bool:
+    """Whether at most half of the different values of a column stay different in float32."""
+    if not pd.api.types.is_numeric_dtype(column) or pd.api.types.is_bool_dtype(column):
+        return False
+    present = column.dropna()
+    is_whole = pd.api.types.is_integer_dtype(column)
+    values = np.sort(present.to_numpy(None if is_whole else np.float64))
+    if not is_whole:
+        values = values[np.abs(values) <= np.finfo(np.float32).max]  # the others fail by themselves
+    if len(values) < 2:
+        return False
+    steps = values[1:] != values[:-1]
+    if not is_whole:
+        steps &= np.diff(values) > ROUNDING * np.maximum(np.abs(values[1:]), np.abs(values[:-1]))
+    rounded = values.astype(np.float32)
+    n_before, n_after = 1 + int(steps.sum()), 1 + int((rounded[1:] != rounded[:-1]).sum())
+    return n_before > 1 and 2 * n_after <= n_before
