@@ -1,4 +1,4 @@
-"""Notes on columns of other programs that tell less once they are features (float32)."""
+"""Notes on columns of other programs that tell nothing, or tell less once they are features (float32)."""
 
 from __future__ import annotations
 
@@ -11,6 +11,28 @@ SAMPLED_ROWS = 2000
 """Rows, evenly spaced, whose values are compared before and after rounding."""
 ROUNDING = 1e-12
 """Share by which values of a float64 column must differ to count as different: calculations err by less."""
+
+
+def constant_notes(frame: pd.DataFrame) -> list[str]:
+    """The columns of numbers whose values are all equal, as one note; none for a table of one row.
+
+    Example:
+        >>> constant_notes(pd.DataFrame({"f": [1, 2], "zero": [0, 0]}))
+        ["No information, because they never change: 'zero'. They stay among the features."]
+    """
+    if len(frame) < 2:
+        return []
+    names = [name for name in frame.columns if _is_constant(frame[name])]
+    if not names:
+        return []
+    return [f"No information, because they never change: {quote_names(names)}. They stay among the features."]
+
+
+def _is_constant(column: pd.Series) -> bool:
+    if not pd.api.types.is_numeric_dtype(column) or column.iloc[0] != column.iloc[-1]:
+        return False  # most columns differ here already
+    values = column.dropna()
+    return len(values) > 1 and bool((values == values.iloc[0]).all())
 
 
 def rounding_notes(frame: pd.DataFrame) -> list[str]:

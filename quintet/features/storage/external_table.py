@@ -13,7 +13,7 @@ from quintet.datasets.cells import text_column
 from quintet.datasets.groups import group_notes, missing_groups_note
 from quintet.datasets.labels import is_label_set, label_name, label_notes, label_set, repair_labels
 from quintet.errors import AlignmentError, ConfigError, DatasetError
-from quintet.features.storage.column_notes import rounding_notes
+from quintet.features.storage.column_notes import constant_notes, rounding_notes
 from quintet.features.storage.column_roles import (
     AssignedColumns,
     Roles,
@@ -224,6 +224,8 @@ def _features(
     chosen = [name for name in others if name not in counting and name not in empty]
     features = _require_numbers(frame[chosen], OTHER_ROLES)
     notes += rounding_notes(frame[chosen])
+    if not set(META_COLUMNS) <= set(frame.columns):
+        notes += constant_notes(frame[chosen])
     new_names = {name: _feature_name(name) for name in chosen if name in META_TYPES}
     if new_names:
         pairs = ", ".join(f"{old} → {new}" for old, new in new_names.items())

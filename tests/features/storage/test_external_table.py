@@ -462,3 +462,16 @@ def test_a_finite_number_beyond_float32_is_not_called_infinite(tmp_path: Path) -
     assert "between -3.4e38 and 3.4e38" in failures["c03"]
     assert "1 is not: f" in failures["c03"]
     assert "finite number" in failures["c04"]
+
+
+def test_columns_that_never_change_are_named_and_stay(tmp_path: Path) -> None:
+    gap = np.where(np.arange(12) == 5, np.nan, 2.5)
+    table = read(tmp_path, small().assign(five=5, zero=0.0, flag=True, gap=gap, ends=[1, *[2] * 10, 1]))
+    assert "No information, because they never change: 'five', 'zero', 'flag', 'gap'." in notes(table)
+    assert table.feature_names == ("f", "five", "zero", "flag", "gap", "ends")
+
+
+def test_one_row_and_a_table_of_ours_name_no_columns_that_never_change(tmp_path: Path) -> None:
+    assert "never change" not in notes(read(tmp_path, small(1)))
+    ours = read(tmp_path, small().assign(five=5)).frame
+    assert "never change" not in notes(read(tmp_path, ours))
