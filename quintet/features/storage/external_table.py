@@ -35,6 +35,9 @@ SUFFIXES = (".csv", ".tsv", ".parquet", ".pq")
 LABEL_MISSING = "The label is missing."
 NUMBER_MISSING = "Every feature must be a finite number."
 NUMBER_BEYOND = "Every feature must be a number between -3.4e38 and 3.4e38, the limits of float32."
+NO_COLUMNS = (
+    "A feature table must have at least one column of numbers. Received none besides ids, labels and groups."
+)
 OTHER_ROLES = (
     " Give them a role (--id-column, --label-column, --group-column) or leave them out (--ignore-column; in "
     "Python exclude)."
@@ -222,6 +225,8 @@ def _features(
         if names:
             notes.append(f"No features, because they {reason}: {quote_names(names)}.")
     chosen = [name for name in others if name not in counting and name not in empty]
+    if not chosen:
+        raise DatasetError(" ".join([NO_COLUMNS, *notes]))
     features = _require_numbers(frame[chosen], OTHER_ROLES)
     notes += rounding_notes(frame[chosen])
     if not set(META_COLUMNS) <= set(frame.columns):
@@ -290,10 +295,7 @@ def _require_numbers(frame: pd.DataFrame, way_out: str) -> pd.DataFrame:
             f"Leave the cell empty where a number is missing.{way_out}"
         )
     if frame.columns.empty:
-        raise DatasetError(
-            "A feature table must have at least one column of numbers. "
-            "Received none besides ids, labels and groups."
-        )
+        raise DatasetError(NO_COLUMNS)
     empty = [name for name in frame.columns if _is_empty_text(frame[name])]
     with np.errstate(over="ignore"):  # a number beyond float32 becomes infinite, and its row fails
         return frame.assign(**dict.fromkeys(empty, np.nan)).astype(np.float32)

@@ -171,8 +171,11 @@ def _read(name: str, file: Path) -> tuple[FeatureTable, JsonObject]:
         return table, {"made_by": {key: ours[key] for key in kept if ours.get(key)}}
     content = read_table_file(file, text=Roles().text_columns)
     frame = content.frame.drop(columns=["label", "group", "split"], errors="ignore")
-    content = replace(content, frame=_spread_lists(frame))
-    table = foreign_table(content, Roles(id=_id_column(content)), name=name)
+    try:
+        content = replace(content, frame=_spread_lists(frame))
+        table = foreign_table(content, Roles(id=_id_column(content)), name=name)
+    except DatasetError as error:
+        raise DatasetError(f"'{file}' cannot be joined. {error}") from error
     new_names = dict(zip(table.feature_names, _column_names(name, table.feature_names), strict=True))
     return FeatureTable(table.frame.rename(columns=new_names), table.metadata), {"made_by": _facts(file)}
 

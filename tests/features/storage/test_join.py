@@ -158,3 +158,20 @@ def test_lists_of_different_lengths_are_refused(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match="one length"):
         join_tables(base(), tmp_path / "m.parquet")
     assert np.isfinite(base().features).all(axis=None)
+
+
+def test_a_table_that_only_counts_its_rows_is_refused_with_its_name_and_column(tmp_path: Path) -> None:
+    ids = [f"x{k}" for k in range(12)]
+    table = foreign_table(pd.DataFrame({"id": ids, "f": np.arange(12) ** 2}), Roles(), name="base")
+    file = written(tmp_path / "counts.csv", id=ids, nr=np.arange(12), void=[np.nan] * 12)
+    with pytest.raises(
+        DatasetError, match=r"counts\.csv' cannot .* only count the rows: 'nr'.*values: 'void'"
+    ):
+        join_tables(table, file)
+
+
+@pytest.mark.parametrize("cells", [["a", "b", "c", "d"], [[1.0], [1.0, 2], [1.0], [2.0]]])
+def test_a_table_with_a_wrong_column_is_refused_with_its_name(tmp_path: Path, cells: list[object]) -> None:
+    file = written(tmp_path / "wrong.parquet", id=IDS, x=cells)
+    with pytest.raises(DatasetError, match=r"wrong\.parquet' cannot be joined\."):
+        join_tables(base(), file)
