@@ -20,7 +20,12 @@ from quintet.features.storage.augmented_spectrograms import AugmentedSpectrogram
 from quintet.features.storage.column_roles import quote_names
 from quintet.features.storage.external_table import LABEL_MISSING
 from quintet.features.storage.join import foreign_columns
-from quintet.features.storage.left_out import count_rows, failure_notes, lost_classes_notes
+from quintet.features.storage.left_out import (
+    count_rows,
+    failure_notes,
+    lost_classes_notes,
+    unlearnt_tags_notes,
+)
 from quintet.features.storage.spectrograms import SpectrogramStore
 from quintet.features.storage.table import FeatureTable, is_usable
 from quintet.training.blocks.groups import with_blocks_in_parts, with_sound_blocks
@@ -330,7 +335,12 @@ def data_notes(material: Material) -> list[str]:
     notes = [str(note) for note in table.metadata.get("notes", [])]
     if not table.grouped and table.metadata.get("named_groups"):
         notes.append(str(table.metadata["named_groups"]))
-    return notes + _left_out(material) + _telling_notes(material)
+    notes += _left_out(material)
+    if material.multilabel:
+        notes += unlearnt_tags_notes(
+            material.labels[material.split.train], material.labels[material.split.test]
+        )
+    return notes + _telling_notes(material)
 
 
 def _left_out(material: Material) -> list[str]:

@@ -105,3 +105,22 @@ def test_rows_with_a_number_beyond_float32_are_told_apart() -> None:
     (note,) = data_notes(gather(table(frame), SETTINGS))[:1]
     assert "1 with a missing number, 1 with a number beyond 3.4e38 (clip01, clip02)" in note
     assert note.endswith("Numbers are missing in 'g'. Numbers are beyond 3.4e38 in 'h'.")
+
+
+@pytest.mark.parametrize(
+    ("extra", "said"),
+    [
+        ([(0, ";only")], ["the tag 'only' (1 in the test part): no member can learn it."]),
+        ([(0, ";only"), (8, ";only;too")], ["the tags 'only', 'too' (2 in the test part)"]),
+        ([(k, ";only") for k in range(9)], []),
+    ],
+)
+def test_tags_of_the_test_part_alone_are_named(extra: list[tuple[int, str]], said: list[str]) -> None:
+    """Without them, a class of the test part alone is refused."""
+    frame = blobs().assign(split=["test", "train", "train", "train"] * 15)
+    frame["label"] += ";" + pd.Series(["x", "x", "y", "y"] * 15)
+    frame.loc[::4, "label"] = "a;y"
+    for row, tags in extra:
+        frame["label"] = frame["label"].where(frame.index != row, frame["label"] + tags)
+    notes = [note for note in data_notes(gather(table(frame), SETTINGS)) if "no member can learn" in note]
+    assert [words in note for words, note in zip(said, notes, strict=True)] == [True] * len(said)

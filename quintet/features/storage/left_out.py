@@ -1,4 +1,4 @@
-"""Notes on rows that are left out of a feature table: their number, the reasons, and whole classes."""
+"""Notes on rows that are left out of a feature table, on whole classes of them, and on tags of test rows."""
 
 from __future__ import annotations
 
@@ -76,6 +76,29 @@ def lost_classes_notes(labels: Iterable[str], kept: Iterable[str]) -> list[str]:
     if len(lost) < 2:
         return [f"All rows of the {one} {quote_names(lost)} are left out."] if lost else []
     return [f"All rows of {len(lost)} {several} are left out: {quote_names(lost)}."]
+
+
+def unlearnt_tags_notes(train: Iterable[str], test: Iterable[str]) -> list[str]:
+    """The tags that only the test part has, which no member can learn: one sentence, or none.
+
+    Args:
+        train: label sets of the training part, written `rock;live`.
+        test: label sets of the test part.
+
+    Example:
+        >>> unlearnt_tags_notes(["rock;live", "jazz"], ["rock;calm"])[0][:64]
+        "The training part has no clip with the tag 'calm' (1 in the test"
+    """
+    sets = [set(label_set(label)) for label in test]
+    absent = sorted(set().union(*sets) - _names(set(train)))
+    if not absent:
+        return []
+    n = sum(not tags.isdisjoint(absent) for tags in sets)
+    noun, pronoun = ("tag", "it") if len(absent) == 1 else ("tags", "them")
+    return [
+        f"The training part has no clip with the {noun} {quote_names(absent)} ({n} in the test part): no "
+        f"member can learn {pronoun}. Move some to the training part, or leave the {noun} out."
+    ]
 
 
 def _names(labels: set[str]) -> set[str]:
