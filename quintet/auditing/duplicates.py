@@ -20,6 +20,7 @@ from quintet.audio.reading.probe import LONG_S
 from quintet.auditing.alignment import align
 from quintet.auditing.candidates import candidate_pairs
 from quintet.auditing.fingerprints import HOP_S, RATE, Fingerprint
+from quintet.datasets.splits.copies import FEW_COLUMNS, copied_rows
 from quintet.errors import AudioError
 
 SAME_AUDIO, SAME_ROW, SAME_SOUND = "same audio", "same row", "same recording"
@@ -33,7 +34,6 @@ NUMBER_COLUMNS = ("agreement", "shift_s")
 AGREEMENT = 0.8  # copies reach 0.92 and more, two takes of one drum 0.7
 ROW_TOLERANCE = 1e-4  # of a column's standard deviation
 ROUNDING = 1e-6  # of a column's largest value
-MIN_COLUMNS = 8  # equal rows of fewer numbers prove nothing
 CACHED_CLIPS = 64
 SHARED_S = 300.0  # of a long recording
 MARGIN_S = 1.0  # the shift of the fingerprints is not exact
@@ -77,8 +77,8 @@ def find_equal_rows(features: pd.DataFrame) -> pd.DataFrame:
     one random direction. Equal rows are neighbours there, so only neighbours are compared.
 
     Args:
-        features: `(clips, features)`, finite, by clip id. With fewer than eight columns that vary, there are
-            no pairs.
+        features: `(clips, features)`, finite, by clip id. With fewer than eight columns that vary, rows must
+            be equal to the last digit, and not by chance (`copied_rows`).
 
     Returns:
         Pairs as in `empty_pairs`.
@@ -95,15 +95,21 @@ def find_equal_rows(features: pd.DataFrame) -> pd.DataFrame:
     spread = values.std(axis=0)
     largest = np.abs(values).max(axis=0, initial=0.0)
     varies = spread > 1e-9 * largest
-    if varies.sum() < MIN_COLUMNS:
-        return empty_pairs()
+    ids = features.index.tolist()
+    if varies.sum() < FEW_COLUMNS:
+        first_of = copied_rows(features)
+        copies = np.flatnonzero(first_of != np.arange(len(first_of)))
+        return _row_pairs(ids, list(zip(first_of[copies].tolist(), copies.tolist(), strict=True)))
     varying, deviation = values[:, varies], spread[varies]
     centred = varying - varying.mean(axis=0)
     scaled = centred / deviation
     rounding = ROUNDING * largest[varies]
     tolerance = ROW_TOLERANCE + rounding / deviation
-    positions = _neighbours(scaled, tolerance)
-    ids = features.index.tolist()
+    return _row_pairs(ids, _neighbours(scaled, tolerance))
+
+
+def _row_pairs(ids: Sequence[str], positions: Sequence[tuple[int, int]]) -> pd.DataFrame:
+    """Pairs of clips with equal rows from the positions of the rows."""
     first = [ids[a] for a, _ in positions]
     second = [ids[b] for _, b in positions]
     n = len(positions)

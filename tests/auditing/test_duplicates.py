@@ -89,6 +89,35 @@ def test_equal_rows_equal_brute_force() -> None:
     assert find_equal_rows(table)[["first", "second"]].to_numpy().tolist() == [["t3", "t40"], ["t3", "t41"]]
 
 
+def copied(n: int = 60, d: int = 3, digits: int = 4) -> pd.DataFrame:
+    """Numbers of which the last third are those of the first."""
+    values = np.random.default_rng(0).normal(size=(n, d)).round(digits)
+    values[2 * n // 3 :] = values[: n - 2 * n // 3]
+    return pd.DataFrame(values, index=[f"t{k}" for k in range(n)])
+
+
+def test_exact_copies_of_few_numbers_are_found() -> None:
+    table = copied()
+    assert find_equal_rows(table)[["first", "second"]].to_numpy().tolist() == [
+        [f"t{k}", f"t{k + 40}"] for k in range(20)
+    ]
+    table.iloc[59, 0] += 1e-3
+    assert len(find_equal_rows(table)) == 19
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        copied(d=1),
+        copied(digits=0),
+        copied(d=1).assign(twice=lambda frame: 2 * frame[0], cube=lambda frame: frame[0] ** 3),
+        pd.DataFrame(np.random.default_rng(0).integers(0, 9, size=(60, 3))).set_axis(list(range(60)), axis=0),
+    ],
+)
+def test_rows_that_may_be_equal_by_chance_are_no_copies(table: pd.DataFrame) -> None:
+    assert find_equal_rows(table).empty
+
+
 def test_equal_rows_of_few_numbers_prove_nothing() -> None:
     table = pd.DataFrame(np.ones((4, 7)) * [[1], [1], [2], [3]], index=list("abcd"))
     assert find_equal_rows(table).empty

@@ -124,3 +124,18 @@ def test_tags_of_the_test_part_alone_are_named(extra: list[tuple[int, str]], sai
         frame["label"] = frame["label"].where(frame.index != row, frame["label"] + tags)
     notes = [note for note in data_notes(gather(table(frame), SETTINGS)) if "no member can learn" in note]
     assert [words in note for words, note in zip(said, notes, strict=True)] == [True] * len(said)
+
+
+def test_copies_of_rows_are_counted_and_those_that_the_split_divides() -> None:
+    frame = blobs().assign(split=["train"] * 40 + ["test"] * 20, group=[f"g{k % 40}" for k in range(60)])
+    frame.loc[40:, ["f", "g", "h"]] = frame.loc[:19, ["f", "g", "h"]].to_numpy()
+
+    def copies(frame: pd.DataFrame) -> list[str]:
+        return [note for note in data_notes(gather(table(frame), SETTINGS)) if "earlier row" in note]
+
+    (divided,) = copies(frame.assign(group=frame["id"]))
+    assert divided.startswith("20 rows equal an earlier row in all columns (clip40 = clip00, …). The split")
+    assert "divides 20 of them" in divided
+    (whole,) = copies(frame.drop(columns="split"))
+    assert whole == "20 rows equal an earlier row in all columns (clip40 = clip00, …)."
+    assert copies(blobs()) == []
