@@ -208,7 +208,8 @@ def gather(
         target: features of the songs of `settings.target`, `(m, d)`.
 
     Raises:
-        DatasetError: if the table has no usable row, or those of one class only, because others are left out.
+        DatasetError: if the table has no usable row, no feature that changes, or one class only because
+            others are left out.
         ConfigError, DatasetError, SplitLeakError: if the clips cannot be split as the settings ask.
     """
     table = FeatureTable(table.frame.sort_values("id", kind="stable", ignore_index=True), table.metadata)
@@ -217,6 +218,7 @@ def gather(
     if not len(meta):
         raise _no_rows_error(table)
     _require_classes(table)
+    _require_changes(table)
     protocol = find_protocol(meta, settings, grouped=table.grouped)
     if protocol == "sound":
         table = with_sound_blocks(table, settings, target)
@@ -281,6 +283,17 @@ def _require_classes(table: FeatureTable) -> None:
             f"Training must have rows of two classes. Received rows of {quote_names(kept)} only. "
             f"{' '.join([*failure_notes(table), *lost])} Repair them, or drop columns that lack numbers."
         )
+
+
+def _require_changes(table: FeatureTable) -> None:
+    """Refuse a table from elsewhere without a feature that changes, and repeat what its reading said."""
+    notes = [str(note) for note in table.metadata.get("notes", [])]
+    if (
+        table.parameters is None
+        and notes
+        and all((column == column.iloc[0]).all() for _, column in table.features.items())
+    ):
+        raise DatasetError(f"Training must have a feature that changes from row to row. {' '.join(notes)}")
 
 
 def _without_unlabelled(table: FeatureTable) -> FeatureTable:

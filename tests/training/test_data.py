@@ -139,3 +139,12 @@ def test_copies_of_rows_are_counted_and_those_that_the_split_divides() -> None:
     (whole,) = copies(frame.drop(columns="split"))
     assert whole == "20 rows equal an earlier row in all columns (clip40 = clip00, …)."
     assert copies(blobs()) == []
+
+
+@pytest.mark.parametrize(
+    ("times", "said"),
+    [(1.7e9 + np.arange(60) % 7, "Values of 't' become equal"), (np.full(60, 5), "they never change: 't'")],
+)
+def test_a_table_without_a_feature_that_changes_is_told_which_and_why(times: np.ndarray, said: str) -> None:
+    with pytest.raises(DatasetError, match=f"changes from row to row.*{said}"):
+        gather(table(blobs().drop(columns=["f", "g", "h"]).assign(t=times)), SETTINGS)
