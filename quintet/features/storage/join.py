@@ -15,10 +15,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from quintet.datasets.splits.clip_ids import match_ids
 from quintet.errors import AlignmentError, ConfigError, DatasetError
 from quintet.features.catalogue import feature_family
 from quintet.features.embedding_columns import EMBEDDING_FAMILY, split_column
-from quintet.features.storage.clip_ids import match_ids
 from quintet.features.storage.column_roles import LIST_ID_COLUMNS, Roles, quote_names
 from quintet.features.storage.external_table import foreign_table
 from quintet.features.storage.read import read_feature_table, stored_metadata

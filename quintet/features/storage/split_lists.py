@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from quintet.datasets.cells import text_column
 from quintet.datasets.groups import group_notes
 from quintet.datasets.labels import is_label_set, label_name, label_notes, repair_labels
+from quintet.datasets.splits.clip_ids import SPELLINGS, spell_ids
 from quintet.errors import AlignmentError, ConfigError, DatasetError, SplitLeakError, unknown_name
-from quintet.features.storage.clip_ids import SPELLINGS, spell_ids
 from quintet.features.storage.column_roles import LIST_ID_COLUMNS, group_column
 from quintet.features.storage.table import FeatureTable
 from quintet.files.delimited.dialect import LEVEL_MARK

@@ -8,8 +8,8 @@ from pathlib import Path
 import pandas as pd
 
 from quintet.datasets.cells import text_column
+from quintet.datasets.splits.clip_ids import spell_ids, unicode_form
 from quintet.errors import AlignmentError, ArtefactError, DatasetError
-from quintet.features.storage.clip_ids import spell_ids, unicode_form
 from quintet.features.storage.table import FeatureTable
 from quintet.files.display.names import printable
 from quintet.files.tables import read_table_file
