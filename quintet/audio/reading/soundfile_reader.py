@@ -7,10 +7,8 @@ read one after the other. What a header states is only used to notice that data 
 
 from __future__ import annotations
 
-import mmap
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +16,6 @@ import soundfile
 from numpy.typing import NDArray
 
 from quintet.audio.reading.byte_view import ByteView
-from quintet.audio.reading.formats.flac import STREAM_START, holds_frames, next_stream
 from quintet.audio.reading.formats.headers import (
     byte_share,
     frames_of_bytes,
@@ -43,6 +40,14 @@ from quintet.audio.reading.native import (
     close_window,
     damage_in_sentences,
 )
+from quintet.audio.reading.streams import (
+    ForwardFile,
+    OpenFile,
+    find_next_stream,
+    flac_goes_on,
+    next_flac_stream,
+    open_view,
+)
 from quintet.errors import DecodeError
 
 BLOCK_SAMPLES = 1 << 16
@@ -64,10 +69,6 @@ SUBTYPE_BYTES = {
 }
 SIXTEEN_BIT = ("PCM_16", "PCM_S8", "PCM_U8", "ULAW", "ALAW")
 """Subtypes whose every sample is an int16."""
-STREAM_STARTS = {"FLAC": STREAM_START, "OGG": b"OggS\x00\x02"}
-"""Format → the bytes with which a stream begins, by which a second stream in the file is found."""
-READ_AHEAD_BYTES = 1 << 17
-"""Bytes that a decoder may have read beyond the end of a stream."""
 SALVAGE_FRAMES = 1024
 """Frames of a block near damage: a read that fails loses the whole block."""
 UNSURE_BLOCKS = 2
@@ -79,60 +80,8 @@ PREROLL_FRAMES = {"MP3": 16 * 1152}
 """Format → frames before a window that are decoded too. A frame of an mp3 uses bits of those before it."""
 
 
-class _ForwardFile(soundfile.SoundFile):  # type: ignore[misc]
-    """A sound file that is only read forwards.
-
-    soundfile seeks to the current position after every read. The mp3 decoder then starts anew, which is
-    slower and gives other samples than one undisturbed read.
-    """
-
-    def seekable(self) -> bool:
-        return False
-
-
 class _DamageError(Exception):
     """The decoder cannot go on. The message is its reason."""
-
-
-@dataclass(slots=True)
-class _OpenFile:
-    """An open file and what is known of its length.
-
-    Args:
-        decoder: reads the current stream of the file.
-        descriptor: the file descriptor that the decoder reads; None if it reads a view.
-        stated: frames that the file states reliably; None if it states none.
-        held: frames that its bytes can hold, for a decoder that reads on without bytes; else None.
-        share: share of the bytes of compressed data that the file holds, of those that it states; None if it
-            holds all, or states none.
-        start: byte at which the current stream begins.
-        delay: frames at the start of a stream that no recording holds.
-        counted: frames that an MPEG file surely has, from its blocks, since it states them nowhere.
-        most: frames that it has at most.
-    """
-
-    decoder: soundfile.SoundFile
-    descriptor: int | None
-    stated: int | None
-    held: int | None = None
-    share: float | None = None
-    start: int = 0
-    delay: int = 0
-    counted: int | None = None
-    most: int | None = None
-
-    def frames_at_end(self, position: int) -> int | None:
-        """Frames that the file states or surely has, if its data end at `position`."""
-        if self.stated is None and self.counted is not None:
-            return self.counted
-        if self.share is None:
-            return self.stated
-        return max(self.stated or 0, round(position / self.share))
-
-    def replace(self, decoder: soundfile.SoundFile, start: int) -> None:
-        """Go on with another decoder, of a view that begins at byte `start`."""
-        self.decoder.close()
-        self.decoder, self.descriptor, self.start = decoder, None, start
 
 
 def read_with_soundfile(source: Path, window: Window) -> NativeSamples:
@@ -183,7 +132,7 @@ def _length_in_frames(source: Path) -> tuple[int, int] | None:
             has_last = len(decoder.read(1)) == 1
         except soundfile.LibsndfileError:
             return None
-        goes_on = _find_next_stream(source, file) is not None or _flac_goes_on(source, file, n_frames)
+        goes_on = find_next_stream(source, file) is not None or flac_goes_on(source, file, n_frames)
     return (n_frames - file.delay, rate) if has_last and not goes_on else None
 
 
@@ -202,29 +151,29 @@ def require_rate(rate: int, source: Path) -> int:
     return rate
 
 
-def _open(source: Path) -> _OpenFile:
+def _open(source: Path) -> OpenFile:
     audio = find_mpeg_audio(source) if _looks_like_mpeg(source) else None
     if audio is not None and audio.misleads_decoders:
         view = ByteView(source, [xing_frame(audio), *audio.ranges])
-        return _OpenFile(_ForwardFile(view), None, None, counted=_count_surely(audio), most=audio.n_samples)
+        return OpenFile(ForwardFile(view), None, None, counted=_count_surely(audio), most=audio.n_samples)
     descriptor = None
     pieces = repair_header(source)
     if pieces is not None:
-        decoder = _ForwardFile(ByteView(source, pieces))
+        decoder = ForwardFile(ByteView(source, pieces))
     else:
         descriptor = os.open(source, os.O_RDONLY | getattr(os, "O_BINARY", 0))
-        decoder = _ForwardFile(descriptor, closefd=True)
+        decoder = ForwardFile(descriptor, closefd=True)
     if audio is not None:
         stated = decoder.frames if audio.tag_frames else None
         sure, most = _count_surely(audio), audio.n_samples
-        return _OpenFile(decoder, descriptor, stated, delay=audio.delay, counted=sure, most=most)
+        return OpenFile(decoder, descriptor, stated, delay=audio.delay, counted=sure, most=most)
     frame_bytes = SUBTYPE_BYTES.get(decoder.subtype, 0) * decoder.channels
     stated = stated_frames(source, format=decoder.format, frames=decoder.frames, frame_bytes=frame_bytes)
     held = frames_of_bytes(source, format=decoder.format)
     share = None if frame_bytes else byte_share(source, format=decoder.format)
     if decoder.format == "OGG":
         stated = ogg_frames(source, decoder.samplerate)
-    return _OpenFile(decoder, descriptor, stated, held, share)
+    return OpenFile(decoder, descriptor, stated, held, share)
 
 
 def _count_surely(audio: MpegAudio) -> int:
@@ -242,7 +191,7 @@ def _looks_like_mpeg(source: Path) -> bool:
 
 
 def _read_window(
-    file: _OpenFile, source: Path, window: Window, ending: Ending
+    file: OpenFile, source: Path, window: Window, ending: Ending
 ) -> Iterator[NDArray[np.generic]]:
     """Blocks of the window. At the end the file is closed and `ending` is complete."""
     rate, channels, format = file.decoder.samplerate, file.decoder.channels, file.decoder.format
@@ -267,11 +216,11 @@ def _read_window(
                 break
             if last is not None and position >= last:
                 break
-            next_start = _find_next_stream(source, file)
+            next_start = find_next_stream(source, file)
             if next_start is None:
                 break
             try:
-                decoder = _open_view(source, next_start, None, format)
+                decoder = open_view(source, next_start, None, format)
             except soundfile.LibsndfileError:
                 damage = "a stream that cannot be read follows"
                 break
@@ -303,7 +252,7 @@ def _read_window(
 
 
 def _read_stream(
-    file: _OpenFile, source: Path, first: int, last: int | None
+    file: OpenFile, source: Path, first: int, last: int | None
 ) -> Iterator[tuple[int, NDArray[np.generic]]]:
     """Positions and blocks of the current stream, from `first` or before up to `last` or the end."""
     decoder = file.decoder
@@ -318,15 +267,15 @@ def _read_stream(
     is_limited = False
     target = first - PREROLL_FRAMES.get(decoder.format, 0)
     if _can_seek(file, target + file.delay):
-        boundary = _next_flac_stream(source, file)
+        boundary = next_flac_stream(source, file)
         if boundary is not None:  # libFLAC looks for a frame's number, and both streams have it
             is_limited = True
-            file.replace(_open_view(source, file.start, boundary, decoder.format), file.start)
+            file.replace(open_view(source, file.start, boundary, decoder.format), file.start)
             decoder = file.decoder
         try:
             position = decoder.seek(target + file.delay) - file.delay
         except soundfile.LibsndfileError:  # a damage in between: read from the start, up to it
-            file.replace(_open_view(source, file.start, None, decoder.format), file.start)
+            file.replace(open_view(source, file.start, None, decoder.format), file.start)
             decoder = file.decoder
     while last is None or position < last:
         n_wanted = len(memory) if last is None else min(len(memory), last - position)
@@ -334,7 +283,7 @@ def _read_stream(
         try:
             block = file.decoder.read(n_wanted, out=memory[:n_wanted]) if n_wanted else memory[:0]
         except soundfile.LibsndfileError as error:
-            boundary = None if is_limited else _find_next_stream(source, file)
+            boundary = None if is_limited else find_next_stream(source, file)
             if boundary is not None:
                 # the decoder ran into the next stream: read this one from a view that ends before it
                 is_limited = True
@@ -343,29 +292,29 @@ def _read_stream(
                 memory = memory[:SALVAGE_FRAMES]
             else:
                 raise _DamageError(str(error.error_string).strip(" .")) from error
-            file.replace(_open_view(source, file.start, boundary, decoder.format), file.start)
+            file.replace(open_view(source, file.start, boundary, decoder.format), file.start)
             _skip(file.decoder, position + file.delay, memory)
             continue
         if not len(block):
-            boundary = None if is_limited else _next_flac_stream(source, file)
-            if is_limited or (boundary is None and not _flac_goes_on(source, file, position)):
+            boundary = None if is_limited else next_flac_stream(source, file)
+            if is_limited or (boundary is None and not flac_goes_on(source, file, position)):
                 break
             is_limited = True
-            file.replace(_open_view(source, file.start, boundary, "FLAC"), file.start)
+            file.replace(open_view(source, file.start, boundary, "FLAC"), file.start)
             _skip(file.decoder, position + file.delay, memory)
             continue
         yield position, block
         position += len(block)
 
 
-def _n_left(file: _OpenFile, position: int) -> int:
+def _n_left(file: OpenFile, position: int) -> int:
     """Most frames that can be read at once: libsndfile fails if a read reaches into bytes behind a FLAC."""
     decoder = file.decoder
     is_known = decoder.format == "FLAC" and position <= decoder.frames < MANY_FRAMES
     return decoder.frames - position if is_known else MANY_FRAMES
 
 
-def _can_seek(file: _OpenFile, first: int) -> bool:
+def _can_seek(file: OpenFile, first: int) -> bool:
     """Whether a seek to frame `first` gives the samples that reading from the start gives."""
     decoder = file.decoder
     is_known = first < decoder.frames < MANY_FRAMES
@@ -373,7 +322,7 @@ def _can_seek(file: _OpenFile, first: int) -> bool:
     return first > 0 and is_known and is_exact
 
 
-def _is_part_of_flac(file: _OpenFile) -> bool:
+def _is_part_of_flac(file: OpenFile) -> bool:
     """Whether the first frame of a FLAC file has a later number: libFLAC seeks to positions in the whole."""
     return file.decoder.format == "FLAC" and file.stated not in (None, file.decoder.frames)
 
@@ -387,55 +336,7 @@ def _skip(decoder: soundfile.SoundFile, n_frames: int, memory: NDArray[np.generi
         n_frames -= len(block)
 
 
-def _open_view(source: Path, start: int, stop: int | None, format: str) -> soundfile.SoundFile:
-    """A decoder of the stream in the bytes from `start` to `stop`. A FLAC stream states no length in it."""
-    end = source.stat().st_size if stop is None else stop
-    if format != "FLAC":
-        return _ForwardFile(ByteView(source, [(start, end)]))
-    total_at = start + 18
-    with source.open("rb") as file:
-        file.seek(total_at)
-        field = int.from_bytes(file.read(8), "big")
-    without_total = (field >> 36 << 36).to_bytes(8, "big")
-    return _ForwardFile(ByteView(source, [(start, total_at), without_total, (total_at + 8, end)]))
-
-
-def _find_next_stream(source: Path, file: _OpenFile) -> int | None:
-    """The byte at which another stream begins behind the current one; None if there is none."""
-    mark = STREAM_STARTS.get(file.decoder.format)
-    if mark is None:
-        return None
-    begin = file.start + len(mark)
-    if file.descriptor is not None:
-        begin = max(begin, os.lseek(file.descriptor, 0, os.SEEK_CUR) - READ_AHEAD_BYTES)
-    with source.open("rb") as opened, mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ) as content:
-        found = content.find(mark, begin)
-        while (
-            found >= 0 and file.decoder.format == "OGG" and not _follows_data_page(content, file.start, found)
-        ):
-            found = content.find(mark, found + 1)
-    return None if found < 0 else found
-
-
-def _next_flac_stream(source: Path, file: _OpenFile) -> int | None:
-    """The byte at which a FLAC stream begins behind the current one; None if there is none."""
-    return next_stream(source, file.start) if file.decoder.format == "FLAC" else None
-
-
-def _follows_data_page(content: mmap.mmap, start: int, position: int) -> bool:
-    """Whether the Ogg page before a position is no first page: the first pages of one link stand together."""
-    before = content.rfind(b"OggS", start, position)
-    return before >= 0 and not content[before + 5] & 0x02
-
-
-def _flac_goes_on(source: Path, file: _OpenFile, position: int) -> bool:
-    """Whether a FLAC file holds frames behind the total that its header states."""
-    if file.decoder.format != "FLAC" or file.descriptor is None or position < file.decoder.frames:
-        return False
-    return holds_frames(source, os.lseek(file.descriptor, 0, os.SEEK_CUR))
-
-
-def _decode_whole(file: _OpenFile, source: Path, dtype: type) -> NDArray[np.generic] | None:
+def _decode_whole(file: OpenFile, source: Path, dtype: type) -> NDArray[np.generic] | None:
     """All samples of a plain FLAC file from a quicker decoder; None if there is none, or it is not plain."""
     decoder = file.decoder
     is_plain = decoder.format == "FLAC" and file.start == 0 and file.stated == decoder.frames

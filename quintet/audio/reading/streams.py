@@ -1,0 +1,118 @@
+"""Sound files that are open, and the streams that follow each other in them."""
+
+from __future__ import annotations
+
+import mmap
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import soundfile
+
+from quintet.audio.reading.byte_view import ByteView
+from quintet.audio.reading.formats.flac import STREAM_START, holds_frames, next_stream
+
+STREAM_STARTS = {"FLAC": STREAM_START, "OGG": b"OggS\x00\x02"}
+"""Format → the bytes with which a stream begins, by which a second stream in the file is found."""
+READ_AHEAD_BYTES = 1 << 17
+"""Bytes that a decoder may have read beyond the end of a stream."""
+
+
+class ForwardFile(soundfile.SoundFile):  # type: ignore[misc]
+    """A sound file that is only read forwards.
+
+    soundfile seeks to the current position after every read. The mp3 decoder then starts anew, which is
+    slower and gives other samples than one undisturbed read.
+    """
+
+    def seekable(self) -> bool:
+        return False
+
+
+@dataclass(slots=True)
+class OpenFile:
+    """An open file and what is known of its length.
+
+    Args:
+        decoder: reads the current stream of the file.
+        descriptor: the file descriptor that the decoder reads; None if it reads a view.
+        stated: frames that the file states reliably; None if it states none.
+        held: frames that its bytes can hold, for a decoder that reads on without bytes; else None.
+        share: share of the bytes of compressed data that the file holds, of those that it states; None if it
+            holds all, or states none.
+        start: byte at which the current stream begins.
+        delay: frames at the start of a stream that no recording holds.
+        counted: frames that an MPEG file surely has, from its blocks, since it states them nowhere.
+        most: frames that it has at most.
+    """
+
+    decoder: soundfile.SoundFile
+    descriptor: int | None
+    stated: int | None
+    held: int | None = None
+    share: float | None = None
+    start: int = 0
+    delay: int = 0
+    counted: int | None = None
+    most: int | None = None
+
+    def frames_at_end(self, position: int) -> int | None:
+        """Frames that the file states or surely has, if its data end at `position`."""
+        if self.stated is None and self.counted is not None:
+            return self.counted
+        if self.share is None:
+            return self.stated
+        return max(self.stated or 0, round(position / self.share))
+
+    def replace(self, decoder: soundfile.SoundFile, start: int) -> None:
+        """Go on with another decoder, of a view that begins at byte `start`."""
+        self.decoder.close()
+        self.decoder, self.descriptor, self.start = decoder, None, start
+
+
+def open_view(source: Path, start: int, stop: int | None, format: str) -> soundfile.SoundFile:
+    """A decoder of the stream in the bytes from `start` to `stop`. A FLAC stream states no length in it."""
+    end = source.stat().st_size if stop is None else stop
+    if format != "FLAC":
+        return ForwardFile(ByteView(source, [(start, end)]))
+    total_at = start + 18
+    with source.open("rb") as file:
+        file.seek(total_at)
+        field = int.from_bytes(file.read(8), "big")
+    without_total = (field >> 36 << 36).to_bytes(8, "big")
+    return ForwardFile(ByteView(source, [(start, total_at), without_total, (total_at + 8, end)]))
+
+
+def find_next_stream(source: Path, file: OpenFile) -> int | None:
+    """The byte at which another stream begins behind the current one; None if there is none."""
+    mark = STREAM_STARTS.get(file.decoder.format)
+    if mark is None:
+        return None
+    begin = file.start + len(mark)
+    if file.descriptor is not None:
+        begin = max(begin, os.lseek(file.descriptor, 0, os.SEEK_CUR) - READ_AHEAD_BYTES)
+    with source.open("rb") as opened, mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        found = content.find(mark, begin)
+        while (
+            found >= 0 and file.decoder.format == "OGG" and not _follows_data_page(content, file.start, found)
+        ):
+            found = content.find(mark, found + 1)
+    return None if found < 0 else found
+
+
+def next_flac_stream(source: Path, file: OpenFile) -> int | None:
+    """The byte at which a FLAC stream begins behind the current one; None if there is none."""
+    return next_stream(source, file.start) if file.decoder.format == "FLAC" else None
+
+
+def _follows_data_page(content: mmap.mmap, start: int, position: int) -> bool:
+    """Whether the Ogg page before a position is no first page: the first pages of one link stand together."""
+    before = content.rfind(b"OggS", start, position)
+    return before >= 0 and not content[before + 5] & 0x02
+
+
+def flac_goes_on(source: Path, file: OpenFile, position: int) -> bool:
+    """Whether a FLAC file holds frames behind the total that its header states."""
+    if file.decoder.format != "FLAC" or file.descriptor is None or position < file.decoder.frames:
+        return False
+    return holds_frames(source, os.lseek(file.descriptor, 0, os.SEEK_CUR))
