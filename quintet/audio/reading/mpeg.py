@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+from quintet.audio.reading.formats.id3 import skip_id3
+
 LAYER_1, LAYER_2, LAYER_3 = 1, 2, 3
 _LAYERS = {3: LAYER_1, 2: LAYER_2, 1: LAYER_3}
 _RATES = {3: (44100, 48000, 32000), 2: (22050, 24000, 16000), 0: (11025, 12000, 8000)}
@@ -163,7 +165,7 @@ def xing_frame(audio: MpegAudio) -> bytes:
 
 
 def _scan(content: mmap.mmap) -> MpegAudio | None:
-    audio_start = _skip_id3(content, 0)
+    audio_start = skip_id3(content)
     start = _find_stream(content, audio_start)
     if start is None:
         return None
@@ -235,16 +237,6 @@ def _begins_stream(content: mmap.mmap, position: int) -> bool:
             return True
         header = parse_header(content, position)
     return True
-
-
-def _skip_id3(content: mmap.mmap, position: int) -> int:
-    """The position behind the ID3v2 tags that begin at a position."""
-    while content[position : position + 3] == b"ID3" and len(content) >= position + 10:
-        size_bytes = zip(
-            content[position + 6 : position + 10], (21, 14, 7, 0), strict=True
-        )  # seven bits each
-        position += 10 + sum(byte << shift for byte, shift in size_bytes)
-    return position
 
 
 def _read_tag(content: mmap.mmap, position: int, header: FrameHeader) -> tuple[int | None, int | None]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -16,6 +17,9 @@ from quintet.errors import ConfigError, DecodeError, QuintetError
 SHORTAGE_S = 0.05  # a shortage up to this is rounding (padding of lossy codecs, listed times)
 ROUNDING_S = 0.05  # listed times are rounded, and lossy codecs pad
 
+OBJECT = re.compile(r"<[\w.]+(?: [\w.]+)* at 0x[0-9a-fA-F]+>")
+"""How Python writes an object that has no text of its own."""
+
 READER_ERRORS = (
     ArithmeticError,
     AttributeError,
@@ -27,6 +31,14 @@ READER_ERRORS = (
     ValueError,
 )
 """What decoders raise over a damaged file besides their own errors. `machine_fault` finds the machine's."""
+
+
+def reason_of(error: Exception) -> str:
+    """What a decoder says of a file, without the objects and numbers by which it names the file itself."""
+    # soundfile and the system put the file, or a number, beside their reason
+    text = str(getattr(error, "error_string", "") or getattr(error, "strerror", "") or error)
+    without_objects = OBJECT.sub("the file", text)
+    return " ".join(without_objects.split()).strip(" .") or type(error).__name__
 
 
 @contextmanager
@@ -47,7 +59,7 @@ def damage_in_sentences(source: Path, *passed: type[Exception]) -> Iterator[None
     except passed:
         raise
     except READER_ERRORS as error:
-        reason = " ".join(str(error).split()).strip(" .") or type(error).__name__
+        reason = reason_of(error)
         raise DecodeError(
             f"A recording must be whole. '{source}' is damaged ({reason}). Fetch it again."
         ) from error

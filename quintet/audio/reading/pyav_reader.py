@@ -27,6 +27,7 @@ from quintet.audio.reading.native import (
     NativeSamples,
     Window,
     close_window,
+    reason_of,
 )
 from quintet.errors import DecodeError
 from quintet.files.machine import machine_fault
@@ -85,7 +86,7 @@ def read_with_pyav(source: Path, window: Window) -> NativeSamples:
         except DecodeError:
             raise
         except DECODER_ERRORS as error:
-            reason = index_fault(source) or str(getattr(error, "strerror", error))
+            reason = index_fault(source) or reason_of(error)
             raise DecodeError(
                 f"A file must be audio that soundfile or ffmpeg can read. '{source}' is not ({reason}). "
                 "Check that it is a recording and not damaged."
@@ -216,7 +217,7 @@ class _Damage:
             return ""
         if self._losses:
             return f"{len(self._losses)} damaged " + ("packet" if len(self._losses) == 1 else "packets")
-        return " ".join(str(getattr(self.error, "strerror", self.error)).split()).strip(" .")
+        return reason_of(self.error)
 
 
 def _decode(container: InputContainer, stream: AudioStream, damage: _Damage) -> Iterator[AudioFrame]:

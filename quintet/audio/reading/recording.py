@@ -18,7 +18,7 @@ import soundfile
 from numpy.typing import NDArray
 
 from quintet.audio.reading.checks import BlockChecks, Facts
-from quintet.audio.reading.native import NativeSamples, Window, damage_in_sentences
+from quintet.audio.reading.native import NativeSamples, Window, damage_in_sentences, reason_of
 from quintet.audio.reading.soundfile_reader import read_with_soundfile, require_rate
 from quintet.audio.reading.text_content import text_kind
 from quintet.audio.resample import MonoMixer, resample_blocks
@@ -221,7 +221,7 @@ def _open_native(source: Path, window: Window) -> NativeSamples:
     try:
         return read_with_soundfile(source, window)
     except soundfile.LibsndfileError as error:
-        refusal = str(error).strip()
+        refusal = reason_of(error)
     kind = text_kind(source)
     if kind is not None:
         raise DecodeError(f"A file must hold audio. '{source}' holds {kind}. Fetch or export it again.")

@@ -39,6 +39,7 @@ from quintet.audio.reading.native import (
     Window,
     close_window,
     damage_in_sentences,
+    reason_of,
 )
 from quintet.audio.reading.streams import (
     ForwardFile,
@@ -47,6 +48,7 @@ from quintet.audio.reading.streams import (
     flac_goes_on,
     next_flac_stream,
     open_view,
+    stream_start,
 )
 from quintet.errors import DecodeError
 
@@ -173,7 +175,7 @@ def _open(source: Path) -> OpenFile:
     share = None if frame_bytes else byte_share(source, format=decoder.format)
     if decoder.format == "OGG":
         stated = ogg_frames(source, decoder.samplerate)
-    return OpenFile(decoder, descriptor, stated, held, share)
+    return OpenFile(decoder, descriptor, stated, held, share, start=stream_start(source, decoder.format))
 
 
 def _count_surely(audio: MpegAudio) -> int:
@@ -291,7 +293,7 @@ def _read_stream(
                 # once more with short blocks, up to the damage
                 memory = memory[:SALVAGE_FRAMES]
             else:
-                raise _DamageError(str(error.error_string).strip(" .")) from error
+                raise _DamageError(reason_of(error)) from error
             file.replace(open_view(source, file.start, boundary, decoder.format), file.start)
             _skip(file.decoder, position + file.delay, memory)
             continue
@@ -339,7 +341,7 @@ def _skip(decoder: soundfile.SoundFile, n_frames: int, memory: NDArray[np.generi
 def _decode_whole(file: OpenFile, source: Path, dtype: type) -> NDArray[np.generic] | None:
     """All samples of a plain FLAC file from a quicker decoder; None if there is none, or it is not plain."""
     decoder = file.decoder
-    is_plain = decoder.format == "FLAC" and file.start == 0 and file.stated == decoder.frames
+    is_plain = decoder.format == "FLAC" and file.stated == decoder.frames
     if not is_plain or file.descriptor is None:
         return None
     samples = decode_flac(source, decoder, dtype)

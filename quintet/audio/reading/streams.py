@@ -10,7 +10,7 @@ from pathlib import Path
 import soundfile
 
 from quintet.audio.reading.byte_view import ByteView
-from quintet.audio.reading.formats.flac import STREAM_START, holds_frames, next_stream
+from quintet.audio.reading.formats.flac import STREAM_START, flac_start, holds_frames, next_stream
 
 STREAM_STARTS = {"FLAC": STREAM_START, "OGG": b"OggS\x00\x02"}
 """Format → the bytes with which a stream begins, by which a second stream in the file is found."""
@@ -68,6 +68,14 @@ class OpenFile:
         """Go on with another decoder, of a view that begins at byte `start`."""
         self.decoder.close()
         self.decoder, self.descriptor, self.start = decoder, None, start
+
+
+def stream_start(source: Path, format: str) -> int:
+    """The byte at which the first stream begins: a FLAC may stand behind tags."""
+    if format != "FLAC":
+        return 0
+    with source.open("rb") as file:
+        return flac_start(file)
 
 
 def open_view(source: Path, start: int, stop: int | None, format: str) -> soundfile.SoundFile:

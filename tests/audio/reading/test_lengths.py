@@ -236,6 +236,32 @@ def test_streams_of_different_rates_are_said_to_break_off(tmp_path: Path) -> Non
         load_clip(tmp_path / "c.flac", sample_rate=None)
 
 
+@pytest.mark.parametrize("total", [None, 0])
+def test_tags_in_front_of_a_flac_change_no_sample(tmp_path: Path, total: int | None) -> None:
+    """Every such file was refused: the stream behind the tag was taken for a second one."""
+    path = write(tmp_path / "a.flac", sound())
+    bare, samples = path.read_bytes(), load_clip(path, sample_rate=None).clip.samples
+    if total is not None:
+        bare = with_flac_total(path, total).read_bytes()
+    for tags in (id3(3000), id3(10) + id3(400_000)):
+        path.write_bytes(tags + bare)
+        np.testing.assert_array_equal(load_clip(path, sample_rate=None).clip.samples, samples)
+        assert probe_duration_s(path) == SECONDS
+        for begin, end in ((0.5, 1.5), (4.25, 5.0), (5.5, None)):
+            window = load_clip(path, sample_rate=None, start_s=begin, end_s=end).clip.samples
+            stretch = samples[round(begin * RATE) : None if end is None else round(end * RATE)]
+            np.testing.assert_array_equal(window, stretch)
+
+
+def test_a_flac_behind_a_tag_says_how_much_is_missing(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.flac", sound())
+    content = path.read_bytes()
+    path.write_bytes(id3(3000) + content[: len(content) * 6 // 10])
+    clip = load_clip(path, sample_rate=None, strict=False)
+    assert "the file states 6.00 s" in clip.truncation
+    assert clip.duration_s + clip.missing_s == pytest.approx(SECONDS, abs=1e-3)
+
+
 # ------------------------------------------------------------------------------------------------- truncation
 
 

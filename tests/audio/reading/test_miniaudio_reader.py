@@ -71,6 +71,13 @@ def test_samples_are_equal_to_the_bit(
     assert is_quick
 
 
+def test_a_tag_in_front_changes_nothing(tmp_path: Path, quick: Callable[..., tuple[object, bool]]) -> None:
+    content = write_flac(tmp_path / "a.flac")
+    expected, _ = quick(tmp_path / "a.flac")
+    (tmp_path / "b.flac").write_bytes(b"ID3\4\0\0\0\0\2\0" + bytes(256) + content)
+    assert quick(tmp_path / "b.flac") == (expected, True)
+
+
 def flip(content: bytes, share: float) -> bytes:
     position = round(len(content) * share)
     return content[:position] + bytes([content[position] ^ 0x10]) + content[position + 1 :]

@@ -11,7 +11,8 @@ import soundfile
 
 from quintet.audio.decode import load_clip
 from quintet.audio.reading import probe, recording, segments, soundfile_reader
-from quintet.audio.reading.native import READER_ERRORS, NativeSamples
+from quintet.audio.reading.byte_view import ByteView
+from quintet.audio.reading.native import READER_ERRORS, NativeSamples, damage_in_sentences
 from quintet.audio.reading.probe import probe_duration_s
 from quintet.audio.reading.recording import Recording, recording_digest
 from quintet.errors import DecodeError, NonFiniteError, SilentError
@@ -171,3 +172,20 @@ def test_every_error_of_a_decoder_is_a_sentence_about_its_file(tmp_path, monkeyp
     with pytest.raises(DecodeError, match="of a library") if not late else nullcontext():
         parts = list(segments.read_segments(path, sample_rate=RATE, segment_s=0.001, id="a"))
         assert len(parts) > 2
+
+
+def test_no_message_names_an_object_or_a_number_for_a_file(tmp_path):
+    """A FLAC was damaged because '<quintet.audio.reading.byte_view.ByteView object at 0x7f…>' was."""
+    path = tmp_path / "a.flac"
+    path.write_bytes(b"no sound" * 100)
+    reasons = []
+    with path.open("rb") as opened:
+        for file in (ByteView(path, [(0, 800)]), opened.fileno()):
+            with pytest.raises(DecodeError) as caught, damage_in_sentences(path):
+                soundfile.SoundFile(file, closefd=False)
+            reasons.append(str(caught.value))
+    with pytest.raises(DecodeError) as caught, damage_in_sentences(path):
+        raise ValueError(f"cannot read {object()} and {ByteView(path, [])}")
+    reasons.append(str(caught.value))
+    assert all(str(path) in reason and "0x" not in reason and "object" not in reason for reason in reasons)
+    assert reasons[0] == reasons[1]

@@ -11,6 +11,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import BinaryIO
 
+from quintet.audio.reading.formats.id3 import skip_id3
+
 STREAM_START = b"fLaC\x00\x00\x00\x22"
 """Bytes with which a stream begins."""
 
@@ -30,6 +32,17 @@ MOST_BLOCKS = 1000
 """Blocks of metadata that are looked at."""
 
 
+def flac_start(file: BinaryIO) -> int:
+    """The byte at which the stream of a FLAC file begins, behind ID3v2 tags; 0 if no stream stands there.
+
+    Args:
+        file: the file.
+    """
+    start = skip_id3(file)
+    file.seek(start)
+    return start if file.read(4) == STREAM_START[:4] else 0
+
+
 def flac_frames(file: BinaryIO) -> int | None:
     """Number of frames from the first one in the file to the end that STREAMINFO states.
 
@@ -37,23 +50,24 @@ def flac_frames(file: BinaryIO) -> int | None:
     where the part begins.
 
     Args:
-        file: a file that begins with `fLaC`.
+        file: a FLAC file, perhaps with ID3v2 tags in front.
 
     Returns:
         None if the header states no total, or one that lies before the first frame.
     """
-    file.seek(0)
+    start = flac_start(file)
+    file.seek(start)
     head = file.read(STREAMINFO_BYTES)
     if head[:4] != b"fLaC" or len(head) < STREAMINFO_BYTES:
         return None
     total = int.from_bytes(head[18:26], "big") & (2**36 - 1)
     block_size = int.from_bytes(head[10:12], "big")
-    return max(0, total - _first_position(file, block_size)) or None
+    return max(0, total - _first_position(file, start, block_size)) or None
 
 
-def _first_position(file: BinaryIO, block_size: int) -> int:
-    """Position of the first frame in the stream; 0 if there is none behind the metadata."""
-    position, is_last = 4, False
+def _first_position(file: BinaryIO, start: int, block_size: int) -> int:
+    """Position of the first frame in the stream at byte `start`; 0 if there is none behind the metadata."""
+    position, is_last = start + 4, False
     for _ in range(MOST_BLOCKS):
         file.seek(position)
         head = file.read(4)
@@ -80,13 +94,14 @@ def ends_with_frame(source: Path, n_frames: int) -> bool:
     """Whether a file ends with the last frame of its stream, and perhaps a short tag.
 
     Args:
-        source: a file that begins with `fLaC`, whose frames all have the same length except the last.
+        source: a FLAC file, whose frames all have the same length except the last.
         n_frames: the number of its samples per channel.
 
     Returns:
         False also where the frames do not say enough about themselves.
     """
     with source.open("rb") as file:
+        file.seek(flac_start(file))
         head = file.read(STREAMINFO_BYTES)
         block_size = int.from_bytes(head[10:12], "big")
         frame_bytes = int.from_bytes(head[15:18], "big")
