@@ -44,6 +44,12 @@ TAG_KBPS_INDEX = 9
 """Bit rate index of the Xing frame that `xing_frame` makes: long enough for the tag in every version."""
 
 
+UNSURE_BLOCKS = 2
+"""Frames that a decoder may drop in each stream."""
+TAG_SLACK = 2
+"""Frames by which a tag may be wrong: it also says how many samples of padding to drop."""
+
+
 class FrameHeader(NamedTuple):
     """The header of one MPEG audio frame.
 
@@ -77,6 +83,8 @@ class MpegAudio:
         tag_frames: frames that a Xing or Info frame at the start states; None if there is none.
         n_streams: number of streams that follow each other in the file.
         begins_clean: whether only ID3 tags stand before the first frame.
+        count_at: byte at which that tag states its frames.
+        holds_all: whether the frames were not counted: the tag states as many bytes as the file holds.
     """
 
     ranges: tuple[tuple[int, int], ...]
@@ -86,11 +94,19 @@ class MpegAudio:
     tag_frames: int | None
     n_streams: int
     begins_clean: bool
+    count_at: int | None = None
+    holds_all: bool = False
 
     @property
     def n_samples(self) -> int:
         """Samples per channel in all frames."""
         return self.n_frames * self.first.samples
+
+    @property
+    def n_sure(self) -> int:
+        """Samples in all frames, less those that a decoder may drop at the ends of a stream."""
+        dropped = ENCODER_DELAY + FILTERBANK_DELAY + UNSURE_BLOCKS * self.first.samples * self.n_streams
+        return max(0, self.n_samples - dropped)
 
     @property
     def delay(self) -> int:
@@ -101,12 +117,11 @@ class MpegAudio:
     def misleads_decoders(self) -> bool:
         """Whether a decoder would stop too early or refuse the file: it needs a Xing frame that is right.
 
-        A tag that is wrong by a frame or two is left alone: it also says how many samples of padding to drop.
-        Only layer III has such tags.
+        A tag that is wrong by `TAG_SLACK` is left alone. Only layer III has tags.
         """
         if self.first.layer != LAYER_3:
             return False
-        tag_is_right = self.tag_frames is not None and abs(self.tag_frames - self.n_frames) <= 2
+        tag_is_right = self.tag_frames is not None and abs(self.tag_frames - self.n_frames) <= TAG_SLACK
         return not (tag_is_right and self.n_streams == 1 and self.begins_clean)
 
 
@@ -135,16 +150,27 @@ def parse_header(content: bytes | mmap.mmap, position: int) -> FrameHeader | Non
     return FrameHeader(length, samples, sample_rate, layer, is_mpeg_1, head[3] >> 6 == 3)
 
 
-def find_mpeg_audio(path: Path) -> MpegAudio | None:
+def find_mpeg_audio(path: Path, *, count: bool = False) -> MpegAudio | None:
     """The MPEG audio of a file; None if there is none, or if its frames state no length ("free format").
 
-    A file whose Xing frame states as many bytes as the file holds is not scanned further.
+    Args:
+        path: the file.
+        count: whether the frames are counted in every case. If not, the Xing frame is believed in a file that
+            holds as many bytes as it states, until a decoder finds more frames (`goes_on`).
     """
     with path.open("rb") as file:
         if not path.stat().st_size:
             return None
         with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-            return _scan(content)
+            return _scan(content, count=count)
+
+
+def goes_on(path: Path, position: int) -> bool:
+    """Whether more frames follow behind a byte than a tag may be wrong by."""
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        start = _find_stream(content, position)
+        first = None if start is None else parse_header(content, start)
+        return start is not None and first is not None and _count_frames(content, start, first)[1] > TAG_SLACK
 
 
 def xing_frame(audio: MpegAudio) -> bytes:
@@ -164,21 +190,24 @@ def xing_frame(audio: MpegAudio) -> bytes:
     return body + bytes(header.length - len(body))
 
 
-def _scan(content: mmap.mmap) -> MpegAudio | None:
+def _scan(content: mmap.mmap, *, count: bool) -> MpegAudio | None:
     audio_start = skip_id3(content)
     start = _find_stream(content, audio_start)
     if start is None:
         return None
     first = parse_header(content, start)
     assert first is not None
-    tag_frames, tag_bytes = _read_tag(content, start, first)
+    tag = _read_tag(content, start, first)
     first_bytes = content[start : start + 4]
-    if tag_frames is not None and tag_bytes is not None:
-        stop = start + tag_bytes
+    is_clean = start == audio_start
+    if not count and tag.frames is not None and tag.bytes is not None:
+        stop = start + tag.bytes
         if _find_stream(content, min(stop, len(content))) is None:
             ranges = ((start + first.length, min(stop, len(content))),)
-            is_clean = start == audio_start
-            return MpegAudio(ranges, tag_frames, first, first_bytes, tag_frames, 1, is_clean)
+            holds_all = stop <= len(content)
+            return MpegAudio(
+                ranges, tag.frames, first, first_bytes, tag.frames, 1, is_clean, tag.count_at, holds_all
+            )
     found: list[tuple[int, int]] = []
     n_frames = n_streams = 0
     position: int | None = start
@@ -189,14 +218,15 @@ def _scan(content: mmap.mmap) -> MpegAudio | None:
         if kind != (first.sample_rate, first.layer, first.is_mono):
             break
         n_streams += 1
-        if _read_tag(content, position, header)[0] is not None:
+        if _read_tag(content, position, header).frames is not None:
             position += header.length
-        stop, count = _count_frames(content, position, first)
+        stop, n_following = _count_frames(content, position, first)
         found.append((position, stop))
-        n_frames += count
+        n_frames += n_following
         position = _find_stream(content, stop)
-    is_clean = start == audio_start
-    return MpegAudio(tuple(found), n_frames, first, first_bytes, tag_frames, n_streams, is_clean)
+    return MpegAudio(
+        tuple(found), n_frames, first, first_bytes, tag.frames, n_streams, is_clean, tag.count_at
+    )
 
 
 def _count_frames(content: mmap.mmap, position: int, first: FrameHeader) -> tuple[int, int]:
@@ -239,18 +269,24 @@ def _begins_stream(content: mmap.mmap, position: int) -> bool:
     return True
 
 
-def _read_tag(content: mmap.mmap, position: int, header: FrameHeader) -> tuple[int | None, int | None]:
-    """Frames and bytes that the Xing or Info tag of a frame states; None for what it does not state."""
-    if header.layer != LAYER_3:
-        return None, None
+class _Tag(NamedTuple):
+    """What a tag in the first frame states: frames, bytes, and the place of the number of frames."""
+
+    frames: int | None = None
+    bytes: int | None = None
+    count_at: int | None = None
+
+
+def _read_tag(content: mmap.mmap, position: int, header: FrameHeader) -> _Tag:
+    """The Xing or Info tag of a frame; empty if there is none."""
     at = position + 4 + _side_info_bytes(header)
-    if content[at : at + 4] not in (b"Xing", b"Info") or len(content) < at + 16:
-        return None, None
-    (flags,) = struct.unpack(">I", content[at + 4 : at + 8])
-    numbers = list(struct.unpack(">II", content[at + 8 : at + 16]))
+    is_tag = header.layer == LAYER_3 and content[at : at + 4] in (b"Xing", b"Info")
+    if not is_tag or len(content) < at + 16:
+        return _Tag()
+    flags, *numbers = struct.unpack(">III", content[at + 4 : at + 16])
     n_frames = numbers.pop(0) if flags & 1 else None
     n_bytes = numbers.pop(0) if flags & 2 else None
-    return n_frames, n_bytes
+    return _Tag(n_frames, n_bytes, at + 8 if flags & 1 else None)
 
 
 def _side_info_bytes(header: FrameHeader) -> int:

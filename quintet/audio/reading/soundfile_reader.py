@@ -25,13 +25,7 @@ from quintet.audio.reading.formats.headers import (
 from quintet.audio.reading.formats.joined import ANOTHER_FOLLOWS, holds_another
 from quintet.audio.reading.formats.ogg import ogg_frames, ogg_is_complete
 from quintet.audio.reading.miniaudio_reader import decode_flac
-from quintet.audio.reading.mpeg import (
-    ENCODER_DELAY,
-    FILTERBANK_DELAY,
-    MpegAudio,
-    find_mpeg_audio,
-    xing_frame,
-)
+from quintet.audio.reading.mpeg import find_mpeg_audio, xing_frame
 from quintet.audio.reading.native import (
     SHORTAGE_S,
     Ending,
@@ -44,9 +38,12 @@ from quintet.audio.reading.native import (
 from quintet.audio.reading.streams import (
     ForwardFile,
     OpenFile,
+    checked_statement,
     find_next_stream,
     flac_goes_on,
+    mpeg_goes_on,
     next_flac_stream,
+    open_counted,
     open_view,
     stream_start,
 )
@@ -73,8 +70,6 @@ SIXTEEN_BIT = ("PCM_16", "PCM_S8", "PCM_U8", "ULAW", "ALAW")
 """Subtypes whose every sample is an int16."""
 SALVAGE_FRAMES = 1024
 """Frames of a block near damage: a read that fails loses the whole block."""
-UNSURE_BLOCKS = 2
-"""Blocks of MPEG audio that a decoder may drop in each stream."""
 MPEG_SUFFIXES = (".mp3", ".mp2", ".mpga")
 INEXACT_SEEKS = {("OGG", "FLAC"), ("OGG", "OPUS"), ("WAV", "GSM610"), ("AIFF", "GSM610"), ("W64", "GSM610")}
 """(format, subtype) in which libsndfile seeks to other samples than it reads from the start."""
@@ -135,6 +130,7 @@ def _length_in_frames(source: Path) -> tuple[int, int] | None:
         except soundfile.LibsndfileError:
             return None
         goes_on = find_next_stream(source, file) is not None or flac_goes_on(source, file, n_frames)
+        goes_on = goes_on or mpeg_goes_on(source, file)
     return (n_frames - file.delay, rate) if has_last and not goes_on else None
 
 
@@ -157,7 +153,7 @@ def _open(source: Path) -> OpenFile:
     audio = find_mpeg_audio(source) if _looks_like_mpeg(source) else None
     if audio is not None and audio.misleads_decoders:
         view = ByteView(source, [xing_frame(audio), *audio.ranges])
-        return OpenFile(ForwardFile(view), None, None, counted=_count_surely(audio), most=audio.n_samples)
+        return OpenFile(ForwardFile(view), None, None, counted=audio.n_sure, most=audio.n_samples)
     descriptor = None
     pieces = repair_header(source)
     if pieces is not None:
@@ -167,8 +163,14 @@ def _open(source: Path) -> OpenFile:
         decoder = ForwardFile(descriptor, closefd=True)
     if audio is not None:
         stated = decoder.frames if audio.tag_frames else None
-        sure, most = _count_surely(audio), audio.n_samples
-        return OpenFile(decoder, descriptor, stated, delay=audio.delay, counted=sure, most=most)
+        sure, most = audio.n_sure, audio.n_samples
+        tagged = audio if audio.tag_frames is not None else None
+        file = OpenFile(
+            decoder, descriptor, stated, delay=audio.delay, counted=sure, most=most, tagged=tagged
+        )
+        if audio.tag_frames == 0:
+            open_counted(source, file)
+        return file
     frame_bytes = SUBTYPE_BYTES.get(decoder.subtype, 0) * decoder.channels
     stated = stated_frames(source, format=decoder.format, frames=decoder.frames, frame_bytes=frame_bytes)
     held = frames_of_bytes(source, format=decoder.format)
@@ -176,12 +178,6 @@ def _open(source: Path) -> OpenFile:
     if decoder.format == "OGG":
         stated = ogg_frames(source, decoder.samplerate)
     return OpenFile(decoder, descriptor, stated, held, share, start=stream_start(source, decoder.format))
-
-
-def _count_surely(audio: MpegAudio) -> int:
-    """Frames in the blocks of MPEG audio, less those that a decoder may drop at the ends of a stream."""
-    dropped = ENCODER_DELAY + FILTERBANK_DELAY + UNSURE_BLOCKS * audio.first.samples * audio.n_streams
-    return max(0, audio.n_samples - dropped)
 
 
 def _looks_like_mpeg(source: Path) -> bool:
@@ -234,7 +230,7 @@ def _read_window(
             n_streams += 1
     finally:
         file.decoder.close()
-    stated = file.frames_at_end(position) if n_streams == 1 else None
+    stated = checked_statement(source, file, position) if n_streams == 1 else None
     reached_end = last is None or position < last
     if format == "OGG" and reached_end and not ogg_is_complete(source):
         damage = damage or "the end mark is missing"
@@ -295,6 +291,10 @@ def _read_stream(
             else:
                 raise _DamageError(reason_of(error)) from error
             file.replace(open_view(source, file.start, boundary, decoder.format), file.start)
+            _skip(file.decoder, position + file.delay, memory)
+            continue
+        if not len(block) and mpeg_goes_on(source, file):
+            open_counted(source, file)
             _skip(file.decoder, position + file.delay, memory)
             continue
         if not len(block):

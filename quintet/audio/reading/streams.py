@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import mmap
 import os
+import struct
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import soundfile
 
 from quintet.audio.reading.byte_view import ByteView
 from quintet.audio.reading.formats.flac import STREAM_START, flac_start, holds_frames, next_stream
+from quintet.audio.reading.mpeg import MpegAudio, find_mpeg_audio, goes_on
 
 STREAM_STARTS = {"FLAC": STREAM_START, "OGG": b"OggS\x00\x02"}
 """Format → the bytes with which a stream begins, by which a second stream in the file is found."""
@@ -44,6 +46,7 @@ class OpenFile:
         delay: frames at the start of a stream that no recording holds.
         counted: frames that an MPEG file surely has, from its blocks, since it states them nowhere.
         most: frames that it has at most.
+        tagged: the MPEG audio of a file whose tag is believed; None for any other.
     """
 
     decoder: soundfile.SoundFile
@@ -55,6 +58,7 @@ class OpenFile:
     delay: int = 0
     counted: int | None = None
     most: int | None = None
+    tagged: MpegAudio | None = None
 
     def frames_at_end(self, position: int) -> int | None:
         """Frames that the file states or surely has, if its data end at `position`."""
@@ -117,6 +121,39 @@ def _follows_data_page(content: mmap.mmap, start: int, position: int) -> bool:
     """Whether the Ogg page before a position is no first page: the first pages of one link stand together."""
     before = content.rfind(b"OggS", start, position)
     return before >= 0 and not content[before + 5] & 0x02
+
+
+def mpeg_goes_on(source: Path, file: OpenFile) -> bool:
+    """Whether more frames of MPEG audio follow the last one that a tag counts, and the decoder has read."""
+    if file.tagged is None or file.descriptor is None:
+        return False
+    return goes_on(source, os.lseek(file.descriptor, 0, os.SEEK_CUR))
+
+
+def open_counted(source: Path, file: OpenFile) -> None:
+    """Go on with a decoder to which the tag of a file of MPEG audio states the frames that were counted."""
+    counted = find_mpeg_audio(source, count=True)
+    if counted is None or counted.count_at is None:
+        return
+    n_frames, at = struct.pack(">I", counted.n_frames), counted.count_at
+    pieces: list[tuple[int, int] | bytes] = [(0, at), n_frames, (at + len(n_frames), source.stat().st_size)]
+    file.replace(ForwardFile(ByteView(source, pieces)), file.start)
+    file.stated = file.decoder.frames
+
+
+def checked_statement(source: Path, file: OpenFile, position: int) -> int | None:
+    """Frames that a file of one stream states or surely has, if its data end at `position`.
+
+    A tag of MPEG audio that states too many frames, but the right number of bytes, is wrong if frames fill
+    all of these.
+    """
+    stated = file.frames_at_end(position)
+    if stated is None or stated <= position or file.tagged is None or not file.tagged.holds_all:
+        return stated
+    counted = find_mpeg_audio(source, count=True)
+    if counted is None or counted.n_streams > 1 or counted.ranges[-1][1] != file.tagged.ranges[-1][1]:
+        return stated
+    return min(stated, counted.n_sure)
 
 
 def flac_goes_on(source: Path, file: OpenFile, position: int) -> bool:

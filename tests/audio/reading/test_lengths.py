@@ -12,6 +12,7 @@ import pytest
 import soundfile
 
 from quintet.audio.decode import load_clip
+from quintet.audio.reading import mpeg
 from quintet.audio.reading.mpeg import MpegAudio, find_mpeg_audio, parse_header, xing_frame
 from quintet.audio.reading.probe import probe_duration_s
 from quintet.errors import DecodeError
@@ -193,6 +194,51 @@ def test_a_wav_whose_data_chunk_is_truly_empty_stays_empty(tmp_path: Path) -> No
     path.write_bytes(path.read_bytes() + b"LIST" + struct.pack("<I", len(info)) + info)
     with pytest.raises(DecodeError, match="length is zero"):
         load_clip(path, sample_rate=None)
+
+
+def with_tag_frames(content: bytes, n_frames: int) -> bytes:
+    """An mp3 file whose Xing or Info tag states other frames."""
+    at = max(content.find(b"Xing"), content.find(b"Info")) + 8
+    return content[:at] + n_frames.to_bytes(4, "big") + content[at + 4 :]
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3, 0.9, 0.98])
+def test_a_tag_that_counts_too_few_frames_of_an_mp3_cuts_nothing(tmp_path: Path, share: float) -> None:
+    """The tag was believed because it states the right number of bytes: 2.6 of 9 s were read, as a whole."""
+    path = write(tmp_path / "a.mp3", sound(), bitrate_mode="VARIABLE", compression_level=0.2)
+    content, whole = path.read_bytes(), load_clip(path, sample_rate=None)
+    path.write_bytes(with_tag_frames(content, round(share * (mpeg_of(path).tag_frames or 0))))
+    clip = load_clip(path, sample_rate=None)
+    assert clip.audio_digest == whole.audio_digest
+    assert probe_duration_s(path) == clip.duration_s
+    for start, end in ((0.5, 1.5), (1.0, 2.5), (4.25, 5.0), (5.5, None)):
+        window = load_clip(path, sample_rate=None, start_s=start, end_s=end).clip.samples
+        stretch = whole.clip.samples[round(start * RATE) : None if end is None else round(end * RATE)]
+        np.testing.assert_allclose(window, stretch, atol=1e-4)
+
+
+def test_a_tag_that_counts_too_many_frames_of_a_whole_mp3_misses_nothing(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.mp3", sound())
+    content = path.read_bytes()
+    path.write_bytes(with_tag_frames(content, 10_000))
+    clip = load_clip(path, sample_rate=None)
+    assert clip.duration_s == pytest.approx(SECONDS, abs=0.05)
+    filled = content[: len(content) * 6 // 10].ljust(len(content), b"\0")  # as a download that broke off
+    for cut in (content[: len(content) * 6 // 10], filled):
+        path.write_bytes(cut)
+        clip = load_clip(path, sample_rate=None, strict=False)
+        assert clip.missing_s > 1.0
+        assert clip.duration_s + clip.missing_s == pytest.approx(SECONDS, abs=0.01)
+
+
+def test_the_frames_of_an_mp3_with_a_right_tag_are_not_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write(tmp_path / "a.mp3", sound())
+    monkeypatch.setattr(mpeg, "_count_frames", lambda *_: pytest.fail("the frames are counted"))
+    assert seconds_of(path) == SECONDS
+    assert probe_duration_s(path) == SECONDS
+    assert load_clip(path, sample_rate=None, start_s=5.0).duration_s == 1.0
 
 
 # ----------------------------------------------------------------------------------- several streams in a
