@@ -1,11 +1,12 @@
 """MPEG audio (mp1, mp2, mp3): where its frames lie in a file, and how many there are.
 
-An mp3 file has no header. A Xing or Info frame at the start may state the number of frames; without it
+An mp3 file has no header. A Xing, Info or VBRI frame at the start may state the number of frames; without it
 decoders estimate the length from the first bit rate, and covers, padding and joined files mislead them. Here
 the frames themselves are counted: each begins with four bytes that state its length.
 
 Source:
-    ISO/IEC 11172-3, 2.4.2.3 (header); the Xing frame as LAME writes it.
+    ISO/IEC 11172-3, 2.4.2.3 (header); the Xing frame as LAME writes it, the VBRI frame as
+    encoders of Fraunhofer do.
 """
 
 from __future__ import annotations
@@ -46,6 +47,8 @@ TAG_KBPS_INDEX = 9
 
 UNSURE_BLOCKS = 2
 """Frames that a decoder may drop in each stream."""
+VBRI_AT = 4 + 32
+"""Byte of a frame at which a VBRI tag stands, in mono too."""
 TAG_SLACK = 2
 """Frames by which a tag may be wrong: it also says how many samples of padding to drop."""
 
@@ -80,11 +83,13 @@ class MpegAudio:
         n_frames: number of frames in all ranges.
         first: header of the first frame.
         first_bytes: the four bytes of that header.
-        tag_frames: frames that a Xing or Info frame at the start states; None if there is none.
+        tag_frames: frames that a Xing, Info or VBRI frame at the start states; None if there is none.
         n_streams: number of streams that follow each other in the file.
         begins_clean: whether only ID3 tags stand before the first frame.
-        count_at: byte at which that tag states its frames.
+        count_at: byte at which a Xing or Info frame states its frames; None in a VBRI frame, of which
+            decoders know nothing.
         holds_all: whether the frames were not counted: the tag states as many bytes as the file holds.
+        n_missing: frames that the tag states and that were not found, unless all its bytes were.
     """
 
     ranges: tuple[tuple[int, int], ...]
@@ -96,6 +101,7 @@ class MpegAudio:
     begins_clean: bool
     count_at: int | None = None
     holds_all: bool = False
+    n_missing: int = 0
 
     @property
     def n_samples(self) -> int:
@@ -105,8 +111,16 @@ class MpegAudio:
     @property
     def n_sure(self) -> int:
         """Samples in all frames, less those that a decoder may drop at the ends of a stream."""
-        dropped = ENCODER_DELAY + FILTERBANK_DELAY + UNSURE_BLOCKS * self.first.samples * self.n_streams
-        return max(0, self.n_samples - dropped)
+        return max(0, self.n_samples - self._dropped)
+
+    @property
+    def n_stated(self) -> int:
+        """The same with the frames that are missing."""
+        return max(0, self.n_samples + self.n_missing * self.first.samples - self._dropped)
+
+    @property
+    def _dropped(self) -> int:
+        return ENCODER_DELAY + FILTERBANK_DELAY + UNSURE_BLOCKS * self.first.samples * self.n_streams
 
     @property
     def delay(self) -> int:
@@ -121,7 +135,8 @@ class MpegAudio:
         """
         if self.first.layer != LAYER_3:
             return False
-        tag_is_right = self.tag_frames is not None and abs(self.tag_frames - self.n_frames) <= TAG_SLACK
+        is_known = self.tag_frames is not None and self.count_at is not None
+        tag_is_right = is_known and abs((self.tag_frames or 0) - self.n_frames) <= TAG_SLACK
         return not (tag_is_right and self.n_streams == 1 and self.begins_clean)
 
 
@@ -200,7 +215,7 @@ def _scan(content: mmap.mmap, *, count: bool) -> MpegAudio | None:
     tag = _read_tag(content, start, first)
     first_bytes = content[start : start + 4]
     is_clean = start == audio_start
-    if not count and tag.frames is not None and tag.bytes is not None:
+    if not count and tag.count_at is not None and tag.frames is not None and tag.bytes is not None:
         stop = start + tag.bytes
         if _find_stream(content, min(stop, len(content))) is None:
             ranges = ((start + first.length, min(stop, len(content))),)
@@ -224,8 +239,17 @@ def _scan(content: mmap.mmap, *, count: bool) -> MpegAudio | None:
         found.append((position, stop))
         n_frames += n_following
         position = _find_stream(content, stop)
+    is_whole = tag.bytes is not None and start + tag.bytes <= found[-1][1] + first.length
     return MpegAudio(
-        tuple(found), n_frames, first, first_bytes, tag.frames, n_streams, is_clean, tag.count_at
+        tuple(found),
+        n_frames,
+        first,
+        first_bytes,
+        tag.frames,
+        n_streams,
+        is_clean,
+        tag.count_at,
+        n_missing=0 if is_whole and n_streams == 1 else max(0, (tag.frames or 0) - n_frames),
     )
 
 
@@ -278,7 +302,11 @@ class _Tag(NamedTuple):
 
 
 def _read_tag(content: mmap.mmap, position: int, header: FrameHeader) -> _Tag:
-    """The Xing or Info tag of a frame; empty if there is none."""
+    """The Xing, Info or VBRI tag of a frame; empty if there is none."""
+    vbri = content[position + VBRI_AT : position + VBRI_AT + 18]
+    if header.layer == LAYER_3 and len(vbri) == 18 and vbri[:6] == b"VBRI\0\1":
+        n_bytes, n_frames = struct.unpack(">II", vbri[10:])
+        return _Tag(n_frames, n_bytes)
     at = position + 4 + _side_info_bytes(header)
     is_tag = header.layer == LAYER_3 and content[at : at + 4] in (b"Xing", b"Info")
     if not is_tag or len(content) < at + 16:

@@ -153,7 +153,7 @@ def _open(source: Path) -> OpenFile:
     audio = find_mpeg_audio(source) if _looks_like_mpeg(source) else None
     if audio is not None and audio.misleads_decoders:
         view = ByteView(source, [xing_frame(audio), *audio.ranges])
-        return OpenFile(ForwardFile(view), None, None, counted=audio.n_sure, most=audio.n_samples)
+        return OpenFile(ForwardFile(view), None, None, counted=audio.n_stated, most=audio.n_samples)
     descriptor = None
     pieces = repair_header(source)
     if pieces is not None:

@@ -231,6 +231,34 @@ def test_a_tag_that_counts_too_many_frames_of_a_whole_mp3_misses_nothing(tmp_pat
         assert clip.duration_s + clip.missing_s == pytest.approx(SECONDS, abs=0.01)
 
 
+def vbri_frame(audio: MpegAudio, n_frames: int, n_bytes: int) -> bytes:
+    """A frame as the encoders of Fraunhofer put it in front."""
+    head = bytes([0xFF, audio.first_bytes[1] | 1, 9 << 4 | audio.first_bytes[2] & 0x0C, audio.first_bytes[3]])
+    header = parse_header(head, 0)
+    assert header is not None
+    tag = b"VBRI" + struct.pack(">HHHIIHHHH", 1, 0, 0, n_bytes, n_frames, 0, 1, 2, 1)
+    return (head + bytes(32) + tag).ljust(header.length, b"\0")
+
+
+def test_a_vbri_tag_says_what_is_missing_and_is_no_sound(tmp_path: Path) -> None:
+    """A half of such a file was a whole one, and its tag 26 ms of silence."""
+    path = write(tmp_path / "a.mp3", sound(), bitrate_mode="VARIABLE", compression_level=0.2)
+    audio = mpeg_of(path)
+    bare = without_tag(path)
+    path.write_bytes(bare)
+    whole = load_clip(path, sample_rate=None)
+    for n_frames, surplus in ((audio.n_frames, 417), (audio.n_frames, 0), (100, 417), (1000, 417)):
+        path.write_bytes(vbri_frame(audio, n_frames, len(bare) + surplus) + bare)
+        assert load_clip(path, sample_rate=None).audio_digest == whole.audio_digest
+        assert probe_duration_s(path) == pytest.approx(whole.duration_s)
+    path.write_bytes((vbri_frame(audio, audio.n_frames, len(bare)) + bare)[: len(bare) // 2])
+    cut = load_clip(path, sample_rate=None, strict=False)
+    assert cut.missing_s > 1.0
+    assert cut.duration_s + cut.missing_s == pytest.approx(whole.duration_s, abs=0.1)
+    with pytest.raises(DecodeError, match="is cut short"):
+        load_clip(path, sample_rate=None)
+
+
 def test_the_frames_of_an_mp3_with_a_right_tag_are_not_counted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
