@@ -72,6 +72,11 @@ class FrameHeader(NamedTuple):
     is_mpeg_1: bool
     is_mono: bool
 
+    @property
+    def kind(self) -> tuple[int, int, bool]:
+        """What all frames of a stream have in common."""
+        return self.sample_rate, self.layer, self.is_mono
+
 
 @dataclass(frozen=True, slots=True)
 class MpegAudio:
@@ -90,6 +95,7 @@ class MpegAudio:
             decoders know nothing.
         holds_all: whether the frames were not counted: the tag states as many bytes as the file holds.
         n_missing: frames that the tag states and that were not found, unless all its bytes were.
+        rest_s: seconds of streams of another rate, layer or number of channels, and of all behind them.
     """
 
     ranges: tuple[tuple[int, int], ...]
@@ -102,6 +108,7 @@ class MpegAudio:
     count_at: int | None = None
     holds_all: bool = False
     n_missing: int = 0
+    rest_s: float = 0.0
 
     @property
     def n_samples(self) -> int:
@@ -115,8 +122,14 @@ class MpegAudio:
 
     @property
     def n_stated(self) -> int:
-        """The same with the frames that are missing."""
-        return max(0, self.n_samples + self.n_missing * self.first.samples - self._dropped)
+        """The same with the frames that are missing, and with the time of what cannot be read with them."""
+        n_missing = self.n_missing * self.first.samples
+        return max(0, self.n_samples + n_missing + self.n_rest - self._dropped)
+
+    @property
+    def n_rest(self) -> int:
+        """Samples of the first stream that take the time of the streams that cannot be read with it."""
+        return round(self.rest_s * self.first.sample_rate)
 
     @property
     def _dropped(self) -> int:
@@ -180,12 +193,14 @@ def find_mpeg_audio(path: Path, *, count: bool = False) -> MpegAudio | None:
             return _scan(content, count=count)
 
 
-def goes_on(path: Path, position: int) -> bool:
-    """Whether more frames follow behind a byte than a tag may be wrong by."""
+def goes_on(path: Path, position: int, kind: tuple[int, int, bool]) -> bool:
+    """Whether more frames of a kind follow behind a byte than a tag may be wrong by."""
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
         start = _find_stream(content, position)
         first = None if start is None else parse_header(content, start)
-        return start is not None and first is not None and _count_frames(content, start, first)[1] > TAG_SLACK
+        if start is None or first is None or first.kind != kind:
+            return False
+        return _count_frames(content, start, first)[1] > TAG_SLACK
 
 
 def xing_frame(audio: MpegAudio) -> bytes:
@@ -213,43 +228,80 @@ def _scan(content: mmap.mmap, *, count: bool) -> MpegAudio | None:
     first = parse_header(content, start)
     assert first is not None
     tag = _read_tag(content, start, first)
-    first_bytes = content[start : start + 4]
-    is_clean = start == audio_start
-    if not count and tag.count_at is not None and tag.frames is not None and tag.bytes is not None:
-        stop = start + tag.bytes
-        if _find_stream(content, min(stop, len(content))) is None:
-            ranges = ((start + first.length, min(stop, len(content))),)
-            holds_all = stop <= len(content)
-            return MpegAudio(
-                ranges, tag.frames, first, first_bytes, tag.frames, 1, is_clean, tag.count_at, holds_all
-            )
+    about = _Start(start, first, content[start : start + 4], tag, start == audio_start)
+    believed = None if count else _believe_tag(content, about)
+    return believed or _count_streams(content, about)
+
+
+class _Tag(NamedTuple):
+    """What a tag in the first frame states: frames, bytes, and the place of the number of frames."""
+
+    frames: int | None = None
+    bytes: int | None = None
+    count_at: int | None = None
+
+
+class _Start(NamedTuple):
+    """The first frame of a file, and whether only ID3 tags stand before it."""
+
+    position: int
+    header: FrameHeader
+    header_bytes: bytes
+    tag: _Tag
+    is_clean: bool
+
+
+def _believe_tag(content: mmap.mmap, about: _Start) -> MpegAudio | None:
+    """The MPEG audio that a tag states; None if no tag states frames and bytes, or if frames follow these."""
+    tag, first = about.tag, about.header
+    if tag.count_at is None or tag.frames is None or tag.bytes is None:
+        return None
+    stop = min(about.position + tag.bytes, len(content))
+    if _find_stream(content, stop) is not None:
+        return None
+    return MpegAudio(
+        ranges=((about.position + first.length, stop),),
+        n_frames=tag.frames,
+        first=first,
+        first_bytes=about.header_bytes,
+        tag_frames=tag.frames,
+        n_streams=1,
+        begins_clean=about.is_clean,
+        count_at=tag.count_at,
+        holds_all=about.position + tag.bytes <= len(content),
+    )
+
+
+def _count_streams(content: mmap.mmap, about: _Start) -> MpegAudio:
+    """The MPEG audio of a file, from its frames."""
+    tag, first = about.tag, about.header
     found: list[tuple[int, int]] = []
-    n_frames = n_streams = 0
-    position: int | None = start
+    n_frames, rest_s = 0, 0.0
+    position: int | None = about.position
     while position is not None:
         header = parse_header(content, position)
         assert header is not None
-        kind = (header.sample_rate, header.layer, header.is_mono)
-        if kind != (first.sample_rate, first.layer, first.is_mono):
-            break
-        n_streams += 1
         if _read_tag(content, position, header).frames is not None:
             position += header.length
-        stop, n_following = _count_frames(content, position, first)
-        found.append((position, stop))
-        n_frames += n_following
+        stop, n_following = _count_frames(content, position, header)
+        if not rest_s and header.kind == first.kind:
+            found.append((position, stop))
+            n_frames += n_following
+        elif n_following >= SURE_FRAMES:
+            rest_s += n_following * header.samples / header.sample_rate
         position = _find_stream(content, stop)
-    is_whole = tag.bytes is not None and start + tag.bytes <= found[-1][1] + first.length
+    is_whole = tag.bytes is not None and about.position + tag.bytes <= found[-1][1] + first.length
     return MpegAudio(
-        tuple(found),
-        n_frames,
-        first,
-        first_bytes,
-        tag.frames,
-        n_streams,
-        is_clean,
-        tag.count_at,
-        n_missing=0 if is_whole and n_streams == 1 else max(0, (tag.frames or 0) - n_frames),
+        ranges=tuple(found),
+        n_frames=n_frames,
+        first=first,
+        first_bytes=about.header_bytes,
+        tag_frames=tag.frames,
+        n_streams=len(found),
+        begins_clean=about.is_clean,
+        count_at=tag.count_at,
+        n_missing=0 if is_whole and len(found) == 1 else max(0, (tag.frames or 0) - n_frames),
+        rest_s=rest_s,
     )
 
 
@@ -258,9 +310,7 @@ def _count_frames(content: mmap.mmap, position: int, first: FrameHeader) -> tupl
     n_frames = 0
     while True:
         header = parse_header(content, position)
-        if header is None or (header.sample_rate, header.layer) != (first.sample_rate, first.layer):
-            return position, n_frames
-        if position + header.length > len(content):
+        if header is None or header.kind != first.kind or position + header.length > len(content):
             return position, n_frames
         position += header.length
         n_frames += 1
@@ -278,27 +328,19 @@ def _find_stream(content: mmap.mmap, position: int) -> int | None:
 
 
 def _begins_stream(content: mmap.mmap, position: int) -> bool:
-    """Whether frames of one rate and layer follow each other from a position on."""
+    """Whether frames of one kind follow each other from a position on."""
     first = parse_header(content, position)
     if first is None:
         return False
     header: FrameHeader | None = first
     for _ in range(SURE_FRAMES):
-        if header is None or (header.sample_rate, header.layer) != (first.sample_rate, first.layer):
+        if header is None or header.kind != first.kind:
             return False
         position += header.length
         if position == len(content):
             return True
         header = parse_header(content, position)
     return True
-
-
-class _Tag(NamedTuple):
-    """What a tag in the first frame states: frames, bytes, and the place of the number of frames."""
-
-    frames: int | None = None
-    bytes: int | None = None
-    count_at: int | None = None
 
 
 def _read_tag(content: mmap.mmap, position: int, header: FrameHeader) -> _Tag:

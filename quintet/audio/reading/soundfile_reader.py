@@ -22,10 +22,10 @@ from quintet.audio.reading.formats.headers import (
     repair_header,
     stated_frames,
 )
-from quintet.audio.reading.formats.joined import ANOTHER_FOLLOWS, holds_another
+from quintet.audio.reading.formats.joined import ANOTHER_FOLLOWS, OTHER_STREAM, holds_another
 from quintet.audio.reading.formats.ogg import ogg_frames, ogg_is_complete
 from quintet.audio.reading.miniaudio_reader import decode_flac
-from quintet.audio.reading.mpeg import find_mpeg_audio, xing_frame
+from quintet.audio.reading.mpeg import LAYER_3, MpegAudio, find_mpeg_audio, xing_frame
 from quintet.audio.reading.native import (
     SHORTAGE_S,
     Ending,
@@ -152,8 +152,9 @@ def require_rate(rate: int, source: Path) -> int:
 def _open(source: Path) -> OpenFile:
     audio = find_mpeg_audio(source) if _looks_like_mpeg(source) else None
     if audio is not None and audio.misleads_decoders:
-        view = ByteView(source, [xing_frame(audio), *audio.ranges])
-        return OpenFile(ForwardFile(view), None, None, counted=audio.n_stated, most=audio.n_samples)
+        return _open_frames(source, audio, xing_frame(audio))
+    if audio is not None and audio.rest_s and audio.first.layer != LAYER_3:
+        return _open_frames(source, audio, b"")
     descriptor = None
     pieces = repair_header(source)
     if pieces is not None:
@@ -162,15 +163,7 @@ def _open(source: Path) -> OpenFile:
         descriptor = os.open(source, os.O_RDONLY | getattr(os, "O_BINARY", 0))
         decoder = ForwardFile(descriptor, closefd=True)
     if audio is not None:
-        stated = decoder.frames if audio.tag_frames else None
-        sure, most = audio.n_sure, audio.n_samples
-        tagged = audio if audio.tag_frames is not None else None
-        file = OpenFile(
-            decoder, descriptor, stated, delay=audio.delay, counted=sure, most=most, tagged=tagged
-        )
-        if audio.tag_frames == 0:
-            open_counted(source, file)
-        return file
+        return _with_mpeg_facts(source, OpenFile(decoder, descriptor, None), audio)
     frame_bytes = SUBTYPE_BYTES.get(decoder.subtype, 0) * decoder.channels
     stated = stated_frames(source, format=decoder.format, frames=decoder.frames, frame_bytes=frame_bytes)
     held = frames_of_bytes(source, format=decoder.format)
@@ -178,6 +171,33 @@ def _open(source: Path) -> OpenFile:
     if decoder.format == "OGG":
         stated = ogg_frames(source, decoder.samplerate)
     return OpenFile(decoder, descriptor, stated, held, share, start=stream_start(source, decoder.format))
+
+
+def _open_frames(source: Path, audio: MpegAudio, tag: bytes) -> OpenFile:
+    """A decoder of the frames of MPEG audio alone, behind a tag."""
+    decoder = ForwardFile(ByteView(source, [tag, *audio.ranges]))
+    return OpenFile(
+        decoder,
+        None,
+        None,
+        delay=audio.delay,
+        counted=audio.n_stated,
+        most=audio.n_samples,
+        damage=OTHER_STREAM if audio.rest_s else "",
+    )
+
+
+def _with_mpeg_facts(source: Path, file: OpenFile, audio: MpegAudio) -> OpenFile:
+    """A file of MPEG audio that is decoded as it is, with what is known of its length."""
+    file.delay, file.counted, file.most = audio.delay, audio.n_stated, audio.n_samples
+    if audio.tag_frames is not None:
+        file.tagged = audio
+    if audio.tag_frames == 0:
+        open_counted(source, file)
+    elif audio.tag_frames:
+        file.stated = file.decoder.frames + audio.n_rest
+    file.damage = OTHER_STREAM if audio.rest_s else ""
+    return file
 
 
 def _looks_like_mpeg(source: Path) -> bool:
@@ -224,7 +244,7 @@ def _read_window(
                 break
             if (decoder.samplerate, decoder.channels) != (rate, channels):
                 decoder.close()
-                damage = "a stream with another rate or other channels follows"
+                damage = OTHER_STREAM
                 break
             file.replace(decoder, next_start)
             n_streams += 1
@@ -232,6 +252,8 @@ def _read_window(
         file.decoder.close()
     stated = checked_statement(source, file, position) if n_streams == 1 else None
     reached_end = last is None or position < last
+    if reached_end:
+        damage = damage or file.damage
     if format == "OGG" and reached_end and not ogg_is_complete(source):
         damage = damage or "the end mark is missing"
     if stated is not None and reached_end and holds_another(source, format):

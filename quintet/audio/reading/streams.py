@@ -46,6 +46,7 @@ class OpenFile:
         delay: frames at the start of a stream that no recording holds.
         counted: frames that an MPEG file surely has, from its blocks, since it states them nowhere.
         most: frames that it has at most.
+        damage: what shows, besides lengths, that not all of the sound is read; empty if nothing does.
         tagged: the MPEG audio of a file whose tag is believed; None for any other.
     """
 
@@ -58,6 +59,7 @@ class OpenFile:
     delay: int = 0
     counted: int | None = None
     most: int | None = None
+    damage: str = ""
     tagged: MpegAudio | None = None
 
     def frames_at_end(self, position: int) -> int | None:
@@ -127,7 +129,7 @@ def mpeg_goes_on(source: Path, file: OpenFile) -> bool:
     """Whether more frames of MPEG audio follow the last one that a tag counts, and the decoder has read."""
     if file.tagged is None or file.descriptor is None:
         return False
-    return goes_on(source, os.lseek(file.descriptor, 0, os.SEEK_CUR))
+    return goes_on(source, os.lseek(file.descriptor, 0, os.SEEK_CUR), file.tagged.first.kind)
 
 
 def open_counted(source: Path, file: OpenFile) -> None:
@@ -138,7 +140,7 @@ def open_counted(source: Path, file: OpenFile) -> None:
     n_frames, at = struct.pack(">I", counted.n_frames), counted.count_at
     pieces: list[tuple[int, int] | bytes] = [(0, at), n_frames, (at + len(n_frames), source.stat().st_size)]
     file.replace(ForwardFile(ByteView(source, pieces)), file.start)
-    file.stated = file.decoder.frames
+    file.stated = file.decoder.frames + counted.n_rest
 
 
 def checked_statement(source: Path, file: OpenFile, position: int) -> int | None:

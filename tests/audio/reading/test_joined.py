@@ -9,6 +9,7 @@ import pytest
 import soundfile
 
 from quintet.audio.decode import load_clip
+from quintet.audio.reading.mpeg import find_mpeg_audio
 from quintet.audio.reading.probe import probe_duration_s
 from quintet.errors import DecodeError
 from tests.fuzz.audio import WITH_AV, WITH_SOUNDFILE, write_av
@@ -89,3 +90,50 @@ def test_what_begins_like_a_second_stream_and_is_none_costs_nothing(tmp_path: Pa
     clip = load_clip(path, sample_rate=None, strict=False)
     assert clip.duration_s == 6.0
     assert "cannot be read" in clip.truncation
+
+
+def mpeg_stream(path: Path, rate: int, channels: int, mode: str) -> bytes:
+    samples = NOISE[: 2 * rate, None].repeat(channels, axis=1)
+    soundfile.write(path, samples, rate, format="MP3", subtype="MPEG_LAYER_III", bitrate_mode=mode)
+    return path.read_bytes()
+
+
+@pytest.mark.parametrize("mode", ["CONSTANT", "VARIABLE"])
+@pytest.mark.parametrize("has_tag", [False, True])
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [((RATE, 2), (48000, 2)), ((RATE, 1), (RATE, 2)), ((RATE, 2), (RATE, 1)), ((RATE, 1), (22050, 1))],
+    ids=str,
+)
+def test_an_mp3_of_another_kind_behind_the_first_is_said(
+    tmp_path: Path, first: tuple[int, int], second: tuple[int, int], has_tag: bool, mode: str
+) -> None:
+    """Half of the sound was judged without a word."""
+    path = tmp_path / "a.mp3"
+    content = mpeg_stream(path, *first, mode)
+    if not has_tag:
+        audio = find_mpeg_audio(path)
+        assert audio is not None
+        content = content[audio.ranges[0][0] :]
+    path.write_bytes(content)
+    alone = load_clip(path, sample_rate=None)
+    path.write_bytes(content + mpeg_stream(tmp_path / "b.mp3", *second, mode) + b"TAG" + bytes(125))
+    joined = load_clip(path, sample_rate=None, strict=False)
+    assert joined.audio_digest == alone.audio_digest
+    assert "another rate or other channels follows" in joined.truncation
+    assert joined.missing_s == pytest.approx(2.0, abs=0.15)
+    assert probe_duration_s(path) == pytest.approx(alone.duration_s)
+    assert load_clip(path, sample_rate=None, start_s=0.5, end_s=1.0).truncation == ""
+    with pytest.raises(DecodeError, match="another rate or other channels follows"):
+        load_clip(path, sample_rate=None)
+
+
+def test_another_layer_behind_an_mp2_is_said(tmp_path: Path) -> None:
+    pytest.importorskip("av")
+    path = tmp_path / "a.mp2"
+    write_av(path, *WITH_AV["mp2"], NOISE[: 2 * RATE, None], RATE)
+    alone = load_clip(path, sample_rate=None)
+    path.write_bytes(path.read_bytes() + mpeg_stream(tmp_path / "b.mp3", RATE, 2, "CONSTANT"))
+    joined = load_clip(path, sample_rate=None, strict=False)
+    assert joined.audio_digest == alone.audio_digest
+    assert "another rate or other channels follows" in joined.truncation

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 ANOTHER_FOLLOWS = "another recording follows in the same file (split it)"
+OTHER_STREAM = "a stream with another rate or other channels follows"
 MOST_ATOMS = 100
 _STARTS = {
     "RF64": re.compile(rb"RF64.{4}WAVE", re.DOTALL),
