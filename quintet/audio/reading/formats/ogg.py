@@ -6,13 +6,20 @@ Source:
 
 from __future__ import annotations
 
+import mmap
+import re
 import struct
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 OGG_HEAD_BYTES, OGG_TAIL_BYTES = 1 << 18, 70_000
 """Bytes at the start and at the end of an Ogg file that are looked at. A page has at most 65,307."""
+OGG_FIRST_BYTES = 64
+"""Bytes of a first page in which the mark of its codec stands."""
+REVERSED_BITS = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
+"""Byte → the byte with its bits in reverse order."""
 OGG_LATE_S = 10.0
 """Position of the end of the first page, seconds, from which a stream counts as part of a longer one.
 
@@ -27,19 +34,60 @@ OGG_CODECS = {b"\x01vorbis": 0, b"OpusHead": OPUS_CLOCK, b"\x7fFLAC": 0, b"Speex
 
 
 def ogg_is_complete(path: Path) -> bool:
-    """Whether the last page of an Ogg file carries the end-of-stream mark.
+    """Whether the last page of the sound in an Ogg file is whole and carries the end-of-stream mark.
 
     Returns:
-        True also if no page is found near the end, since then the file says nothing about it.
+        True also if the file has no page, since then it says nothing about its end.
     """
-    with path.open("rb") as file:
-        file.seek(max(0, path.stat().st_size - OGG_TAIL_BYTES))
-        tail = file.read()
-    page = tail.rfind(b"OggS")
-    if page < 0 or len(tail) < page + 6:
-        return True
-    flags = tail[page + 5]
-    return bool(flags & 0x04)
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        serials = _sound_serials(content)
+        page = content.rfind(b"OggS")
+        while page >= 0 and not _is_page_of(content, page, serials):
+            page = content.rfind(b"OggS", 0, page)
+        return page < 0 or _ends_stream(content, page)
+
+
+def _sound_serials(content: mmap.mmap) -> set[bytes]:
+    """The streams of sound in a file that has others beside them; none where all pages are of one stream."""
+    head = content[:OGG_HEAD_BYTES]
+    if sum(page.is_first for page in _ogg_pages(head)) < 2:
+        return set()
+    serials = set()
+    for first in re.finditer(rb"OggS\0[\2\6]", content):
+        page = content[first.start() : first.start() + OGG_FIRST_BYTES]
+        body = page[27 + page[26] :] if len(page) > 27 else b""
+        if body.startswith(tuple(OGG_CODECS)):
+            serials.add(page[14:18])
+    return serials
+
+
+def _is_page_of(content: mmap.mmap, page: int, serials: set[bytes]) -> bool:
+    """Whether a page is of one of these streams; of any if there are none. A cut head counts as one."""
+    head = content[page : page + 18]
+    return not serials or len(head) < 18 or head[14:] in serials
+
+
+def _ends_stream(content: mmap.mmap, page: int) -> bool:
+    """Whether a page carries the end-of-stream mark and is whole, by its checksum.
+
+    A download that broke off may be filled up with zeros.
+    """
+    head = content[page : page + 27]
+    if len(head) < 27 or not head[5] & 0x04:
+        return False
+    n_bytes = 27 + head[26] + sum(content[page + 27 : page + 27 + head[26]])
+    whole = content[page : page + n_bytes]
+    return len(whole) == n_bytes and _page_checksum(whole) == whole[22:26]
+
+
+def _page_checksum(page: bytes) -> bytes:
+    """The checksum of a page: CRC-32 with the highest bit first, from 0, with its own field as zeros.
+
+    zlib has the one with the lowest bit first, from ones: its bits are reversed here.
+    """
+    content = (page[:22] + bytes(4) + page[26:]).translate(REVERSED_BITS)
+    value = zlib.crc32(content, 0xFFFFFFFF) ^ 0xFFFFFFFF
+    return value.to_bytes(4, "big").translate(REVERSED_BITS)
 
 
 def ogg_frames(path: Path, sample_rate: int) -> int | None:
