@@ -36,11 +36,14 @@ from quintet.audio.reading.native import (
     reason_of,
 )
 from quintet.audio.reading.streams import (
+    MANY_FRAMES,
     ForwardFile,
     OpenFile,
     checked_statement,
     find_next_stream,
+    flac_end,
     flac_goes_on,
+    flac_is_cut,
     mpeg_goes_on,
     next_flac_stream,
     open_counted,
@@ -53,8 +56,6 @@ BLOCK_SAMPLES = 1 << 16
 """Samples that are decoded at a time. From decoder to resampler a block stays in the processor's cache."""
 SAMPLE_RATES = range(1000, 768_001)
 """Accepted sample rates, Hz. A header with another rate is damaged."""
-MANY_FRAMES = 1 << 40
-"""Frames of a read without an end: more than any recording has."""
 SUBTYPE_BYTES = {
     "PCM_S8": 1,
     "PCM_U8": 1,
@@ -283,52 +284,69 @@ def _read_stream(
         yield from ((begin, whole[begin : begin + step]) for begin in range(0, len(whole), step))
         return
     memory = np.empty((max(1, BLOCK_SAMPLES // decoder.channels), decoder.channels), dtype)
-    position = -file.delay
-    is_limited = False
-    target = first - PREROLL_FRAMES.get(decoder.format, 0)
-    if _can_seek(file, target + file.delay):
-        boundary = next_flac_stream(source, file)
-        if boundary is not None:  # libFLAC looks for a frame's number, and both streams have it
-            is_limited = True
-            file.replace(open_view(source, file.start, boundary, decoder.format), file.start)
-            decoder = file.decoder
-        try:
-            position = decoder.seek(target + file.delay) - file.delay
-        except soundfile.LibsndfileError:  # a damage in between: read from the start, up to it
-            file.replace(open_view(source, file.start, None, decoder.format), file.start)
-            decoder = file.decoder
+    position, stop = _seek(file, source, first)
     while last is None or position < last:
         n_wanted = len(memory) if last is None else min(len(memory), last - position)
         n_wanted = min(n_wanted, _n_left(file, position))
         try:
             block = file.decoder.read(n_wanted, out=memory[:n_wanted]) if n_wanted else memory[:0]
         except soundfile.LibsndfileError as error:
-            boundary = None if is_limited else find_next_stream(source, file)
+            boundary = find_next_stream(source, file) if stop is None else None
+            if boundary is None and decoder.format == "FLAC":
+                boundary = flac_end(source, file.start, stop, position, n_wanted)
             if boundary is not None:
-                # the decoder ran into the next stream: read this one from a view that ends before it
-                is_limited = True
+                # the decoder ran into the next stream, or into other bytes: read up to these
+                stop = boundary
             elif len(memory) > SALVAGE_FRAMES:
                 # once more with short blocks, up to the damage
                 memory = memory[:SALVAGE_FRAMES]
             else:
                 raise _DamageError(reason_of(error)) from error
-            file.replace(open_view(source, file.start, boundary, decoder.format), file.start)
-            _skip(file.decoder, position + file.delay, memory)
+            _reopen(file, source, stop, position, memory)
             continue
-        if not len(block) and mpeg_goes_on(source, file):
+        if len(block):
+            yield position, block
+            position += len(block)
+        elif mpeg_goes_on(source, file):
             open_counted(source, file)
             _skip(file.decoder, position + file.delay, memory)
-            continue
-        if not len(block):
-            boundary = None if is_limited else next_flac_stream(source, file)
-            if is_limited or (boundary is None and not flac_goes_on(source, file, position)):
-                break
-            is_limited = True
-            file.replace(open_view(source, file.start, boundary, "FLAC"), file.start)
-            _skip(file.decoder, position + file.delay, memory)
-            continue
-        yield position, block
-        position += len(block)
+        elif stop is None and (next_flac_stream(source, file) or flac_goes_on(source, file, position)):
+            stop = next_flac_stream(source, file) or source.stat().st_size
+            _reopen(file, source, stop, position, memory)
+        else:
+            break
+    if (last is None or position < last) and flac_is_cut(source, file, position):
+        raise _DamageError("its last frame is cut off")
+
+
+def _seek(file: OpenFile, source: Path, first: int) -> tuple[int, int | None]:
+    """Go to a frame or to one before it.
+
+    Returns:
+        The frame, and the byte that the decoder reads up to; None if it is the end of the file.
+    """
+    stop = None
+    target = first - PREROLL_FRAMES.get(file.decoder.format, 0)
+    if not _can_seek(file, target + file.delay):
+        return -file.delay, stop
+    boundary = next_flac_stream(source, file)
+    if boundary is not None:  # libFLAC looks for a frame's number, and both streams have it
+        stop = boundary
+        file.replace(open_view(source, file.start, stop, file.decoder.format), file.start)
+    decoder = file.decoder
+    try:
+        return decoder.seek(target + file.delay) - file.delay, stop
+    except soundfile.LibsndfileError:  # a damage in between: read from the start, up to it
+        file.replace(open_view(source, file.start, stop, decoder.format), file.start)
+        return -file.delay, stop
+
+
+def _reopen(
+    file: OpenFile, source: Path, stop: int | None, position: int, memory: NDArray[np.generic]
+) -> None:
+    """Go on at `position` with a decoder that reads the current stream up to byte `stop`."""
+    file.replace(open_view(source, file.start, stop, file.decoder.format), file.start)
+    _skip(file.decoder, position + file.delay, memory)
 
 
 def _n_left(file: OpenFile, position: int) -> int:

@@ -11,11 +11,21 @@ from pathlib import Path
 import soundfile
 
 from quintet.audio.reading.byte_view import ByteView
-from quintet.audio.reading.formats.flac import STREAM_START, flac_start, holds_frames, next_stream
+from quintet.audio.reading.formats.flac import (
+    STREAM_START,
+    Frame,
+    flac_start,
+    frame_ends,
+    holds_frames,
+    last_frame,
+    next_stream,
+)
 from quintet.audio.reading.mpeg import MpegAudio, find_mpeg_audio, goes_on
 
 STREAM_STARTS = {"FLAC": STREAM_START, "OGG": b"OggS\x00\x02"}
 """Format → the bytes with which a stream begins, by which a second stream in the file is found."""
+MANY_FRAMES = 1 << 40
+"""Frames of a read without an end: more than any recording has."""
 READ_AHEAD_BYTES = 1 << 17
 """Bytes that a decoder may have read beyond the end of a stream."""
 
@@ -89,12 +99,62 @@ def open_view(source: Path, start: int, stop: int | None, format: str) -> soundf
     end = source.stat().st_size if stop is None else stop
     if format != "FLAC":
         return ForwardFile(ByteView(source, [(start, end)]))
+    return ForwardFile(ByteView(source, [(start, start + 8), *_without_total(source, start, end)]))
+
+
+def _without_total(source: Path, start: int, end: int) -> list[tuple[int, int] | bytes]:
+    """The bytes of a FLAC stream up to `end`, from the body of its first block on, which states no length."""
     total_at = start + 18
     with source.open("rb") as file:
         file.seek(total_at)
         field = int.from_bytes(file.read(8), "big")
-    without_total = (field >> 36 << 36).to_bytes(8, "big")
-    return ForwardFile(ByteView(source, [(start, total_at), without_total, (total_at + 8, end)]))
+    return [(start + 8, total_at), (field >> 36 << 36).to_bytes(8, "big"), (total_at + 8, end)]
+
+
+def flac_end(source: Path, start: int, stop: int | None, position: int, n_frames: int) -> int | None:
+    """The byte behind the last frame of a FLAC stream, where a decoder fails over what follows it.
+
+    Args:
+        source: the file.
+        start: the byte at which the stream begins.
+        stop: the byte up to which the decoder reads; None is the end of the file.
+        position: frames that were decoded.
+        n_frames: frames of the block that failed.
+
+    Returns:
+        None if the stream does not end in that block, or its last frame is damaged.
+    """
+    stop = source.stat().st_size if stop is None else stop
+    frame = last_frame(source, start, stop)
+    if frame is None or not position <= frame.end <= position + n_frames:
+        return None
+    ends = frame_ends(source, start, stop, frame)
+    end = next((end for end in ends if _is_frame(source, start, end, frame)), stop)
+    return end if end < stop else None
+
+
+def _is_frame(source: Path, start: int, end: int, frame: Frame) -> bool:
+    """Whether the bytes of a FLAC file from the start of a frame to `end` can be decoded as this frame."""
+    pieces = [
+        (start, start + 4),
+        b"\x80\0\0\x22",
+        *_without_total(source, start, start + 42),
+        (frame.at, end),
+    ]
+    try:
+        with ForwardFile(ByteView(source, pieces)) as decoder:
+            return len(decoder.read(frame.end - frame.begin + 1)) == frame.end - frame.begin
+    except soundfile.LibsndfileError:
+        return False
+
+
+def flac_is_cut(source: Path, file: OpenFile, position: int) -> bool:
+    """Whether the last frame of a FLAC that states no length begins and cannot be decoded."""
+    is_unsure = file.decoder.format == "FLAC" and file.decoder.frames >= MANY_FRAMES
+    if not is_unsure or next_flac_stream(source, file) is not None:
+        return False
+    frame = last_frame(source, file.start, source.stat().st_size)
+    return frame is not None and frame.end > position
 
 
 def find_next_stream(source: Path, file: OpenFile) -> int | None:

@@ -328,6 +328,43 @@ def test_tags_in_front_of_a_flac_change_no_sample(tmp_path: Path, total: int | N
             np.testing.assert_array_equal(window, stretch)
 
 
+JUNK = np.random.default_rng(3).integers(0, 256, 200_000, np.uint8).tobytes()
+
+
+@pytest.mark.parametrize("rest", [b"TAG" + bytes(125), bytes(200_000), JUNK], ids=["a tag", "zeros", "junk"])
+@pytest.mark.parametrize("options", [{}, {"subtype": "PCM_24"}], ids=str)
+def test_bytes_behind_a_flac_of_unknown_length_cost_nothing(
+    tmp_path: Path, rest: bytes, options: dict[str, str]
+) -> None:
+    """Its last block was lost, and the file marked as truncated."""
+    whole = load_clip(write(tmp_path / "a.flac", sound(), **options), sample_rate=None)
+    path = with_flac_total(tmp_path / "a.flac", 0)
+    content = path.read_bytes()
+    for behind in (rest, rest + content, rest + id3(3000) + content + rest):
+        path.write_bytes(content + behind)
+        clip = load_clip(path, sample_rate=None)
+        n_streams = 1 + behind.count(b"fLaC\0\0\0")
+        np.testing.assert_array_equal(clip.clip.samples, np.tile(whole.clip.samples, n_streams))
+        assert probe_duration_s(path) == n_streams * SECONDS
+        last = load_clip(path, sample_rate=None, start_s=5.9).clip.samples
+        np.testing.assert_array_equal(last, clip.clip.samples[round(5.9 * RATE) :])
+
+
+def test_a_flac_of_unknown_length_that_is_cut_or_damaged_is_marked(tmp_path: Path) -> None:
+    path = with_flac_total(write(tmp_path / "a.flac", sound()), 0)
+    content = path.read_bytes()
+    for n_left in (len(content) * 6 // 10, len(content) * 3 // 4, len(content) - 200):
+        for rest in (b"", b"TAG" + bytes(125), bytes(100_000), JUNK):
+            path.write_bytes(content[:n_left] + rest)
+            clip = load_clip(path, sample_rate=None, strict=False)
+            assert "breaks off" in clip.truncation
+            assert clip.duration_s < SECONDS
+    damaged = bytearray(content + bytes(1000))
+    damaged[len(content) * 9 // 10] ^= 1
+    path.write_bytes(damaged)
+    assert "breaks off" in load_clip(path, sample_rate=None, strict=False).truncation
+
+
 def test_a_flac_behind_a_tag_says_how_much_is_missing(tmp_path: Path) -> None:
     path = write(tmp_path / "a.flac", sound())
     content = path.read_bytes()
