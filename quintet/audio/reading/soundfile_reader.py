@@ -39,6 +39,7 @@ from quintet.audio.reading.streams import (
     MANY_FRAMES,
     ForwardFile,
     OpenFile,
+    another_follows,
     checked_statement,
     find_next_stream,
     flac_end,
@@ -130,8 +131,8 @@ def _length_in_frames(source: Path) -> tuple[int, int] | None:
             has_last = len(decoder.read(1)) == 1
         except soundfile.LibsndfileError:
             return None
-        goes_on = find_next_stream(source, file) is not None or flac_goes_on(source, file, n_frames)
-        goes_on = goes_on or mpeg_goes_on(source, file)
+        goes_on = flac_goes_on(source, file, n_frames) or mpeg_goes_on(source, file)
+        goes_on = goes_on or another_follows(source, file, n_frames)
     return (n_frames - file.delay, rate) if has_last and not goes_on else None
 
 

@@ -17,6 +17,7 @@ from quintet.audio.reading.formats.flac import (
     flac_start,
     frame_ends,
     holds_frames,
+    is_too_large,
     last_frame,
     next_stream,
 )
@@ -92,6 +93,16 @@ def stream_start(source: Path, format: str) -> int:
         return 0
     with source.open("rb") as file:
         return flac_start(file)
+
+
+def another_follows(source: Path, file: OpenFile, n_frames: int) -> bool:
+    """Whether another stream follows the first, whose last frame the decoder has found by its number.
+
+    In a FLAC that may be a frame of a later stream: where the decoder stands then says nothing.
+    """
+    if file.decoder.format == "FLAC" and is_too_large(source, n_frames):
+        return next_flac_stream(source, file) is not None
+    return find_next_stream(source, file) is not None
 
 
 def open_view(source: Path, start: int, stop: int | None, format: str) -> soundfile.SoundFile:

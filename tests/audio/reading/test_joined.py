@@ -11,6 +11,7 @@ import soundfile
 from quintet.audio.decode import load_clip
 from quintet.audio.reading.mpeg import find_mpeg_audio
 from quintet.audio.reading.probe import probe_duration_s
+from quintet.audio.reading.streams import READ_AHEAD_BYTES
 from quintet.errors import DecodeError
 from tests.fuzz.audio import WITH_AV, WITH_SOUNDFILE, write_av
 
@@ -137,3 +138,12 @@ def test_another_layer_behind_an_mp2_is_said(tmp_path: Path) -> None:
     joined = load_clip(path, sample_rate=None, strict=False)
     assert joined.audio_digest == alone.audio_digest
     assert "another rate or other channels follows" in joined.truncation
+
+
+def test_the_probe_counts_a_second_flac_with_frames_of_the_same_numbers(tmp_path: Path) -> None:
+    """libFLAC found the last frame of the first in the second, and the search began behind it."""
+    path = tmp_path / "a.flac"
+    soundfile.write(path, NOISE[: 2 * RATE], RATE)
+    assert len(path.read_bytes()) > READ_AHEAD_BYTES
+    path.write_bytes(2 * path.read_bytes())
+    assert probe_duration_s(path) == load_clip(path, sample_rate=None).duration_s == 4.0

@@ -242,6 +242,27 @@ def _checksum(content: bytes) -> int:
     return value
 
 
+def is_too_large(source: Path, n_frames: int) -> bool:
+    """Whether a file has more bytes than its first stream can have, by its largest frame.
+
+    Args:
+        source: a FLAC file.
+        n_frames: the number of samples per channel of its first stream.
+
+    Returns:
+        False also if the stream does not state its largest frame.
+    """
+    with source.open("rb") as file:
+        start = flac_start(file)
+        file.seek(start)
+        head = file.read(STREAMINFO_BYTES)
+        _first_head(file, start)
+        begin = file.tell()
+    block_size, most = int.from_bytes(head[8:10], "big"), int.from_bytes(head[15:18], "big")
+    n_blocks = -(-n_frames // max(1, block_size))
+    return most > 0 and source.stat().st_size > begin + n_blocks * most
+
+
 def holds_frames(source: Path, start: int) -> bool:
     """Whether bytes with which a frame begins stand in a file from a place on.
 
