@@ -252,8 +252,10 @@ def _read_window(
             n_streams += 1
     finally:
         file.decoder.close()
-    stated = checked_statement(source, file, position) if n_streams == 1 else None
     reached_end = last is None or position < last
+    stated = file.frames_at_end(position) if n_streams == 1 else None
+    if reached_end and stated is not None:
+        stated = checked_statement(source, file, stated, position)
     if reached_end:
         damage = damage or file.damage
     if format == "OGG" and reached_end and not ogg_is_complete(source):

@@ -214,14 +214,19 @@ def open_counted(source: Path, file: OpenFile) -> None:
     file.stated = file.decoder.frames + counted.n_rest
 
 
-def checked_statement(source: Path, file: OpenFile, position: int) -> int | None:
-    """Frames that a file of one stream states or surely has, if its data end at `position`.
+def checked_statement(source: Path, file: OpenFile, stated: int, position: int) -> int:
+    """Frames that a file of one stream states, or those that it has if that is surely wrong.
 
     A tag of MPEG audio that states too many frames, but the right number of bytes, is wrong if frames fill
     all of these.
+
+    Args:
+        source: the file.
+        file: the open file.
+        stated: frames that it states.
+        position: frames before the end of its data.
     """
-    stated = file.frames_at_end(position)
-    if stated is None or stated <= position or file.tagged is None or not file.tagged.holds_all:
+    if stated <= position or file.tagged is None or not file.tagged.holds_all:
         return stated
     counted = find_mpeg_audio(source, count=True)
     if counted is None or counted.n_streams > 1 or counted.ranges[-1][1] != file.tagged.ranges[-1][1]:

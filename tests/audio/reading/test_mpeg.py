@@ -126,6 +126,7 @@ def test_the_frames_of_an_mp3_with_a_right_tag_are_not_counted(
     assert seconds_of(path) == SECONDS
     assert probe_duration_s(path) == SECONDS
     assert load_clip(path, sample_rate=None, start_s=5.0).duration_s == 1.0
+    assert load_clip(path, sample_rate=None, start_s=1.0, end_s=2.0).duration_s == 1.0
 
 
 def test_an_mp3_without_a_tag_begins_where_its_wav_begins(tmp_path: Path) -> None:
