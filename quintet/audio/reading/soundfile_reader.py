@@ -22,10 +22,11 @@ from quintet.audio.reading.formats.headers import (
     repair_header,
     stated_frames,
 )
+from quintet.audio.reading.formats.id3 import skip_id3
 from quintet.audio.reading.formats.joined import ANOTHER_FOLLOWS, OTHER_STREAM, holds_another
 from quintet.audio.reading.formats.ogg import ogg_frames, ogg_is_complete
 from quintet.audio.reading.miniaudio_reader import decode_flac
-from quintet.audio.reading.mpeg import LAYER_3, MpegAudio, find_mpeg_audio, xing_frame
+from quintet.audio.reading.mpeg import LAYER_3, MpegAudio, find_mpeg_audio, parse_header, xing_frame
 from quintet.audio.reading.native import (
     SHORTAGE_S,
     Ending,
@@ -203,11 +204,14 @@ def _with_mpeg_facts(source: Path, file: OpenFile, audio: MpegAudio) -> OpenFile
 
 
 def _looks_like_mpeg(source: Path) -> bool:
-    """Whether a file begins with an MPEG frame, or is named like one."""
+    """Whether a file begins with an MPEG frame, perhaps behind tags, or is named like one."""
     with source.open("rb") as file:
         head = file.read(3)
+        file.seek(skip_id3(file))
+        behind_tags = file.read(4)
     begins_with_frame = len(head) == 3 and head[0] == 0xFF and head[1] & 0xE0 == 0xE0
-    return begins_with_frame or source.suffix.lower() in MPEG_SUFFIXES
+    is_named = source.suffix.lower() in MPEG_SUFFIXES
+    return begins_with_frame or is_named or parse_header(behind_tags, 0) is not None
 
 
 def _read_window(

@@ -16,6 +16,7 @@ from quintet.errors import DecodeError
 from tests.audio.reading.sounds import (
     RATE,
     SECONDS,
+    id3,
     mpeg_of,
     seconds_of,
     sound,
@@ -137,3 +138,17 @@ def test_an_mp3_without_a_tag_begins_where_its_wav_begins(tmp_path: Path) -> Non
     bare.write_bytes(without_tag(path))
     for file in (path, bare):
         assert abs(int(load_clip(file, sample_rate=None).clip.samples.argmax()) - 31_032) <= 2
+
+
+@pytest.mark.parametrize("tags", [b"", id3(3000)], ids=["bare", "id3"])
+def test_the_name_of_an_mp3_changes_nothing(tmp_path: Path, tags: bytes) -> None:
+    """Behind a tag, only files that are named .mp3 were taken for one: a half was whole."""
+    path, other = tmp_path / "a.mp3", tmp_path / "a.dat"
+    content = tags + write(path, sound()).read_bytes()
+    frames = tags + without_tag(path)
+    for part in (content, content[: len(content) * 6 // 10], frames):
+        path.write_bytes(part)
+        other.write_bytes(part)
+        named, unnamed = (load_clip(file, sample_rate=None, strict=False) for file in (path, other))
+        assert named.audio_digest == unnamed.audio_digest
+        assert named.missing_s == unnamed.missing_s
