@@ -9,9 +9,14 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from quintet.errors import ArtefactError, QuintetError
 from quintet.files.paths import text_name
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 LONGEST_NAME = 255
 """Bytes in the name of a file, on nearly all file systems."""
@@ -81,6 +86,27 @@ def write_or_keep(output: Path, save: Callable[[Path], None], subject: str = "--
             f"{subject} must be a place that can be written until the end. '{output}' could not be "
             f"({error.strerror or error}). The result is complete in '{place}': move it from there."
         ) from error
+
+
+def save_array(path: Path, values: NDArray[np.generic]) -> None:
+    """Write an array to an npy file, with errors that say what the system says.
+
+    If the disk is full, `numpy.save` raises an error without a number, which nobody knows as that of a full
+    disk.
+
+    Args:
+        path: the file; an existing one is overwritten.
+        values: numbers of any shape.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    import numpy as np
+
+    ordered = values if values.flags.forc else np.ascontiguousarray(values)
+    with path.open("wb") as file:
+        np.lib.format.write_array_header_1_0(file, np.lib.format.header_data_from_array_1_0(ordered))
+        file.write(ordered.ravel("K").view(np.uint8).data)
 
 
 def is_stream(output: Path) -> bool:

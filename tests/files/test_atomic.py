@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from quintet.files.atomic import atomic_replace, name_beside, write_text
+from quintet.files.atomic import atomic_replace, name_beside, save_array, write_text
 
 
 def test_who_reads_the_old_file_never_sees_the_new_one_in_it(tmp_path: Path) -> None:
@@ -55,3 +57,28 @@ def test_a_file_with_the_longest_name_can_be_written(name: str, tmp_path: Path) 
     write_text(tmp_path / name, "text")
     assert (tmp_path / name).read_text() == "text"
     assert len(name_beside(tmp_path / name, ".lock").name.encode(errors="surrogateescape")) <= 255
+
+
+@pytest.mark.parametrize("values", [
+    np.arange(12.0).reshape(3, 4),
+    np.asfortranarray(np.arange(12, dtype=np.int16).reshape(3, 4)),
+    np.arange(24, dtype=np.float16).reshape(4, 6)[::2, 1::2],
+    np.zeros((0, 3), np.float32),
+])  # fmt: skip
+def test_an_array_is_stored_as_numpy_stores_it(values: np.ndarray, tmp_path: Path) -> None:
+    save_array(tmp_path / "ours.npy", values)
+    np.save(tmp_path / "theirs.npy", values)
+    assert (tmp_path / "ours.npy").read_bytes() == (tmp_path / "theirs.npy").read_bytes()
+
+
+def test_an_array_that_finds_no_room_says_so(tmp_path: Path) -> None:
+    """numpy.save raised an error without a number: "34790 requested and 24544 written"."""
+    resource = pytest.importorskip("resource")
+    _, hard = before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 14, hard))  # as on a full disk, a part is written
+    try:
+        with pytest.raises(OSError, match="large") as fault:
+            save_array(tmp_path / "a.npy", np.zeros((100, 100)))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert fault.value.errno == errno.EFBIG

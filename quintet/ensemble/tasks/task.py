@@ -18,6 +18,7 @@ import pandas as pd
 from quintet.classifiers.member import Member
 from quintet.ensemble.array_types import Floats, Groups, Labels, Positions
 from quintet.ensemble.crossfit import FINAL_FIT, FoldCache, FoldResult, Inputs, Trainer
+from quintet.files.atomic import save_array
 
 Fold = tuple[Positions, Positions]
 
@@ -101,7 +102,7 @@ class StoredRows:
     @classmethod
     def write(cls, rows: FittingRows, path: Path) -> StoredRows:
         """Write the table of `rows` to `path`."""
-        np.save(path, rows.table)
+        save_array(path, rows.table)
         return cls(path, replace(rows, table=rows.table[:0]))
 
 

@@ -30,7 +30,7 @@ from numpy.typing import NDArray
 from quintet.errors import ArtefactError
 from quintet.features.extraction.worker import Row
 from quintet.features.storage.table import META_COLUMNS, METADATA_KEY, SCHEMA_VERSION, table_schema
-from quintet.files.atomic import atomic_replace
+from quintet.files.atomic import atomic_replace, save_array
 from quintet.files.cache import require_unplanted
 from quintet.files.json_types import JsonObject
 from quintet.files.paths import text_name
@@ -122,8 +122,8 @@ class Parts:
             if row.values is not None:
                 values[k] = row.values
         path = self.folder / f"part-{self._next:06d}.parquet"
-        with atomic_replace(path.with_suffix(".npy")) as temporary, temporary.open("wb") as file:
-            np.save(file, values)
+        with atomic_replace(path.with_suffix(".npy")) as temporary:
+            save_array(temporary, values)
         with atomic_replace(path) as temporary:
             pq.write_table(fact_table(rows, manifest, self.parameter_hash), temporary)
         self._next += 1
