@@ -32,6 +32,7 @@ from quintet.features.extraction.chunks import Progress
 from quintet.features.storage.column_roles import quote_names
 from quintet.features.storage.left_out import lost_classes_notes
 from quintet.features.storage.table import FeatureTable
+from quintet.files.display.file_names import text_path
 
 if TYPE_CHECKING:
     from quintet.auditing.labels.suspects import Suspects
@@ -170,7 +171,7 @@ def _limits(
     notes = []
     is_audio_table = corpus.features is not None and "audio_digest" in corpus.known_facts
     if fingerprints and is_audio_table and not corpus.has_all_files:
-        n_absent = sum(not Path(path).is_file() for path in corpus.clips["path"])
+        n_absent = sum(not Path(text_path(path)).is_file() for path in corpus.clips["path"])
         notes.append(
             f"Sound was not compared: {n_absent} of {len(corpus.clips)} files of the table are not here. "
             "Copies that were encoded anew are not found."

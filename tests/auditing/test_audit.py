@@ -116,6 +116,21 @@ def test_a_recording_that_is_cut_short_is_used_and_named(tmp_path: Path) -> None
     assert audit(tmp_path / "moved.parquet").oddities["id"].tolist() == ["a/cut.wav"]
 
 
+def test_a_file_whose_name_is_no_text_is_there(
+    sounds: dict[str, NDArray[np.float64]], tmp_path: Path
+) -> None:
+    """It was counted among the files that are not there: it was looked for under the text of its name."""
+    for name in ("a/y.wav", "b/x.wav"):
+        (tmp_path / name).parent.mkdir()
+        soundfile.write(tmp_path / name, sounds["melody0"], 11025)
+    (tmp_path / "a/y.wav").rename(tmp_path / "a/caf\udce9.wav")
+    parameters = quintet.FeatureParameters(feature_set="bahuleyan2018", families=("temporal",))
+    quintet.extract(tmp_path, tmp_path / "t.parquet", parameters=parameters)
+    (tmp_path / "b/x.wav").unlink()
+    notes = " ".join(audit(tmp_path / "t.parquet").notes)
+    assert "1 of 2 files of the table are not here" in notes
+
+
 def test_equal_files_have_one_pair_each_with_the_first(
     sounds: dict[str, NDArray[np.float64]], tmp_path: Path
 ) -> None:

@@ -13,6 +13,7 @@ from quintet.audio.reading.checks import DIGEST_KIND
 from quintet.datasets.manifest import Manifest
 from quintet.features.extraction.worker import file_facts
 from quintet.features.storage.spectrograms import SpectrogramWriter
+from quintet.files.display.file_names import text_path
 from quintet.files.internet.remote import is_remote
 
 _BYTES_PER_S = {".wav": 176_400, ".aif": 176_400, ".aiff": 176_400, ".au": 176_400, ".flac": 90_000}
@@ -89,9 +90,9 @@ def _file_facts(manifest: Manifest) -> pd.DataFrame:
     facts_by_path = np.full((2, len(paths) + 1), -1, np.int64)
     urls = [path for path in paths if is_remote(path)]
     with ThreadPoolExecutor(ASKED_TOGETHER) as threads:  # idle without URLs
-        facts_of_urls = dict(zip(urls, threads.map(file_facts, urls), strict=True))
+        facts_of_urls = dict(zip(urls, threads.map(file_facts, map(text_path, urls)), strict=True))
     for k, path in enumerate(paths):
-        facts = facts_of_urls[path] if path in facts_of_urls else file_facts(path)
+        facts = facts_of_urls[path] if path in facts_of_urls else file_facts(text_path(path))
         for row, name in enumerate(("source_size", "source_mtime_ns")):
             facts_by_path[row, k] = int(facts.get(name, -1) or 0)
     sizes, times = facts_by_path[:, codes]

@@ -125,6 +125,13 @@ class TestReuse:
         assert set(stand_ins.counts(corpus).values()) == {1}
         assert (output.stat().st_mtime_ns, output.stat().st_ino) == (before.st_mtime_ns, before.st_ino)
 
+    def test_a_file_whose_name_is_no_text_is_read_once(self, corpus: Path, tmp_path: Path) -> None:
+        """The file was looked for under the text of its name (caf\\xe9.wav), and so had always changed."""
+        for path in sorted(corpus.glob("jazz/*.wav")):
+            path.rename(path.with_name(f"caf\udce9{path.name}"))
+        self.run(corpus, tmp_path / "f.parquet")
+        assert self.run(corpus, tmp_path / "f.parquet").n_reused == 6
+
     def test_only_a_changed_file_is_read_again(self, corpus: Path, tmp_path: Path) -> None:
         output = tmp_path / "f.parquet"
         self.run(corpus, output)
