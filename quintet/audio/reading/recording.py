@@ -18,6 +18,7 @@ import soundfile
 from numpy.typing import NDArray
 
 from quintet.audio.reading.checks import BlockChecks, Facts
+from quintet.audio.reading.formats.foreign import foreign_kind
 from quintet.audio.reading.native import NativeSamples, Window, damage_in_sentences, reason_of
 from quintet.audio.reading.soundfile_reader import read_with_soundfile, require_rate
 from quintet.audio.reading.text_content import text_kind
@@ -222,7 +223,7 @@ def _open_native(source: Path, window: Window) -> NativeSamples:
         return read_with_soundfile(source, window)
     except soundfile.LibsndfileError as error:
         refusal = reason_of(error)
-    kind = text_kind(source)
+    kind = text_kind(source) or foreign_kind(source)
     if kind is not None:
         raise DecodeError(f"A file must hold audio. '{source}' holds {kind}. Fetch or export it again.")
     try:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import gzip
+import io
+import tarfile
+import zipfile
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -12,9 +16,11 @@ import soundfile
 from quintet.audio.decode import load_clip
 from quintet.audio.reading import probe, recording, segments, soundfile_reader
 from quintet.audio.reading.byte_view import ByteView
+from quintet.audio.reading.formats.foreign import foreign_kind
 from quintet.audio.reading.native import READER_ERRORS, NativeSamples, damage_in_sentences
 from quintet.audio.reading.probe import probe_duration_s
 from quintet.audio.reading.recording import Recording, recording_digest
+from quintet.audio.reading.text_content import text_kind
 from quintet.errors import DecodeError, NonFiniteError, SilentError
 
 RATE = 44100
@@ -120,6 +126,7 @@ def test_channels_may_cancel_in_a_block_but_not_in_all(tmp_path, monkeypatch):
 
 PAGE = "<!DOCTYPE html>\n<title>404 Not Found</title>\n" + "<p>Café</p>\n" * 400
 NOTES = "Track 1, Zürich\nTrack 2\n" * 400
+RUSSIAN, JAPANESE = "Песня первая\nПесня вторая\n" * 200, "最初の歌、東京\n次の歌\n" * 200
 
 
 @pytest.mark.parametrize("suffix", ["al", "ul", "sw", "g722", "gsm", "sln", "au", "mp3", "wav", "xyz"])
@@ -130,6 +137,12 @@ NOTES = "Track 1, Zürich\nTrack 2\n" * 400
         (NOTES, "cp1252", "text"),
         (NOTES, "utf-16", "text"),
         (PAGE, "utf-8-sig", "HTML"),
+        (RUSSIAN, "cp1251", "text"),
+        (RUSSIAN, "koi8-r", "text"),
+        (JAPANESE, "shift-jis", "text"),
+        (JAPANESE, "euc-jp", "text"),
+        (NOTES, "utf-16-le", "text"),
+        (NOTES, "utf-16-be", "text"),
     ],
 )
 def test_text_named_like_audio_is_no_sound(tmp_path, suffix, text, encoding, kind):
@@ -138,6 +151,52 @@ def test_text_named_like_audio_is_no_sound(tmp_path, suffix, text, encoding, kin
     with pytest.raises(DecodeError, match=f"holds .*{kind}"):
         load_clip(file, sample_rate=None)
     assert probe_duration_s(file) is None
+
+
+def of_another_kind(kind: str) -> bytes:
+    """A file that holds no sound."""
+    rest = np.random.default_rng(0).bytes(5000)
+    content = io.BytesIO()
+    if kind == "zip":
+        with zipfile.ZipFile(content, "w") as archive:
+            archive.writestr("a", rest)
+    elif kind == "tar":
+        with tarfile.open(fileobj=content, mode="w") as archive:
+            archive.addfile(tarfile.TarInfo("a"))
+    elif kind == "gzip":
+        content.write(gzip.compress(rest))
+    elif kind == "BMP":
+        content.write(b"BM" + (6 + len(rest)).to_bytes(4, "little") + rest)
+    else:
+        content.write({"JPEG": b"\xff\xd8\xff\xe0\0\x10JFIF\0"}.get(kind, b"") + rest)
+        marks = {"PNG": b"\x89PNG\r\n\x1a\n", "PDF": b"%PDF-1.4\n", "SQLite": b"SQLite format 3\0"}
+        marks |= {"program": b"\x7fELF\2\1\1\0"}
+        return marks.get(kind, b"") + content.getvalue()
+    return content.getvalue()
+
+
+@pytest.mark.parametrize(
+    "suffix", ["al", "ul", "sw", "ub", "g722", "gsm", "sln", "dfpwm", "302", "mp3", "xyz"]
+)
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "BMP", "PDF", "zip", "tar", "gzip", "SQLite", "program"])
+def test_a_file_of_another_kind_named_like_audio_is_no_sound(tmp_path, suffix, kind):
+    """Formats without a header made sound of a JPEG image, and a model judged it."""
+    file = tmp_path / f"song.{suffix}"
+    file.write_bytes(of_another_kind(kind))
+    with pytest.raises(DecodeError, match=f"must hold audio.*holds .*{kind}.*Fetch or export"):
+        load_clip(file, sample_rate=None)
+    assert probe_duration_s(file) is None
+
+
+@pytest.mark.parametrize("loudness", [100, 1000, 8000, 32000])
+@pytest.mark.parametrize("suffix", ["al", "ul", "ub", "sw"])
+def test_no_sound_is_taken_for_text(tmp_path, suffix, loudness):
+    tone = loudness * np.sin(np.arange(20_000) * 0.1)
+    subtype = {"al": "ALAW", "ul": "ULAW", "ub": "PCM_U8", "sw": "PCM_16"}[suffix]
+    file = tmp_path / f"tone.{suffix}"
+    soundfile.write(file, tone / 32768, RATE, format="RAW", subtype=subtype)
+    assert text_kind(file) is None
+    assert foreign_kind(file) is None
 
 
 def test_samples_without_a_header_are_read_if_they_are_named(tmp_path):
