@@ -55,6 +55,8 @@ class _Chunks(NamedTuple):
 
 
 _RIFF, _FORM = _Chunks(12, "<4sI"), _Chunks(12, ">4sI")
+_WIDE = (b"RF64", b"BW64")
+"""First bytes of WAV files whose sizes have 64 bits."""
 _W64, _CAF = _Chunks(40, "<16sQ", counted=24, multiple=8), _Chunks(8, ">4sq", multiple=1)
 
 
@@ -174,8 +176,15 @@ def _holds_only_chunks(file: BinaryIO, start: int, size: int) -> bool:
     return position == size
 
 
+def _riff_layout(file: BinaryIO) -> _Chunks:
+    """The layout of the chunks of a WAV file: those of RIFX have the byte order of AIFF."""
+    return _FORM if _read_at(file, 0, 4) == b"RIFX" else _RIFF
+
+
 def _find_wav(file: BinaryIO) -> _Data | None:
-    data = _find_chunk(file, b"data", _RIFF)
+    if _read_at(file, 0, 4) in _WIDE:
+        return _find_rf64(file)
+    data = _find_chunk(file, b"data", _riff_layout(file))
     return data if data is not None and 0 < data.size < LARGEST_WAV else None
 
 
