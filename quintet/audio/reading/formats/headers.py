@@ -17,8 +17,14 @@ from quintet.audio.reading.formats.flac import flac_frames
 
 LARGEST_WAV = 0x7FFFF000
 """Size of the data of a WAV file from which on it stands for an unknown one."""
-UNKNOWN_SIZES = (0, 0x7FFFFFFF, 0x7FFFF000, 0xFFFFFFFF)
+UNKNOWN_SIZES = (0, 0x7F000000, 0x7FFFFFFF, 0x7FFFF000, 0xFFFFFFFF)
 """Sizes that programs write into a header that they cannot complete at the end."""
+LARGEST_SIZE = 1 << 60
+"""Size in 64 bits from which on it stands for an unknown one, too: no disk holds so many bytes."""
+CAF_COUNT_BYTES = 4
+"""Bytes of the count with which the data chunk of a Core Audio file begins."""
+HEADER_MARK_BYTES = 16
+"""Bytes by which a header is known that is written again."""
 W64_TAIL = b"\xf3\xac\xd3\x11\x8c\xd1\x00\xc0\x4f\x8e\xdb\x8a"
 """Bytes behind the name of a chunk of a Sony Wave64 file, which make an identifier of it."""
 EXTENSIBLE, IEEE_FLOAT = b"\xfe\xff", b"\x03\x00"
@@ -128,30 +134,82 @@ def frames_of_bytes(path: Path, *, format: str) -> int | None:
 def repair_header(path: Path) -> list[tuple[int, int] | bytes] | None:
     """Pieces of a file with the size of its data chunk put right; None if libsndfile can read it as it is.
 
-    A recorder that stops without warning leaves a WAV file that states a size of 0 although data follow. A
-    CAF file that states more than it holds is refused by libsndfile. In a W64 file of the extensible format,
-    libsndfile takes floating-point samples for integers.
+    A recorder that stops without warning, or writes to a pipe, leaves a WAV, RF64, W64 or CAF file that
+    states no size although data follow. A CAF file that states more than it holds is refused by libsndfile.
+    In a W64 file of the extensible format, libsndfile takes floating-point samples for integers.
     """
     size = path.stat().st_size
     with path.open("rb") as file:
         head = file.read(12)
-        if head[:4] == b"RIFF" and head[8:] == b"WAVE":
-            data = _find_chunk(file, b"data", _RIFF)
-            if data is None or data.size or data.start >= size or _holds_only_chunks(file, data.start, size):
-                return None
-            start = data.start
-            held = min(size - start, 0xFFFFFFFE)
-            return [(0, start - 4), struct.pack("<I", held), (start, start + held)]
-        if head[:4] == b"riff":
-            tag_at = _find_extensible_float(file)
-            return None if tag_at is None else [(0, tag_at), IEEE_FLOAT, (tag_at + 2, size)]
-        if head[:4] == b"caff":
-            data = _find_chunk(file, b"data", _CAF)
-            if data is None or data.start + data.size <= size:
-                return None
-            start = data.start
-            return [(0, start - 8), struct.pack(">q", size - start), (start, size)]
-    return None
+        kind = head[8:] if head[:4] in (*_WIDE, b"RIFF", b"RIFX") else b"WAVE"
+        repair = _REPAIRS.get(head[:4]) if kind == b"WAVE" else None
+        return None if repair is None else repair(file, size)
+
+
+def _repair_wav(file: BinaryIO, size: int) -> list[tuple[int, int] | bytes] | None:
+    layout = _riff_layout(file)
+    data = _find_chunk(file, b"data", layout)
+    if data is None or data.size or not _sound_follows(file, data.start, size, layout):
+        return None
+    start = data.start
+    held = min(size - start, 0xFFFFFFFE)
+    return [(0, start - 4), struct.pack(layout.head[0] + "I", held), (start, start + held)]
+
+
+def _repair_rf64(file: BinaryIO, size: int) -> list[tuple[int, int] | bytes] | None:
+    """libsndfile does not know a BW64 file, which has the layout of RF64 (ITU-R BS.2088)."""
+    sizes, data = _find_chunk(file, b"ds64", _RIFF), _find_chunk(file, b"data", _RIFF)
+    is_stated = _find_rf64(file) is not None or data is None or data.size not in UNKNOWN_SIZES
+    if sizes is None or data is None or is_stated or not _sound_follows(file, data.start, size, _RIFF):
+        return None
+    field, held = sizes.start + 8, struct.pack("<Q", size - data.start)
+    return [b"RF64", (4, field), held, (field + 8, size)]
+
+
+def _repair_w64(file: BinaryIO, size: int) -> list[tuple[int, int] | bytes] | None:
+    tag_at = _find_extensible_float(file)
+    if tag_at is not None:
+        return [(0, tag_at), IEEE_FLOAT, (tag_at + 2, size)]
+    data = _find_chunk(file, b"data" + W64_TAIL, _W64)
+    if data is None or data.size > 0 or not _sound_follows(file, data.start, size, _W64):
+        return None
+    start, stop = _without_headers(file, data.start, size)
+    return [(0, data.start - 8), struct.pack("<Q", stop - start + _W64.counted), (start, stop)]
+
+
+def _repair_caf(file: BinaryIO, size: int) -> list[tuple[int, int] | bytes] | None:
+    data = _find_chunk(file, b"data", _CAF)
+    if data is None:
+        return None
+    begin = min(data.start + CAF_COUNT_BYTES, size)
+    if data.size > CAF_COUNT_BYTES:
+        start, stop = begin, size
+        if data.start + data.size <= size:
+            return None
+    elif data.size < 0 or not _sound_follows(file, begin, size, _CAF):
+        return None  # libsndfile knows a size of -1
+    else:
+        start, stop = _without_headers(file, begin, size)
+    stated = struct.pack(">q", begin - data.start + stop - start)
+    return [(0, data.start - 8), stated, (data.start, begin), (start, stop)]
+
+
+def _without_headers(file: BinaryIO, start: int, size: int) -> tuple[int, int]:
+    """Where the sound of a file that was written to a pipe begins and ends.
+
+    libsndfile, which other programs use, writes a header again before the sound and behind it, since it
+    cannot go back to the first one.
+
+    Args:
+        file: the file.
+        start: length of its header.
+        size: its bytes.
+    """
+    mark, stop = _read_at(file, 0, HEADER_MARK_BYTES), size - start
+    begin = start
+    while _read_at(file, begin, HEADER_MARK_BYTES) == mark:
+        begin += start
+    return begin, stop if stop >= begin and _read_at(file, stop, HEADER_MARK_BYTES) == mark else size
 
 
 def _find_extensible_float(file: BinaryIO) -> int | None:
@@ -164,16 +222,24 @@ def _find_extensible_float(file: BinaryIO) -> int | None:
     return chunk.start if is_float else None
 
 
-def _holds_only_chunks(file: BinaryIO, start: int, size: int) -> bool:
-    """Whether whole chunks fill a file from `start` to its end: then its data chunk is truly empty."""
-    position = start
-    while position + 8 <= size:
-        file.seek(position)
-        name, length = struct.unpack("<4sI", file.read(8))
-        if not name.isalnum() and not name.strip(b" ").isalnum():
-            return False
-        position += 8 + length + length % 2
-    return position == size
+def _sound_follows(file: BinaryIO, start: int, size: int, layout: _Chunks) -> bool:
+    """Whether sound stands behind a data chunk that states none.
+
+    If whole chunks fill the file from `start` to its end, the data chunk is truly empty.
+    """
+    position, n_bytes = start, struct.calcsize(layout.head)
+    while position + n_bytes <= size:
+        name, length = struct.unpack(layout.head, _read_at(file, position, n_bytes))
+        length -= layout.counted
+        if length < 0 or not (name[:4].isalnum() or name[:4].strip(b" ").isalnum()):
+            return True
+        position += n_bytes + -(-length // layout.multiple) * layout.multiple
+    return position != size
+
+
+def _is_stated(size: int) -> bool:
+    """Whether a size is one, and does not stand for an unknown one."""
+    return 0 < size < LARGEST_SIZE and size not in UNKNOWN_SIZES
 
 
 def _riff_layout(file: BinaryIO) -> _Chunks:
@@ -195,12 +261,12 @@ def _find_rf64(file: BinaryIO) -> _Data | None:
     if len(body) < 16 or data is None:
         return None
     _, size = struct.unpack("<QQ", body)
-    return None if size in (0, 2**64 - 1) else _Data(data.start, int(size))
+    return _Data(data.start, int(size)) if _is_stated(size) else None
 
 
 def _find_w64(file: BinaryIO) -> _Data | None:
     data = _find_chunk(file, b"data" + W64_TAIL, _W64)
-    return data if data is not None and data.size > 0 else None
+    return data if data is not None and _is_stated(data.size) else None
 
 
 def _read_at(file: BinaryIO, position: int, n_bytes: int) -> bytes:
@@ -214,7 +280,9 @@ def _read_at(file: BinaryIO, position: int, n_bytes: int) -> bytes:
 def _find_caf(file: BinaryIO) -> _Data | None:
     """The size of the data chunk of a Core Audio file, which begins with a 4-byte count; -1 is unknown."""
     data = _find_chunk(file, b"data", _CAF)
-    return None if data is None or data.size <= 4 else _Data(data.start + 4, data.size - 4)
+    if data is None or not _is_stated(data.size - CAF_COUNT_BYTES):
+        return None
+    return _Data(data.start + CAF_COUNT_BYTES, data.size - CAF_COUNT_BYTES)
 
 
 def _count_caf(file: BinaryIO) -> int | None:
@@ -227,12 +295,13 @@ def _count_caf(file: BinaryIO) -> int | None:
 def _find_aiff(file: BinaryIO) -> _Data | None:
     """The sound data chunk of an AIFF file, which begins with 8 bytes about its alignment."""
     data = _find_chunk(file, b"SSND", _FORM)
-    return None if data is None or data.size <= 8 else _Data(data.start + 8, data.size - 8)
+    is_stated = data is not None and _is_stated(data.size - 8) and _is_stated(data.size)
+    return _Data(data.start + 8, data.size - 8) if data is not None and is_stated else None
 
 
 def _find_svx(file: BinaryIO) -> _Data | None:
     data = _find_chunk(file, b"BODY", _FORM)
-    return data if data is not None and data.size else None
+    return data if data is not None and _is_stated(data.size) else None
 
 
 def _find_au(file: BinaryIO) -> _Data | None:
@@ -275,6 +344,10 @@ def _find_mat5(file: BinaryIO) -> _Data | None:
 
 
 def _count_aiff(file: BinaryIO) -> int | None:
+    """The frames of an AIFF file, unless the size of its sound stands for an unknown one."""
+    sound = _find_chunk(file, b"SSND", _FORM)
+    if sound is not None and _find_aiff(file) is None and sound.size > 8:
+        return None
     facts = _find_chunk(file, b"COMM", _FORM)
     body = b"" if facts is None else _read_at(file, facts.start, 6)
     return struct.unpack(">hI", body)[1] if len(body) == 6 else None
@@ -336,6 +409,13 @@ _DATA: dict[str, Callable[[BinaryIO], _Data | None]] = {
     "MAT5": _find_mat5,
 }
 """Container → its sound data, as the header states them."""
+_REPAIRS: dict[bytes, Callable[[BinaryIO, int], list[tuple[int, int] | bytes] | None]] = {
+    **dict.fromkeys((b"RIFF", b"RIFX"), _repair_wav),
+    **dict.fromkeys(_WIDE, _repair_rf64),
+    b"riff": _repair_w64,
+    b"caff": _repair_caf,
+}
+"""First bytes of a file → what puts its header right."""
 _FRAMES: dict[str, Callable[[BinaryIO], int | None]] = {
     "AIFF": _count_aiff,
     "CAF": _count_caf,
