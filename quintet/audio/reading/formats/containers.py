@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import struct
+from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -34,6 +35,12 @@ BYTE_COUNTS = {"wav": "WAV", "w64": "W64", "voc": "VOC", "iff": "SVX"}
 """ffmpeg's name of a container whose header states the bytes of its sound → libsndfile's name of it."""
 FRAME_COUNTS = {"adx": (12, ">I", 1), "sox": (8, "<Q", 0)}
 """Container → place and type of the number of samples in its header; 1 if they are counted per channel."""
+AVI_UNKNOWN = (0, 0x40000000, 0x7FFFFFFF, 0xFFFFFFFF)
+"""Lengths in an AVI header that stand for an unknown one: ffmpeg writes the second to a pipe."""
+AVI_SAMPLE_BYTES_AT = 44
+"""Place, in the header of a stream of an AVI file, of the bytes of a sample; 0 if chunks are counted."""
+RM_UNKNOWN_S = 3600
+"""Length that ffmpeg states in a RealMedia file that it writes to a pipe."""
 ASF_FILE_FACTS = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")
 """Identifier of the object of an ASF file (wma) that states its length."""
 ASF_HEAD_BYTES = 1 << 16
@@ -48,15 +55,22 @@ class Statement:
         frames: frames of the sound; None if the file states none.
         share: share of the stated bytes of sound that it holds; None if it holds all, or states none.
         damage: what shows, besides lengths, that sound is missing; empty if nothing does.
+        count_void: counts frames of the statement that have no sound; it is asked only if sound seems to be
+            missing.
     """
 
     frames: int | None = None
     share: float | None = None
     damage: str = ""
+    count_void: Callable[[], int] | None = None
 
     def frames_at_end(self, position: int) -> int | None:
         """Frames that the file states, if its data end at `position`."""
-        return self.frames if self.share is None else round(position / self.share)
+        if self.share is not None:
+            return round(position / self.share)
+        if self.frames is None or self.count_void is None or position >= self.frames:
+            return self.frames
+        return self.frames - self.count_void()
 
 
 def read_statement(source: Path, container: InputContainer, stream: AudioStream, rate: int) -> Statement:
@@ -77,6 +91,8 @@ def read_statement(source: Path, container: InputContainer, stream: AudioStream,
     if "ogg" in names:
         damage = "" if ogg_is_complete(source) else "the end mark is missing"
         return Statement(ogg_frames(source, rate), damage=damage)
+    if "avi" in names:
+        return _avi_statement(source, stream, rate)
     seconds = _seconds_of_header(source, container, stream, names)
     return Statement(None if seconds is None else round(seconds * rate), damage=damage)
 
@@ -115,15 +131,51 @@ def _seconds_of_header(
     late_s = max(0.0, _seconds(stream.start_time or 0, stream.time_base) or 0.0)  # part of the length
     is_alone = len(container.streams) == 1 or ("flv" in names and not _flv_has_video(source))
     if names & STREAM_LENGTHS and stream.duration is not None:
-        return _seconds(stream.duration, stream.time_base)
+        seconds = _seconds(stream.duration, stream.time_base)
+        return None if "rm" in names and seconds == RM_UNKNOWN_S else seconds
     if tag is not None:  # matroska
-        hours, minutes, seconds = (float(part) for part in tag.groups())
-        return 3600 * hours + 60 * minutes + seconds - late_s
+        hours, minutes, rest = (float(part) for part in tag.groups())
+        return 3600 * hours + 60 * minutes + rest - late_s
     if names & FILE_LENGTHS and is_alone and container.duration:
         return container.duration / 1_000_000 - late_s
-    if "avi" in names and stream.frames:
-        return _seconds(stream.frames, stream.time_base)
     return _asf_seconds(source) if "asf" in names and is_alone else None
+
+
+def _avi_statement(source: Path, stream: AudioStream, rate: int) -> Statement:
+    """The chunks of sound in an AVI header. It counts empty ones, which stand for a delay, too."""
+    chunk_s, number = _seconds(1, stream.time_base), stream.index  # the file is closed when they are counted
+    if stream.frames in AVI_UNKNOWN or chunk_s is None:
+        return Statement()
+
+    def count_void() -> int:
+        return round(_count_empty_chunks(source, number) * chunk_s * rate)
+
+    return Statement(round(stream.frames * chunk_s * rate), count_void=count_void)
+
+
+def _count_empty_chunks(source: Path, number: int) -> int:
+    """Chunks without bytes of a stream of an AVI file whose header counts chunks, not samples.
+
+    Args:
+        source: the file.
+        number: of the stream.
+    """
+    found, n_streams, position, wanted = 0, 0, 0, b"%02dwb" % number
+    with source.open("rb") as file:
+        while len(head := file.read(8)) == 8:
+            name, size = struct.unpack("<4sI", head)
+            position += 8
+            if name in (b"RIFF", b"LIST"):  # their chunks follow
+                position += 4
+            else:
+                if name == b"strh":
+                    if n_streams == number and any(file.read(48)[AVI_SAMPLE_BYTES_AT:]):
+                        return 0
+                    n_streams += 1
+                found += name == wanted and not size
+                position += size + size % 2
+            file.seek(position)
+    return found
 
 
 def _flv_has_video(source: Path) -> bool:
