@@ -221,19 +221,14 @@ class _Damage:
 
 
 def _decode(container: InputContainer, stream: AudioStream, damage: _Damage) -> Iterator[AudioFrame]:
-    """Frames of a stream.
+    """Frames of the packets of a stream that can be decoded.
 
-    Of wma also those that the decoder would drop, but not the frame after the last packet. It has no time
-    stamp, and is one half of an overlap whose other half no packet holds.
+    Of wma also those that the decoder would drop, but not the frame after the last packet: it is one half of
+    an overlap whose other half no packet holds.
     """
-    if stream.codec_context.name not in WMA:
-        return _decode_packets(container, stream, damage)
-    stream.codec_context.flags2 |= Flags2.skip_manual
-    return (frame for frame in _decode_packets(container, stream, damage) if frame.pts is not None)
-
-
-def _decode_packets(container: InputContainer, stream: AudioStream, damage: _Damage) -> Iterator[AudioFrame]:
-    """Frames of the packets that can be decoded."""
+    is_wma = stream.codec_context.name in WMA
+    if is_wma:
+        stream.codec_context.flags2 |= Flags2.skip_manual
     try:
         for packet in container.demux(stream):
             try:
@@ -244,7 +239,8 @@ def _decode_packets(container: InputContainer, stream: AudioStream, damage: _Dam
                 if packet.size:  # the empty packet at the end asks for what the decoder has left
                     damage.lose(packet, error)
                 continue
-            yield from frames
+            if packet.size or not is_wma:
+                yield from frames
     except DECODER_ERRORS as error:
         if machine_fault(error) is not None:
             raise

@@ -56,6 +56,15 @@ def test_a_lossy_format_gives_the_tone(tmp_path, name, codec):
     assert np.sqrt(np.mean(decoded.clip.samples**2)) == pytest.approx(0.3 / np.sqrt(2), rel=0.05)
 
 
+@pytest.mark.parametrize("codec", ["wmav1", "wmav2"])
+@pytest.mark.parametrize("name", ["a.wav", "a.avi", "a.mka"])
+def test_wma_gives_the_same_samples_in_every_container(tmp_path, name, codec):
+    """In a wav, where a packet holds several frames, those without a time stamp of their own were dropped."""
+    wma = load_clip(encoded(tmp_path / "a.wma", codec), sample_rate=None)
+    other = load_clip(encoded(tmp_path / name, codec), sample_rate=None)
+    np.testing.assert_array_equal(other.clip.samples, wma.clip.samples)
+
+
 @pytest.mark.parametrize(("codec", "tolerance"), [("alac", 0.0), ("aac", 0.01)])
 def test_a_window_is_the_same_stretch_of_the_whole(tmp_path, codec, tolerance):
     path = encoded(tmp_path / "a.m4a", codec)
