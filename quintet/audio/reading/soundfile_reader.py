@@ -25,6 +25,7 @@ from quintet.audio.reading.formats.headers import (
 from quintet.audio.reading.formats.id3 import skip_id3
 from quintet.audio.reading.formats.joined import ANOTHER_FOLLOWS, OTHER_STREAM, holds_another
 from quintet.audio.reading.formats.ogg import ogg_frames, ogg_is_complete
+from quintet.audio.reading.formats.voc import UNSUPPORTED, voc_is_split
 from quintet.audio.reading.miniaudio_reader import decode_flac
 from quintet.audio.reading.mpeg import LAYER_3, MpegAudio, find_mpeg_audio, parse_header, xing_frame
 from quintet.audio.reading.native import (
@@ -165,6 +166,9 @@ def _open(source: Path) -> OpenFile:
     else:
         descriptor = os.open(source, os.O_RDONLY | getattr(os, "O_BINARY", 0))
         decoder = ForwardFile(descriptor, closefd=True)
+    if decoder.format == "VOC" and voc_is_split(source):
+        decoder.close()
+        raise soundfile.LibsndfileError(UNSUPPORTED)
     if audio is not None:
         return _with_mpeg_facts(source, OpenFile(decoder, descriptor, None), audio)
     frame_bytes = SUBTYPE_BYTES.get(decoder.subtype, 0) * decoder.channels

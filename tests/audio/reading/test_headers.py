@@ -130,3 +130,30 @@ def test_a_recording_without_sound_gets_none_from_other_chunks(
     path.write_bytes(path.read_bytes() + chunk)
     with pytest.raises(DecodeError, match="length is zero"):
         load_clip(path, sample_rate=None)
+
+
+def split_voc(path: Path, n_blocks: int) -> bytes:
+    """A voc file as ffmpeg writes it: blocks of samples, each with a head of four bytes, and an end mark."""
+    whole = bytes(write(path, "VOC"))
+    start = whole.index(bytes([9]), 26)
+    facts, parts = whole[start + 4 : start + 16], np.array_split(SAMPLES.astype("<i2"), n_blocks)
+    content = whole[:start]
+    for k, part in enumerate(parts):
+        body = (b"" if k else facts) + part.tobytes()
+        content += bytes([2 if k else 9]) + len(body).to_bytes(3, "little") + body
+    return content + bytes(1)
+
+
+def test_the_heads_of_blocks_of_a_voc_file_are_no_sound(tmp_path: Path) -> None:
+    """libsndfile takes them for samples: 9.009 s instead of 9, with a click at every block."""
+    pytest.importorskip("av")
+    path = tmp_path / "a.voc"
+    for n_blocks in (1, 2, 1500):
+        content = split_voc(path, n_blocks)
+        path.write_bytes(content)
+        clip = load_clip(path, sample_rate=None, strict=False)
+        assert (clip.truncation, clip.missing_s) == ("", 0.0)
+        np.testing.assert_array_equal(clip.clip.samples, MIX.astype(np.float32))
+        assert probe_duration_s(path) == 2.0
+        path.write_bytes(content[: len(content) * 6 // 10])
+        assert load_clip(path, sample_rate=None, strict=False).truncation

@@ -19,6 +19,7 @@ from av.container import InputContainer
 from quintet.audio.reading.formats.headers import byte_share
 from quintet.audio.reading.formats.joined import ANOTHER_FOLLOWS, holds_another, mp4_atoms
 from quintet.audio.reading.formats.ogg import ogg_frames, ogg_is_complete
+from quintet.audio.reading.formats.voc import voc_is_complete
 
 EXACT_CONTAINERS = ("mov", "mp4", "m4a")
 """Containers whose time stamps are exact: they are sought in, and their stated length is believed.
@@ -31,6 +32,7 @@ STREAM_LENGTHS = frozenset(
 """ffmpeg's names of containers whose header states the length of the sound, which ffmpeg passes on."""
 FILE_LENGTHS = frozenset({"matroska", "flv", "nut"})
 """Containers whose header states the length of the whole file, which is that of the sound if it is alone."""
+END_MISSING = "the end mark is missing"
 BYTE_COUNTS = {"wav": "WAV", "w64": "W64", "voc": "VOC", "iff": "SVX"}
 """ffmpeg's name of a container whose header states the bytes of its sound → libsndfile's name of it."""
 FRAME_COUNTS = {"adx": (12, ">I", 1), "sox": (8, "<Q", 0)}
@@ -84,12 +86,14 @@ def read_statement(source: Path, container: InputContainer, stream: AudioStream,
     """
     names = set(container.format.name.split(","))
     damage = ANOTHER_FOLLOWS if any(holds_another(source, name) for name in names) else ""
+    if "voc" in names and not voc_is_complete(source):
+        damage = END_MISSING
     for name in names & BYTE_COUNTS.keys():
         return Statement(share=byte_share(source, format=BYTE_COUNTS[name]), damage=damage)
     for name in names & FRAME_COUNTS.keys():
         return Statement(_count_frames(source, *FRAME_COUNTS[name], n_channels=stream.channels))
     if "ogg" in names:
-        damage = "" if ogg_is_complete(source) else "the end mark is missing"
+        damage = "" if ogg_is_complete(source) else END_MISSING
         return Statement(ogg_frames(source, rate), damage=damage)
     if "avi" in names:
         return _avi_statement(source, stream, rate)

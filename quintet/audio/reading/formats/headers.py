@@ -10,10 +10,12 @@ import os
 import re
 import struct
 from collections.abc import Callable
+from itertools import islice
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 from quintet.audio.reading.formats.flac import flac_frames
+from quintet.audio.reading.formats.voc import SOUND, voc_blocks
 
 LARGEST_WAV = 0x7FFFF000
 """Size of the data of a WAV file from which on it stands for an unknown one."""
@@ -31,8 +33,6 @@ EXTENSIBLE, IEEE_FLOAT = b"\xfe\xff", b"\x03\x00"
 """Format tags of WAV and W64 files."""
 SDS_HEADER_BYTES, SDS_BLOCK_BYTES, SDS_DATA_BYTES, SDS_BITS_AT = 21, 127, 120, 6
 """SDS: bytes of the header, of a block and of its samples (7 bits each); place of the bits of a sample."""
-VOC_SOUND = (1, 2, 9)
-"""Types of the blocks of a VOC file that hold sound."""
 MAX_CHUNKS = 1000
 """Chunks that are looked at. A damaged file may consist of empty chunks."""
 
@@ -313,20 +313,12 @@ def _find_au(file: BinaryIO) -> _Data | None:
 
 
 def _find_voc(file: BinaryIO) -> _Data | None:
-    """The blocks of sound of a Creative Voice file: each has a type and a size of three bytes."""
-    head = _read_at(file, 0, 22)
-    position = int.from_bytes(head[20:22], "little")
-    start = total = 0
-    for _ in range(MAX_CHUNKS):
-        block = _read_at(file, position, 4)
-        if len(block) < 4 or not block[0]:
-            break
-        size = int.from_bytes(block[1:], "little")
-        position += 4 + size
-        if block[0] in VOC_SOUND:
-            start = start or position - size
-            total = position - start
-    return _Data(start, total) if total else None
+    """The blocks of sound of a Creative Voice file."""
+    sound = [block for block in islice(voc_blocks(file), MAX_CHUNKS) if block.kind in SOUND]
+    if not sound:
+        return None
+    start = sound[0].start
+    return _Data(start, sound[-1].start + sound[-1].size - start)
 
 
 def _find_mat5(file: BinaryIO) -> _Data | None:
