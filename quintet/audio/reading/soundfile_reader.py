@@ -15,7 +15,6 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-from quintet.audio.reading.byte_view import ByteView
 from quintet.audio.reading.formats.headers import (
     byte_share,
     frames_of_bytes,
@@ -26,6 +25,7 @@ from quintet.audio.reading.formats.id3 import skip_id3
 from quintet.audio.reading.formats.joined import ANOTHER_FOLLOWS, OTHER_STREAM, holds_another
 from quintet.audio.reading.formats.ogg import ogg_frames, ogg_is_complete
 from quintet.audio.reading.formats.voc import UNSUPPORTED, voc_is_split
+from quintet.audio.reading.forward_file import FORK_ERRORS, ForwardFile, open_pieces
 from quintet.audio.reading.miniaudio_reader import decode_flac
 from quintet.audio.reading.mpeg import LAYER_3, MpegAudio, find_mpeg_audio, parse_header, xing_frame
 from quintet.audio.reading.native import (
@@ -39,7 +39,6 @@ from quintet.audio.reading.native import (
 )
 from quintet.audio.reading.streams import (
     MANY_FRAMES,
-    ForwardFile,
     OpenFile,
     another_follows,
     checked_statement,
@@ -162,10 +161,15 @@ def _open(source: Path) -> OpenFile:
     descriptor = None
     pieces = repair_header(source)
     if pieces is not None:
-        decoder = ForwardFile(ByteView(source, pieces))
+        decoder = open_pieces(source, pieces)
     else:
         descriptor = os.open(source, os.O_RDONLY | getattr(os, "O_BINARY", 0))
-        decoder = ForwardFile(descriptor, closefd=True)
+        try:
+            decoder = ForwardFile(descriptor, closefd=True)
+        except soundfile.LibsndfileError as error:
+            if audio is None or error.code not in FORK_ERRORS:
+                raise
+            decoder, descriptor = open_pieces(source, [(0, source.stat().st_size)]), None
     if decoder.format == "VOC" and voc_is_split(source):
         decoder.close()
         raise soundfile.LibsndfileError(UNSUPPORTED)
@@ -182,7 +186,7 @@ def _open(source: Path) -> OpenFile:
 
 def _open_frames(source: Path, audio: MpegAudio, tag: bytes) -> OpenFile:
     """A decoder of the frames of MPEG audio alone, behind a tag."""
-    decoder = ForwardFile(ByteView(source, [tag, *audio.ranges]))
+    decoder = open_pieces(source, [tag, *audio.ranges])
     return OpenFile(
         decoder,
         None,

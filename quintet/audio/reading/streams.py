@@ -10,7 +10,6 @@ from pathlib import Path
 
 import soundfile
 
-from quintet.audio.reading.byte_view import ByteView
 from quintet.audio.reading.formats.flac import (
     STREAM_START,
     Frame,
@@ -21,6 +20,7 @@ from quintet.audio.reading.formats.flac import (
     last_frame,
     next_stream,
 )
+from quintet.audio.reading.forward_file import open_pieces
 from quintet.audio.reading.mpeg import MpegAudio, find_mpeg_audio, goes_on
 
 STREAM_STARTS = {"FLAC": STREAM_START, "OGG": b"OggS\x00\x02"}
@@ -29,17 +29,6 @@ MANY_FRAMES = 1 << 40
 """Frames of a read without an end: more than any recording has."""
 READ_AHEAD_BYTES = 1 << 17
 """Bytes that a decoder may have read beyond the end of a stream."""
-
-
-class ForwardFile(soundfile.SoundFile):  # type: ignore[misc]
-    """A sound file that is only read forwards.
-
-    soundfile seeks to the current position after every read. The mp3 decoder then starts anew, which is
-    slower and gives other samples than one undisturbed read.
-    """
-
-    def seekable(self) -> bool:
-        return False
 
 
 @dataclass(slots=True)
@@ -109,8 +98,8 @@ def open_view(source: Path, start: int, stop: int | None, format: str) -> soundf
     """A decoder of the stream in the bytes from `start` to `stop`. A FLAC stream states no length in it."""
     end = source.stat().st_size if stop is None else stop
     if format != "FLAC":
-        return ForwardFile(ByteView(source, [(start, end)]))
-    return ForwardFile(ByteView(source, [(start, start + 8), *_without_total(source, start, end)]))
+        return open_pieces(source, [(start, end)])
+    return open_pieces(source, [(start, start + 8), *_without_total(source, start, end)])
 
 
 def _without_total(source: Path, start: int, end: int) -> list[tuple[int, int] | bytes]:
@@ -153,7 +142,7 @@ def _is_frame(source: Path, start: int, end: int, frame: Frame) -> bool:
         (frame.at, end),
     ]
     try:
-        with ForwardFile(ByteView(source, pieces)) as decoder:
+        with open_pieces(source, pieces) as decoder:
             return len(decoder.read(frame.end - frame.begin + 1)) == frame.end - frame.begin
     except soundfile.LibsndfileError:
         return False
@@ -210,7 +199,7 @@ def open_counted(source: Path, file: OpenFile) -> None:
         return
     n_frames, at = struct.pack(">I", counted.n_frames), counted.count_at
     pieces: list[tuple[int, int] | bytes] = [(0, at), n_frames, (at + len(n_frames), source.stat().st_size)]
-    file.replace(ForwardFile(ByteView(source, pieces)), file.start)
+    file.replace(open_pieces(source, pieces), file.start)
     file.stated = file.decoder.frames + counted.n_rest
 
 
