@@ -54,6 +54,12 @@ Matroska do not state them. Of wma the decoder states them: `_wma_priming`.
 """
 WMA = ("wmav1", "wmav2")
 """Codecs whose decoder drops two frames at the start, even if the encoder put only one there."""
+ALIKE_CODECS = ("pcm_", "alac", "flac", "mp3", "opus", "libopus")
+"""Beginnings of the names of codecs that give the same samples wherever decoding begins, but for a moment.
+
+Aac, ac3 and eac3 fill bands with noise from a generator that runs since the first frame; adpcm carries on its
+last sample. Windows of them are decoded from the start of the recording.
+"""
 PLAYLISTS = ("hls", "concat", "dash", "image2")
 """Containers that open other files. They are refused: a recording is one file."""
 
@@ -76,7 +82,8 @@ def read_with_pyav(source: Path, window: Window) -> NativeSamples:
             )
             stream, rate = _audio_stream(container, source)
             is_exact = any(name in container.format.name.split(",") for name in EXACT_CONTAINERS)
-            if is_exact and window.start_s > PREROLL_S:
+            is_alike = stream.codec_context.name.startswith(ALIKE_CODECS)
+            if is_exact and is_alike and window.start_s > PREROLL_S:
                 _seek(container, stream, window.start_s - PREROLL_S)
             damage = _Damage(rate)
             frames = _decode(container, stream, damage)

@@ -22,7 +22,8 @@ from quintet.audio.reading.formats.ogg import ogg_frames, ogg_is_complete
 from quintet.audio.reading.formats.voc import voc_is_complete
 
 EXACT_CONTAINERS = ("mov", "mp4", "m4a")
-"""Containers whose time stamps are exact: they are sought in, and their stated length is believed.
+"""Containers whose time stamps are exact: they are sought in (`pyav_reader.ALIKE_CODECS`), and their stated
+length is believed.
 
 In the others a window is decoded from the start of the recording, since a seek would begin elsewhere.
 """
