@@ -27,7 +27,7 @@ SAFE_BLOCKS = {"atomic_replace", "replace_output", "atomic_folder", "replace_pag
 """Blocks whose files take their names at the end."""
 
 WRITERS = {"write_text", "write_bytes", "to_csv", "to_parquet", "to_json", "to_pickle", "savefig"}
-WRITERS |= {"savez", "savez_compressed", "ParquetWriter", "save_weights", "save_model", "dump"}
+WRITERS |= {"savez", "savez_compressed", "save_array", "ParquetWriter", "save_weights", "save_model", "dump"}
 MODULES = {"save": "np", "write_table": "pq"}
 """Writers whose names others have too → the module that they belong to."""
 
@@ -51,6 +51,7 @@ KNOWN = {
     "commands/terminal/faults.py": "the standard streams",
     "audio/isolation/processes.py": "the standard streams",
     "audio/encode.py": "bytes in memory",
+    "audio/reading/forward_file.py": "a temporary folder",
     "model_folder/folder.py": "bytes in memory",
 }
 """Files that write by themselves, and why nothing half-written gets a name."""
