@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 
 from quintet.audio.reading.checks import BlockChecks, Facts
 from quintet.audio.reading.formats.foreign import foreign_kind
+from quintet.audio.reading.formats.text import text_kind
 from quintet.audio.reading.native import NativeSamples, Window, damage_in_sentences, reason_of
 from quintet.audio.reading.soundfile_reader import read_with_soundfile, require_rate
-from quintet.audio.reading.text_content import text_kind
 from quintet.audio.resample import MonoMixer, resample_blocks
 from quintet.errors import DecodeError, install_command
 from quintet.files.paths import require_path

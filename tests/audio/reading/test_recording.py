@@ -17,10 +17,10 @@ from quintet.audio.decode import load_clip
 from quintet.audio.reading import probe, recording, segments, soundfile_reader
 from quintet.audio.reading.byte_view import ByteView
 from quintet.audio.reading.formats.foreign import foreign_kind
+from quintet.audio.reading.formats.text import text_kind
 from quintet.audio.reading.native import READER_ERRORS, NativeSamples, damage_in_sentences
 from quintet.audio.reading.probe import probe_duration_s
 from quintet.audio.reading.recording import Recording, recording_digest
-from quintet.audio.reading.text_content import text_kind
 from quintet.errors import DecodeError, NonFiniteError, SilentError
 
 RATE = 44100
