@@ -292,7 +292,7 @@ def test_sound_stays_in_the_folders_of_the_library(shelf: Shelf, tmp_path: Path)
 def test_corrections_are_kept_by_sound(shelf: Shelf) -> None:
     id = shelf.view.ids[4]
     assert ask(shelf, "/api/corrections", body={"id": id, "label": " Folk  Metal "})[0] == 200
-    assert unpack(Shelf(shelf.folder).columns())["corrected"] == {"4": "Folk  Metal"}
+    assert unpack(Shelf(shelf.folder).columns())["corrected"] == {"4": "Folk Metal"}
     path = shelf.folder / CORRECTIONS_FILE
     path.write_bytes(path.read_bytes() + b'{"sound": "xx')  # killed
     add_correction(shelf.folder, "xxh3:1", "jazz")
