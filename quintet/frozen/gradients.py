@@ -41,19 +41,17 @@ class FrozenHalves:
     step: int
 
     @classmethod
-    def cut(cls, network: Network, patch_shape: tuple[int, int]) -> Self | None:
+    def cut(cls, network: Network) -> Self | None:
         """The network cut at its last feature map before pooling; None if it has none, or no gradient here.
 
         Args:
             network: the network.
-            patch_shape: (bands, frames) of a patch.
         """
         if any(step.numbers.get("colours") == NESTED_BASE for step in network.steps):
             return None
-        outputs = _outputs(network, np.zeros((1, *patch_shape), np.float32), 0)
         for n_axes in (4, 3):
             for number in range(len(network.steps), 0, -1):
-                shape = outputs[number].shape
+                shape = network.shapes[number]
                 is_map = network.steps[number - 1].operation in FILTERED and len(shape) == n_axes
                 if not is_map or shape[-1] < FEWEST_CHANNELS or min(shape[1:-1]) < 2:
                     continue

@@ -20,6 +20,7 @@ from xxhash import xxh3_128_digest
 from quintet.files.json_types import JsonObject
 from quintet.files.untrusted import limits
 from quintet.files.untrusted.arrays import StoredArray
+from quintet.frozen.costs import cost, numbers_of, require_possible
 
 Array = NDArray[np.float32]
 Floats = NDArray[np.float64]
@@ -71,6 +72,8 @@ class Step:
             raise ValueError("a step without inputs and numbers")
         if not all(isinstance(name, str) for name in weights):
             raise ValueError("a step with weights that have no names")
+        if len(inputs) > limits.STEP_INPUTS or len(weights) > limits.STEP_INPUTS:
+            raise ValueError(f"a step that reads more than {limits.STEP_INPUTS} outputs or weights")
         return cls(operation, tuple(inputs), tuple(weights), numbers)
 
 
@@ -85,7 +88,10 @@ class Network:
 
     Raises:
         ValueError: a step reads a later output or weights that do not exist, an output is too large, or the
-            last output has another shape.
+            last output has another shape, or the steps together need too much time or memory.
+
+    Attributes:
+        shapes: number of an output → its shape for no patch, `(0, …)`.
 
     Example:
         >>> steps = [Step("flatten", (0,)), Step("dense", (1,), ("kernel",), {"activation": "linear"})]
@@ -109,10 +115,11 @@ class Network:
         if not all(np.isfinite(values).all() for values in self.weights.values()):
             raise ValueError("a weight of a network that is not finite")
         self._last_use = {number: k for k, step in enumerate(steps, start=1) for number in step.inputs}
-        self._largest = 1
+        self._largest = self._together = 1
+        self.shapes: dict[int, tuple[int, ...]] = {0: (0, *patch_shape)}
         self._plan = {k: (step, [self.weights[n] for n in step.weights]) for k, step in enumerate(steps, 1)}
         nothing = np.empty((0, *patch_shape), np.float32)
-        logits = self._run(nothing, is_trial=True)
+        logits = self._try(nothing)
         if logits.shape != (0, n_outputs):
             raise ValueError(f"a network with outputs of the shape {logits.shape[1:]}")
         self._fuse()
@@ -133,42 +140,65 @@ class Network:
         owners = [numbers.setdefault(xxh3_128_digest(patch.data), len(numbers)) for patch in patches]
         first = np.unique(owners, return_index=True)[1]
         different = patches if len(first) == len(patches) else patches[first]
-        n_patches = max(1, BATCH_BYTES // self._largest)
-        starts = range(0, len(different), n_patches)
-        parts = [self._run(different[begin : begin + n_patches]) for begin in starts]
+        starts = range(0, len(different), self._n_patches)
+        parts = [self._run(different[begin : begin + self._n_patches]) for begin in starts]
         return np.concatenate(parts).astype(np.float64)[owners]
 
     def embedding(self, patches: Array) -> NDArray[np.float64]:
         """What the last step reads, the last hidden layer, for standardised patches: `(n, d)`."""
-        n_patches = max(1, BATCH_BYTES // self._largest)
         number = self.steps[-1].inputs[0]
-        starts = range(0, len(patches), n_patches)
-        parts = [self._run(patches[begin : begin + n_patches], end=number) for begin in starts]
+        starts = range(0, len(patches), self._n_patches)
+        parts = [self._run(patches[begin : begin + self._n_patches], end=number) for begin in starts]
         return np.concatenate(parts).astype(np.float64)
 
-    def _run(self, patches: Array, *, end: int | None = None, is_trial: bool = False) -> Array:
-        """The output of step `end`, or the last one; a trial without patches finds the largest one."""
+    @property
+    def _n_patches(self) -> int:
+        """Patches that are computed at a time."""
+        return max(1, min(BATCH_BYTES // self._largest, limits.NETWORK_BYTES // self._together))
+
+    def _run(self, patches: Array, *, end: int | None = None) -> Array:
+        """The output of step `end`, or the last one."""
         outputs: dict[int, Array] = {0: patches}
         last = len(self.steps) if end is None else end
         for k, (step, weights) in self._plan.items():
             if k > last:
                 break
+            read = [outputs[number] for number in step.inputs]
+            outputs[k] = OPERATIONS[step.operation](read, weights, step.numbers)
+            self._forget(outputs, k)
+        return outputs[last]
+
+    def _forget(self, outputs: dict[int, Array], k: int) -> None:
+        """Drop the outputs that no step after step k reads."""
+        for number in self._plan[k][0].inputs:
+            if self._last_use[number] == k:
+                outputs.pop(number, None)
+
+    def _try(self, nothing: Array) -> Array:
+        """The last output for no patch, if every step is possible and bounded: shapes, time and memory."""
+        outputs = {0: nothing}
+        work = n_bytes_of_all = 0
+        for k, (step, weights) in self._plan.items():
             if not step.inputs or not all(0 <= number < k for number in step.inputs):
                 raise ValueError("a step that reads what comes later")
             read = [outputs[number] for number in step.inputs]
-            if is_trial:
-                _require_numbers(step.numbers)
+            require_possible(step.operation, read, weights, step.numbers)
             output = OPERATIONS[step.operation](read, weights, step.numbers)
-            if is_trial:
-                n_bytes = 4 * math.prod(output.shape[1:])
-                if n_bytes > limits.ACTIVATION_BYTES or output.ndim < 2 or output.shape[0] != 0:
-                    raise ValueError(f"a step with an output of the shape {output.shape}")
-                self._largest = max(self._largest, n_bytes)
-            outputs[k] = output
-            for number in step.inputs:
-                if self._last_use[number] == k:
-                    outputs.pop(number, None)
-        return outputs[last]
+            n_bytes = 4 * numbers_of(output)
+            if n_bytes > limits.ACTIVATION_BYTES or output.ndim < 2 or output.shape[0] != 0:
+                raise ValueError(f"a step with an output of the shape {output.shape}")
+            own = cost(step.operation, read, weights, step.numbers, output)
+            outputs[k], self.shapes[k] = output, output.shape
+            together = 4 * (own.numbers + sum(map(numbers_of, outputs.values())))
+            self._largest = max(self._largest, n_bytes)
+            self._together = max(self._together, together)
+            work, n_bytes_of_all = work + own.work, n_bytes_of_all + n_bytes
+            if work > limits.NETWORK_WORK:
+                raise ValueError(f"a network of more than {limits.NETWORK_WORK:,} multiplications")
+            if together > limits.NETWORK_BYTES or n_bytes_of_all > limits.OUTPUTS_BYTES:
+                raise ValueError("a network whose outputs need more memory than any of ours")
+            self._forget(outputs, k)
+        return outputs[len(self.steps)]
 
     def _fuse(self) -> None:
         """Join each convolution with the normalisation and the activation that alone read its output.
@@ -203,20 +233,6 @@ class Network:
             return False
         step = self.steps[number - 1]
         return step.operation == operation and step.inputs == (number - 1,)
-
-
-def _require_numbers(numbers: object) -> None:
-    """Refuse settings of a step that no step of ours has."""
-    if isinstance(numbers, dict):
-        numbers = list(numbers.values())
-    if isinstance(numbers, list):
-        for number in numbers:
-            _require_numbers(number)
-    elif isinstance(numbers, int | float) and not isinstance(numbers, bool):
-        if not -limits.ACTIVATION_BYTES <= numbers <= limits.ACTIVATION_BYTES:
-            raise ValueError("a number of a step is too large")
-    elif not isinstance(numbers, str | bool):
-        raise ValueError("a setting of a step is no number")
 
 
 def _activate(x: Array, name: str) -> Array:
@@ -342,8 +358,13 @@ def _reduce(read: list[Array], weights: list[Array], numbers: JsonObject) -> Arr
 def _gated_units(read: list[Array], weights: list[Array], numbers: JsonObject) -> Array:
     """GRU over time whose reset gate comes after the product (Keras' `reset_after`)."""
     kernel, recurrent, bias = weights
+    n_units = len(recurrent)
+    if (kernel.shape[1], *recurrent.shape[1:], *bias.shape) != (3 * n_units, 3 * n_units, 2, 3 * n_units):
+        raise ValueError("a GRU whose weights do not fit each other")
     inputs = read[0] @ kernel + bias[0]
-    state = np.zeros((len(inputs), recurrent.shape[0]), np.float32)
+    state = np.zeros((len(inputs), n_units), np.float32)
+    if not len(inputs):  # a trial: shapes alone, without the loop
+        return np.zeros((0, inputs.shape[1], n_units), np.float32) if numbers["sequences"] else state
     states = []
     for step in range(inputs.shape[1]):
         z, r, h = np.split(inputs[:, step], 3, axis=1)

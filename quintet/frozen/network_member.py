@@ -40,8 +40,7 @@ class NetworkMember:
     @classmethod
     def of(cls, member: str, classes: NDArray[np.object_], frozen: FrozenNetwork) -> Self | None:
         """The member, or None if this network has no gradient without Keras."""
-        shape = (len(frozen.statistics.mean), frozen.settings.patch_frames)
-        halves = FrozenHalves.cut(frozen.network, shape)
+        halves = FrozenHalves.cut(frozen.network)
         return None if halves is None else cls(member, classes, frozen, halves)
 
     @property

@@ -165,6 +165,95 @@ def test_a_huge_output_between_good_steps_is_refused(padding: int, is_refused: b
         Network(steps, {"kernel": np.ones((1, 2), np.float32)}, (2, 3), 2)
 
 
+LONG = [
+    step("reshape", [0], shape=[1, 6, 1]),
+    step("pad", [1], padding=[[0, 0], [0, 8_000_000 - 6]]),
+]
+SERIES = [*LONG, step("reshape", [2], shape=[8_000_000, 1])]
+GATES = ["gates", "recurrent", "bias"]
+COSTLY = {
+    "rows_of_a_convolution": (
+        "a convolution",
+        [*LONG, step("convolution", [2], ["wide"], strides=[1, 1], padding="valid", activation="linear")],
+    ),
+    "zeros_around_a_picture": (
+        "memory",
+        [
+            step("reshape", [0], shape=[2, 3, 1]),
+            step("pad", [1], padding=[[0, 0], [0, 100_000]]),
+            step("convolution", [2], ["high"], strides=[9_000, 9_000], padding="same", activation="linear"),
+        ],
+    ),
+    "time_steps": ("time steps", [*SERIES, step("gru", [3], GATES, sequences=False)]),
+    "many_gates": (
+        "memory",
+        [
+            step("flatten", [0]),
+            step("reshape", [1], shape=[6, 1]),
+            step("concatenate", [2] * 900, axis=1),
+            step("concatenate", [3] * 18, axis=1),
+            step("gru", [4], ["many_gates", "many_recurrent", "many_bias"], sequences=False),
+        ],
+    ),
+    "places_of_a_pooling": (
+        "pooling",
+        [*LONG, step("pool", [2], size=[1, 100_000], strides=[1, 1], mean=True)],
+    ),
+    "sums": ("multiplications", [*LONG, step("add", [2] * 900), *(step("add", [3] * 900),) * 2]),
+    "outputs_at_a_time": (
+        "memory",
+        [*LONG, *(step("pad", [1], padding=[[0, 0], [0, 8_000_000]]),) * 20, step("add", [*range(2, 23)])],
+    ),
+    "all_outputs": (
+        "memory",
+        [*LONG, *(step("activation", [k], activation="linear") for k in range(2, 90))],
+    ),
+    "a_matrix_of_a_picture": (
+        "picture",
+        [
+            step("reshape", [0], shape=[2, 3, 1]),
+            step("pad", [1], padding=[[0, 0], [0, 100_000]]),
+            step("reshape", [2], shape=[2, 100_003]),
+            step("picture", [3], size=4096, colours="rgb"),
+        ],
+    ),
+    "coefficients": (
+        "bands",
+        [
+            step("reshape", [0], shape=[2, 3, 1]),
+            step("pad", [1], padding=[[20_000, 0], [0, 0]]),
+            step("reshape", [2], shape=[20_002, 3]),
+            step("cepstrum", [3], coefficients=20_002),
+        ],
+    ),
+    "a_long_shape": ("settings", [step("reshape", [0], shape=[1] * 30 + [6])]),
+    "a_mean_over_patches": ("patches", [step("reduce", [0], axes=[0], mean=True)]),
+    "a_kernel_per_patch": ("axes", [FLAT[0], step("dense", [1], ["wide"], activation="linear")]),
+}
+
+
+@pytest.mark.parametrize("name", COSTLY)
+def test_steps_that_take_gigabytes_or_minutes_are_refused_before_they_are_tried(name: str) -> None:
+    said, steps = COSTLY[name]
+    weights = {
+        "wide": np.zeros((1, 6_000, 1, 1), np.float32),
+        "high": np.zeros((9_000, 1, 1, 1), np.float32),
+        "gates": np.zeros((1, 3), np.float32),
+        "recurrent": np.zeros((1, 3), np.float32),
+        "bias": np.zeros((2, 3), np.float32),
+        "many_gates": np.zeros((1, 900), np.float32),
+        "many_recurrent": np.zeros((300, 900), np.float32),
+        "many_bias": np.zeros((2, 900), np.float32),
+    }
+    with pytest.raises(ValueError, match=said):
+        Network(steps, weights, (2, 3), 2)
+
+
+def test_a_step_with_more_inputs_than_any_of_ours_is_refused() -> None:
+    with pytest.raises(ValueError, match="reads more than"):
+        step("add", [0] * 2_000)
+
+
 def test_weights_that_are_missing_or_no_numbers_are_refused() -> None:
     with pytest.raises(KeyError):
         Network(FLAT, {}, (2, 3), 2)

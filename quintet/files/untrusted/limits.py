@@ -36,6 +36,9 @@ HEADER_BYTES = 4_096
 TREES = 200_000
 """Trees of a forest or of a boosted model."""
 
+TREE_DEPTH = 256
+"""Decisions on the longest path of a frozen tree."""
+
 FEATURES = 1_000_000
 """Columns of a feature table."""
 
@@ -60,8 +63,20 @@ ACTIVATION_BYTES = 128 * MIB
 STEP_BYTES = 4096 * MIB
 """Bytes of the largest output of a layer for one batch of patches."""
 
+NETWORK_BYTES = 512 * MIB
+"""Bytes of the outputs of a frozen network that are in memory at a time."""
+
+OUTPUTS_BYTES = 2048 * MIB
+"""Bytes of all outputs of a frozen network for one patch."""
+
+NETWORK_WORK = 1 << 38
+"""Multiplications of a frozen network for one patch, and what takes as long. VGG16 has 2³⁴."""
+
+STEP_INPUTS = 1_000
+"""Outputs, or weights, that a step of a frozen network reads."""
+
 FRAMES = 100_000
-"""Frames of a patch."""
+"""Frames of a patch, and time steps of a GRU."""
 
 EPOCHS = 1_000_000
 """Epochs of a network."""
