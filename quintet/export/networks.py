@@ -11,16 +11,8 @@ from numpy.typing import NDArray
 from quintet.export.graph import Graph
 from quintet.files.json_types import JsonObject
 from quintet.frozen.members import FrozenNetwork
-from quintet.frozen.network import (
-    BGR_MEAN,
-    OPERATIONS,
-    RGB_MEAN,
-    RGB_STD,
-    cosines,
-    normalisation,
-    resampling,
-    same_padding,
-)
+from quintet.frozen.network import OPERATIONS, normalisation, same_padding
+from quintet.frozen.pictures import BGR_MEAN, RGB_MEAN, RGB_STD, cosines, resampling
 
 if TYPE_CHECKING:
     import onnx

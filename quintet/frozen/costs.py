@@ -70,8 +70,10 @@ def require_possible(operation: str, read: list[Array], weights: list[Array], nu
         raise ValueError("a picture of a size that no network of ours has")
     if operation == "cepstrum" and shape[1] > limits.BANDS:
         raise ValueError(f"coefficients of more than {limits.BANDS} bands")
-    joined = {"concatenate": lambda: [numbers["axis"]], "reduce": lambda: numbers["axes"]}
-    if operation in joined and any(axis % len(shape) == 0 for axis in joined[operation]()):
+    joined: list[int] = numbers["axes"] if operation == "reduce" else []
+    if operation == "concatenate":
+        joined = [numbers["axis"]]
+    if any(axis % len(shape) == 0 for axis in joined):
         raise ValueError("a step that joins patches")
 
 

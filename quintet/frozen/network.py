@@ -21,6 +21,7 @@ from quintet.files.json_types import JsonObject
 from quintet.files.untrusted import limits
 from quintet.files.untrusted.arrays import StoredArray
 from quintet.frozen.costs import cost, numbers_of, require_possible
+from quintet.frozen.pictures import cosines, picture
 
 Array = NDArray[np.float32]
 Floats = NDArray[np.float64]
@@ -30,10 +31,6 @@ BATCH_BYTES = 8 * limits.MIB
 
 BLOCK_NUMBERS = 1 << 20
 """Numbers of the windows of a convolution that are in memory at a time."""
-
-BGR_MEAN = (103.939, 116.779, 123.68)
-RGB_MEAN, RGB_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-"""ImageNet's means and deviations, as in `classifiers.networks.images`."""
 
 
 @dataclass(frozen=True)
@@ -273,9 +270,9 @@ def _convolve(read: list[Array], weights: list[Array], numbers: JsonObject) -> A
     flat = np.ascontiguousarray(kernel.reshape(-1, n_filters))
     out = np.empty((n, height, width, n_filters), np.float32)
     n_rows = max(1, BLOCK_NUMBERS // max(1, width * len(flat)))
-    for picture, into in zip(windows, out, strict=True):
+    for one, into in zip(windows, out, strict=True):
         for begin in range(0, height, n_rows):
-            block = picture[begin : begin + n_rows].reshape(-1, len(flat))
+            block = one[begin : begin + n_rows].reshape(-1, len(flat))
             np.matmul(block, flat, out=into[begin : begin + n_rows].reshape(-1, n_filters))
     if len(weights) > 1:
         out += weights[1]
@@ -379,54 +376,12 @@ def _sigmoid(x: Array) -> Array:
     return np.asarray(0.5 + 0.5 * np.tanh(0.5 * x))
 
 
-def _picture(read: list[Array], weights: list[Array], numbers: JsonObject) -> Array:
-    """The pictures of `classifiers.networks.images.Picture`."""
-    size = numbers["size"]
-    if not 0 < size <= limits.BANDS:
-        raise ValueError("a picture of a size that no network of ours has")
-    upright = (np.clip(read[0], -3.0, 3.0)[:, ::-1] + 3.0) / np.float32(6.0)
-    grey = resampling(upright.shape[1], size) @ upright @ resampling(upright.shape[2], size).T
-    colours: list[Array]
-    if numbers["colours"] == "jet":
-        red = np.minimum((grey - 0.35) / 0.31, 1.0 - (grey - 0.89) * 0.5 / 0.11)
-        green = np.minimum((grey - 0.125) / 0.25, (0.91 - grey) / 0.27)
-        blue = np.minimum(0.5 + grey * 0.5 / 0.11, (0.65 - grey) / 0.31)
-        colours = [np.clip(channel, 0.0, 1.0) for channel in (red, green, blue)]
-    elif numbers["colours"] == "bgr":
-        colours = [grey * 255.0 - mean for mean in BGR_MEAN]
-    elif numbers["colours"] == "rgb":
-        colours = [(grey - mean) / std for mean, std in zip(RGB_MEAN, RGB_STD, strict=True)]
-    else:
-        raise ValueError("colours that no network of ours has")
-    return np.stack(colours, axis=-1).astype(np.float32)
-
-
-def resampling(length: int, size: int) -> Array:
-    """Matrix `(size, length)` of a bilinear change of length, with pixels as areas."""
-    centre = np.clip((np.arange(size) + 0.5) * (length / size) - 0.5, 0, length - 1)
-    lower = np.floor(centre).astype(np.int64)
-    upper = np.minimum(lower + 1, length - 1)
-    matrix = np.zeros((size, length))
-    rows = np.arange(size)
-    np.add.at(matrix, (rows, lower), 1 - (centre - lower))
-    np.add.at(matrix, (rows, upper), centre - lower)
-    return matrix.astype(np.float32)
-
-
 def _cepstrum(read: list[Array], weights: list[Array], numbers: JsonObject) -> Array:
     """First coefficients of the orthonormal DCT-II over the bands."""
     n_bands, n_coefficients = read[0].shape[1], numbers["coefficients"]
     if not 0 < n_coefficients <= n_bands:
         raise ValueError("more coefficients than bands")
     return np.asarray(cosines(n_coefficients, n_bands) @ read[0])
-
-
-def cosines(n_coefficients: int, n_bands: int) -> Array:
-    """Matrix of the orthonormal DCT-II, `(n_coefficients, n_bands)`."""
-    angles = np.pi * np.outer(np.arange(n_coefficients), np.arange(n_bands) + 0.5) / n_bands
-    matrix = np.sqrt(2.0 / n_bands) * np.cos(angles)
-    matrix[0] /= np.sqrt(2.0)
-    return np.asarray(matrix, dtype=np.float32)
 
 
 def _reshape(read: list[Array], weights: list[Array], numbers: JsonObject) -> Array:
@@ -460,7 +415,7 @@ OPERATIONS: dict[str, Callable[[list[Array], list[Array], JsonObject], Array]] =
     "normalisation": _normalise,
     "pad": _pad,
     "permute": lambda read, weights, numbers: read[0].transpose(0, *numbers["axes"]),
-    "picture": _picture,
+    "picture": lambda read, weights, numbers: picture(read[0], numbers),
     "pool": _pool,
     "reduce": _reduce,
     "reshape": _reshape,
