@@ -16,7 +16,7 @@ from quintet.files.untrusted.arrays import StoredArray
 from quintet.frozen.members import FrozenMember, FrozenNetwork, FrozenTable
 from quintet.frozen.network import Network, Step
 from quintet.frozen.scorers import Boosted, Forest, Linear, Machines, Scorer
-from quintet.frozen.trees import Trees
+from quintet.frozen.trees import Trees, require_trees
 
 if TYPE_CHECKING:
     from quintet.classifiers.member import Member
@@ -174,7 +174,12 @@ def _join(
     is_leaf = joined[0] == here
     if ((np.minimum(*joined) <= here) & ~is_leaf).any():
         raise UnfrozenError("has a tree whose children stand before their parents")
-    return starts[:-1].astype(np.int32), joined[0], joined[1]
+    roots = starts[:-1].astype(np.int32)
+    try:
+        require_trees(roots, *joined)
+    except ValueError as error:
+        raise UnfrozenError(f"has {error}") from error
+    return roots, joined[0], joined[1]
 
 
 def freeze_machines(model: FittedModel) -> Scorer:

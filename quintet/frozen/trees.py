@@ -104,7 +104,8 @@ class Trees:
             wide: whether thresholds have 64 bits.
 
         Raises:
-            ValueError: a number points outside, or a child stands before its parent.
+            ValueError: a number points outside, a child stands before its parent, or the nodes are no trees
+                of a bounded depth.
         """
         roots, left, right, column = (
             arrays[name].astype(np.int32) for name in ("roots", "left", "right", "column")
@@ -124,9 +125,39 @@ class Trees:
         bound = np.where(is_leaf, n_leaf_numbers, n_columns)
         if outside.any() or (column < 0).any() or (column >= bound).any():
             raise ValueError("a tree points outside itself")
+        require_trees(roots, left, right)
         cover = arrays["cover"].astype(np.float64) if "cover" in arrays else None
         if cover is not None and (
             len(cover) != n_nodes or not (cover[~is_leaf] > 0).all() or cover.min() < 0
         ):
             raise ValueError("a node that no training row passed")
         return cls(roots, left, right, column, threshold, inclusive, cover)
+
+
+def require_trees(roots: Positions, left: Positions, right: Positions) -> None:
+    """Refuse nodes that are no trees one after another, with at most `limits.TREE_DEPTH` decisions on a path.
+
+    Without it, many roots above one long path cost as much as roots times nodes, for each row.
+
+    Args:
+        roots: node where each tree begins, `(T,)`.
+        left: left child of each node, a larger number; a leaf is its own child.
+        right: right child of each node.
+
+    Raises:
+        ValueError: they are none.
+    """
+    here = np.arange(len(left), dtype=np.int32)
+    inner = here[left != here]
+    children = np.concatenate([left[inner], right[inner]])
+    if roots[0] != 0 or (np.diff(roots) <= 0).any() or np.bincount(children).max(initial=0) > 1:
+        raise ValueError("a tree that begins twice, or a node with two parents")
+    tree = np.repeat(np.arange(len(roots), dtype=np.int32), np.diff(roots, append=len(left)))
+    if (tree[children] != np.tile(tree[inner], 2)).any():
+        raise ValueError("a tree that goes on in another one")
+    level, depth = roots, 0
+    while len(level := level[left[level] != level]):
+        depth += 1
+        if depth > limits.TREE_DEPTH:
+            raise ValueError(f"a tree deeper than {limits.TREE_DEPTH} decisions")
+        level = np.concatenate([left[level], right[level]])

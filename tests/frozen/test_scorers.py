@@ -12,6 +12,7 @@ from quintet.classifiers.registry import make_member
 from quintet.classifiers.tabular.members import TableMember
 from quintet.export.graph import Graph
 from quintet.export.table_members import add_table_member
+from quintet.files.untrusted import limits
 from quintet.frozen.freezing import UnfrozenError, freeze_table
 from quintet.frozen.members import FrozenTable, Size
 from quintet.frozen.scorers import Boosted, Forest
@@ -130,6 +131,11 @@ BAD_TREES = {
     "a_column_outside": {"column": [2, 0, 1, 1, 2, 3]},
     "a_leaf_without_shares": {"column": [0, 0, 1, 1, 2, 4]},
     "arrays_of_different_lengths": {"threshold": [0.5]},
+    "a_root_twice": {"roots": [0, 0]},
+    "roots_in_another_order": {"roots": [3, 0]},
+    "a_root_inside_a_tree": {"roots": [0, 1]},
+    "a_node_with_two_parents": {"left": [2, 1, 2, 4, 4, 5]},
+    "a_tree_that_goes_on_in_another": {"right": [5, 1, 2, 4, 4, 5], "left": [1, 1, 2, 3, 4, 5]},
     "a_threshold_that_is_no_number": {"threshold": [np.nan, 0, 0, -1.0, 0, 0]},
 }
 
@@ -143,6 +149,30 @@ def test_trees_that_point_outside_themselves_are_refused(name: str) -> None:
         arrays[key] = np.asarray(values, arrays[key].dtype)
     with pytest.raises(ValueError, match=r"tree|arrays"):
         Forest.restore(arrays, 2, 2)
+
+
+def chain(depth: int) -> dict[str, np.ndarray]:
+    """The arrays of a forest of one tree whose every inner node has a leaf on the left."""
+    left = np.arange(2 * depth + 1, dtype=np.int32)
+    right, inner = left.copy(), left[:-1:2].copy()
+    left[inner], right[inner] = inner + 1, inner + 2
+    zeros = np.zeros(len(left), np.int32)
+    trees = Trees(zeros[:1], left, right, zeros, np.zeros(len(left)), inclusive=True)
+    return {**Forest(trees, np.array([[0.5, 0.5]])).arrays()}
+
+
+def test_a_tree_has_a_bounded_depth() -> None:
+    assert Forest.restore(chain(limits.TREE_DEPTH), 2, 2).probabilities(np.ones((1, 2))).tolist() == [
+        [0.5, 0.5]
+    ]
+    with pytest.raises(ValueError, match="deeper"):
+        Forest.restore(chain(limits.TREE_DEPTH + 1), 2, 2)
+
+
+def test_a_forest_with_a_tree_that_is_too_deep_is_not_frozen(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "TREE_DEPTH", 1)
+    with pytest.raises(UnfrozenError, match="deeper"):
+        fit_and_freeze("random_forest", 4)
 
 
 def test_leaves_without_possible_values_are_refused() -> None:
