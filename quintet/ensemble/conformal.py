@@ -88,7 +88,8 @@ class Familiarity(NamedTuple):
 
     def surprisal(self, distances: Floats) -> Floats:
         """-ln κ of each distance, `(n,)`: near 0 for known classes, growing with the distance."""
-        logit = SLOPE * (distances - self.centre) / self.scale
+        with np.errstate(over="ignore"):  # a tiny scale: surely known, or surely not
+            logit = SLOPE * (distances - self.centre) / self.scale
         return np.asarray(np.logaddexp(0, logit))
 
 

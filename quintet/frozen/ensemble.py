@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from quintet.classifiers.spectrogram.sequences import SpectrogramInput
 from quintet.ensemble.calibration import Calibration
 from quintet.ensemble.conformal import ConformalPredictor
+from quintet.ensemble.finite import quiet_arithmetic, require_finite
 from quintet.ensemble.fusion import Fusion
 from quintet.ensemble.label_sets.risk_control import TagSets
 from quintet.ensemble.novelty import Distance
@@ -71,13 +72,23 @@ class FrozenEnsemble:
         Args:
             features: rows `(n, d)` with the columns of the model, NaN where unknown.
             spectrograms: n log-mel spectrograms, for networks.
+
+        Raises:
+            ArtefactError: a probability is not finite: the model is damaged.
         """
-        return {name: member.probabilities(features, spectrograms) for name, member in self.members_.items()}
+        found = {}
+        for name, member in self.members_.items():
+            with quiet_arithmetic():
+                probabilities = member.probabilities(features, spectrograms)
+            found[name] = require_finite(probabilities, f"The probabilities of the member '{name}'")
+        return found
 
     def fuse_and_calibrate(self, members: Mapping[str, Floats]) -> Floats:
         """Ensemble predictions `(n, K)` from probabilities of the members."""
         stack = np.stack([members[name] for name in self.members_])
-        return np.asarray(self.calibration_.apply(self.fusion_.apply(stack)))
+        with quiet_arithmetic():
+            probabilities = np.asarray(self.calibration_.apply(self.fusion_.apply(stack)))
+        return require_finite(probabilities, "The probabilities of the ensemble")
 
     def predict_proba(self, features: Floats, spectrograms: SpectrogramInput | None = None) -> Floats:
         """Ensemble predictions `(n, K)`: fused and calibrated, see `member_probabilities`."""
@@ -85,7 +96,11 @@ class FrozenEnsemble:
 
     def distances(self, features: Floats) -> Floats | None:
         """Distance of each row from all classes, `(n,)`; None if the sets do not use it."""
-        return None if self.distance_ is None else self.distance_(features)
+        if self.distance_ is None:
+            return None
+        with quiet_arithmetic():
+            distances = self.distance_(features)
+        return require_finite(distances, "The distances of the features")
 
 
 @dataclass(frozen=True, eq=False)

@@ -258,8 +258,8 @@ class FrozenNetwork:
         require_name("pooling rule", head["pooling"], POOLING)
         patches = PatchSettings(**settings)
         statistics = BandStatistics(arrays["mean"].astype(np.float32), arrays["std"].astype(np.float32))
-        if not (statistics.std > 0).all():
-            raise ValueError("a standard deviation of 0")
+        if not (statistics.std > 0).all() or not np.isfinite(statistics).all():
+            raise ValueError("a mean or a standard deviation that is 0 or infinite in float32")
         steps = [Step.from_json(step) for step in head["steps"]]
         shape = (len(statistics.mean), patches.patch_frames)
         network = Network(steps, weights, shape, size.n_classes)

@@ -210,8 +210,8 @@ class Boosted:
         is_leaf = trees.left == np.arange(len(trees.left))
         if len(group) != len(trees.roots) or group.min() < 0 or group.max() >= len(base):
             raise ValueError("a boosted tree without a score")
-        if not np.isfinite(trees.threshold[is_leaf]).all():
-            raise ValueError("a leaf whose value is not finite")
+        if not np.isfinite(trees.threshold[is_leaf]).all() or not np.isfinite(base).all():
+            raise ValueError("a leaf or a base whose value is not finite")
         return cls(trees, group, base)
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quintet.classifiers.spectrogram.sequences import SpectrogramInput
+from quintet.ensemble.finite import quiet_arithmetic, require_finite
 from quintet.files.paths import require_path
 from quintet.frozen.ensemble import FrozenEnsemble
 from quintet.inference.known_clips import load_known
@@ -54,6 +55,9 @@ class Predictor:
         Args:
             features: rows with the columns of the model, `(n, d)`.
             spectrograms: spectrograms of the rows, if the model has networks.
+
+        Raises:
+            ArtefactError: an answer is not finite: the model is damaged.
         """
         if isinstance(self.model, FrozenEnsemble):
             rows = features.astype(np.float64)
@@ -61,7 +65,13 @@ class Predictor:
         import pandas as pd
 
         table = pd.DataFrame(features, columns=self.model.bundle_["feature_names"])
-        return self.model.predict_proba(table, spectrograms), self.model.distances(table)
+        with quiet_arithmetic():
+            probabilities = self.model.predict_proba(table, spectrograms)
+            distances = self.model.distances(table)
+        require_finite(probabilities, "The probabilities of the ensemble")
+        if distances is not None:
+            require_finite(distances, "The distances of the features")
+        return probabilities, distances
 
 
 def find_predictor(model: str | Path | EnsembleClassifier | Predictor) -> Predictor:

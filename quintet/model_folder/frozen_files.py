@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from quintet.ensemble.calibration import Calibration
 from quintet.ensemble.conformal import ConformalPredictor
+from quintet.ensemble.finite import quiet_arithmetic
 from quintet.ensemble.fusion import Fusion
 from quintet.ensemble.label_sets.risk_control import TagSets
 from quintet.ensemble.novelty import Distance
@@ -272,11 +273,13 @@ def _read_members(folder: OpenFolder, heads: JsonObject) -> dict[str, FrozenMemb
     members: dict[str, FrozenMember] = {}
     for k, (name, head, part) in enumerate(own):
         stored = {key: arrays[f"{k}.{key}"] for key in part if f"{k}.{key}" in arrays}
-        if head["kind"] == NETWORK:
-            weights = read_weights(folder.member(name).read(WEIGHTS))
-            members[name] = FrozenNetwork.restore(head, stored, weights, size)
-        else:
-            members[name] = FrozenTable.restore(head, stored, size)
+        is_network = head["kind"] == NETWORK
+        weights = read_weights(folder.member(name).read(WEIGHTS)) if is_network else {}
+        with quiet_arithmetic():  # numbers beyond float32 become infinite, and are refused
+            if is_network:
+                members[name] = FrozenNetwork.restore(head, stored, weights, size)
+            else:
+                members[name] = FrozenTable.restore(head, stored, size)
     return members
 
 

@@ -9,7 +9,9 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import h5py
 import numpy as np
 import pandas as pd
 import pytest
@@ -182,6 +184,71 @@ def test_a_frozen_ensemble_that_quintet_does_not_write_is_refused(run: Path, mod
     relist(model)
     with pytest.raises(ArtefactError):
         find_predictor(model)
+
+
+def change_json(path: Path, change: Callable[[dict[str, Any]], object]) -> None:
+    content = json.loads(path.read_text())
+    change(content)
+    path.write_text(json.dumps(content))
+
+
+def change_weights(model: Path, number: float) -> None:
+    def fill(name: str, entry: Any) -> None:
+        if isinstance(entry, h5py.Dataset) and entry.dtype.kind == "f":
+            entry[...] = np.full(entry.shape, number, entry.dtype)
+
+    with h5py.File(model / "members" / "vgg_small" / "network.weights.h5", "r+") as file:
+        file.visititems(fill)
+
+
+def fill_vectors(arrays: dict[str, np.ndarray]) -> None:
+    """One of two vectors has a product that is infinite, as its square is: their difference is no number."""
+    vectors = arrays["2.0.vectors"]
+    vectors[::2], vectors[1::2] = 1.7e308, -1.7e308
+
+
+def change_distance(model: Path, number: float) -> None:
+    with np.load(model / "distance.npz") as content:
+        arrays = dict(content)
+    arrays["components"][:] = number
+    np.savez(model / "distance.npz", **arrays)  # type: ignore[arg-type]
+
+
+HUGE: dict[str, Callable[[Path], object]] = {
+    "support_vectors": lambda model: change_arrays(model, fill_vectors),
+    "a_tiny_deviation": lambda model: change_arrays(model, lambda a: a["3.std"].fill(1e-44)),
+    "means_beyond_float32": lambda model: change_arrays(
+        model, lambda a: a.update({"3.mean": np.full(a["3.mean"].shape, 1e300)})
+    ),
+    "long_floats": lambda model: change_arrays(
+        model, lambda a: a.update({"2.0.offsets": np.full(1, np.longdouble("1e4000"))})
+    ),
+    "weights": lambda model: change_weights(model, 1e38),
+    "distances": lambda model: change_distance(model, 1e300),
+    "a_temperature": lambda model: change_json(
+        model / "trust.json",
+        lambda trust: trust["calibration"].update(method="temperature", temperature=1e-320),
+    ),
+    "temperatures_of_members": lambda model: change_json(
+        model / "fusion.json",
+        lambda fusion: fusion["rules"]["mean"].update(temperatures=dict.fromkeys(MEMBERS, 1e-320)),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", HUGE)
+def test_a_model_whose_answers_are_no_numbers_is_damaged(run: Path, model: Path, name: str) -> None:
+    HUGE[name](model)
+    relist(model)
+    with pytest.raises(ArtefactError, match=r"damaged|what `quintet train` wrote"):
+        predict_files(model, [run / "new.wav"])
+
+
+def test_so_is_a_model_that_is_not_frozen(run: Path, model: Path) -> None:
+    ensemble = quintet.load_model(model)
+    ensemble.members_["logistic_regression"].models_[0].coef_[:] = np.nan  # type: ignore[union-attr]
+    with pytest.raises(ArtefactError, match="damaged"):
+        predict_files(ensemble, [run / "new.wav"])
 
 
 def test_a_damaged_list_of_known_clips_is_refused(run: Path, model: Path) -> None:

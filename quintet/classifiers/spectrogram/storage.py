@@ -78,11 +78,12 @@ def read_network(estimator: SpectrogramClassifier, files: FileSource, head: Json
     n_classes = len(estimator.classes_)
     arrays = read_npz(files.read("statistics.npz"), _statistics_rules(head["n_mels"], n_classes))
     estimator.n_mels_, estimator.best_epoch_ = head["n_mels"], int(head["best_epoch"])
-    estimator.mean_ = arrays["mean"].astype(np.float32)
-    estimator.std_ = arrays["std"].astype(np.float32)
+    with np.errstate(over="ignore"):  # what is beyond float32 is refused below
+        estimator.mean_ = arrays["mean"].astype(np.float32)
+        estimator.std_ = arrays["std"].astype(np.float32)
     estimator.validation_ = arrays["validation"].astype(np.int64)
-    if not (estimator.std_ > 0).all():
-        raise ValueError("statistics.npz must hold standard deviations above 0")
+    if not (estimator.std_ > 0).all() or not np.isfinite([estimator.mean_, estimator.std_]).all():
+        raise ValueError("statistics.npz must hold finite means, and standard deviations above 0")
     estimator.neighbours_ = None
     if estimator.pooling == "knn":
         estimator.neighbours_ = _read_neighbours(arrays, n_classes)

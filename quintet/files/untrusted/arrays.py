@@ -31,7 +31,7 @@ _HEADER = re.compile(
     r"'fortran_order': (?P<fortran>True|False), 'shape': \((?P<shape>[\d, ]*)\), \}\s*"
 )
 _FIELD = re.compile(rf"\('(\w*)', ({_TYPE})\)")
-_SIMPLE_TYPE = re.compile(r"[<>|=]?[biufU]\d+|\|V\d+")
+_SIMPLE_TYPE = re.compile(r"[<>|=]?(?:[biuU]\d+|f[248])|\|V\d+")  # a longer float may be beyond float64
 
 
 @dataclass(frozen=True)
