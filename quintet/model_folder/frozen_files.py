@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from quintet.datasets.splits.split import PARTS, Split
 from quintet.ensemble.calibration import Calibration
 from quintet.ensemble.conformal import ConformalPredictor
 from quintet.ensemble.finite import quiet_arithmetic
@@ -51,6 +52,7 @@ if TYPE_CHECKING:
 
 SCHEMA = 1
 HEAD, ARRAYS, KNOWN = "frozen/members.json", "frozen/members.npz", "frozen/known.json"
+KNOWN_COLUMNS = ("digests", "ids", "parts", "durations_s")
 WEIGHTS = "network.weights.h5"
 CHECKED_ROWS, CHECKED_SPECTROGRAMS = 32, 4
 """Clips on which the frozen members are compared with the members; fewer if there is a network."""
@@ -136,8 +138,6 @@ def _write_known(folder: ModelFolder, ensemble: EnsembleClassifier, table: Featu
     """
     if table.parameters is None:
         return
-    from quintet.datasets.splits.split import Split
-
     meta = table.meta
     split = Split.read(folder.path / "split.parquet").frame
     part_of = dict(zip(split["id"], split["part"], strict=True))
@@ -147,8 +147,9 @@ def _write_known(folder: ModelFolder, ensemble: EnsembleClassifier, table: Featu
         if isinstance(digest, str) and id in part_of and duration_s == duration_s
     ]
     columns = [list(column) for column in zip(*rows, strict=True)] or [[], [], [], []]
-    content = dict(zip(("digests", "ids", "parts", "durations_s"), columns, strict=True))
-    if sum(len(row[1]) + 100 for row in rows) < limits.JSON_BYTES:
+    content = dict(zip(KNOWN_COLUMNS, columns, strict=True))
+    longest = max((len(row[1]) for row in rows), default=0)
+    if sum(len(row[1]) + 100 for row in rows) < limits.JSON_BYTES and longest <= limits.ID_CHARACTERS:
         folder.write_json(KNOWN, content)
 
 
@@ -292,21 +293,40 @@ def read_known(files: ListedFiles) -> KnownClips | None:
     if KNOWN not in files:
         return None
     content = parse_object(files.read(KNOWN, limit=limits.JSON_BYTES), files.path(KNOWN))
-    columns = [content.get(name) for name in ("digests", "ids", "parts")]
-    seconds = content.get("durations_s")
-    are_texts = all(
-        isinstance(column, list) and all(isinstance(text, str) for text in column) for column in columns
-    )
-    are_numbers = isinstance(seconds, list) and all(isinstance(number, int | float) for number in seconds)
-    if not are_texts or not are_numbers or len({len(column or ()) for column in [*columns, seconds]}) != 1:
+    try:
+        return _known_clips(*(content[name] for name in KNOWN_COLUMNS))
+    except CONTENT_ERRORS as error:
         raise ArtefactError(
-            f"The list of known clips must be what `quintet train` wrote. {files.path(KNOWN)} is not. "
-            "Copy the folder, or train, again."
-        )
+            f"The list of known clips must be what `quintet train` wrote. {files.path(KNOWN)} is not "
+            f"({reason(error)}). Copy the folder, or train, again."
+        ) from error
+
+
+def _known_clips(digests: list[str], ids: list[str], parts: list[str], seconds: list[float]) -> KnownClips:
+    """The clips of four columns that a stranger may have written.
+
+    An id may hold whatever the name of a file may hold, control characters included: printing escapes them.
+
+    Raises:
+        ValueError, TypeError, OverflowError: they are no such columns.
+    """
+    for column in (digests, ids, parts):
+        if not isinstance(column, list) or not all(isinstance(text, str) for text in column):
+            raise ValueError("digests, ids and parts must be lists of texts")
+        "".join(column).encode("utf-8")  # bytes that are no text have another form in ids: `name_text`
+    if any(len(id) > limits.ID_CHARACTERS or "\0" in id for id in ids):
+        raise ValueError(f"an id must have at most {limits.ID_CHARACTERS:,} characters, and no NUL")
+    if not set(parts) <= set(PARTS):
+        raise ValueError(f"a part must be one of {', '.join(PARTS)}")
+    if not isinstance(seconds, list) or not all(type(number) in (int, float) for number in seconds):
+        raise ValueError("durations must be a list of numbers")
+    durations = np.asarray(seconds, dtype=np.float64)
+    if not np.isfinite(durations).all() or (durations < 0).any():
+        raise ValueError("durations must be finite and not negative")
     clips: dict[str, list[tuple[str, str]]] = {}
-    for digest, id, part in zip(*(column or () for column in columns), strict=True):
+    for digest, id, part, _ in zip(digests, ids, parts, seconds, strict=True):
         clips.setdefault(digest, []).append((id, part))
-    return KnownClips(clips, np.asarray(seconds, dtype=np.float64))
+    return KnownClips(clips, durations)
 
 
 def read_conformal(trust: JsonObject) -> ConformalPredictor | None:

@@ -251,11 +251,38 @@ def test_so_is_a_model_that_is_not_frozen(run: Path, model: Path) -> None:
         predict_files(ensemble, [run / "new.wav"])
 
 
-def test_a_damaged_list_of_known_clips_is_refused(run: Path, model: Path) -> None:
-    (model / KNOWN).write_text('{"digests": ["a"], "ids": [], "parts": [], "durations_s": []}')
+DAMAGED_CLIPS: dict[str, Callable[[dict[str, Any]], object]] = {
+    "a_missing_id": lambda known: known["ids"].pop(),
+    "a_missing_column": lambda known: known.pop("parts"),
+    "a_surrogate": lambda known: known["ids"].__setitem__(0, "a\ud800"),
+    "a_byte_that_is_no_text": lambda known: known["ids"].__setitem__(0, "caf\udce9.wav"),
+    "nul": lambda known: known["ids"].__setitem__(0, "a\0b"),
+    "a_long_id": lambda known: known["ids"].__setitem__(0, "\x1b" * 100_000),
+    "another_part": lambda known: known["parts"].__setitem__(0, "\x1b[2J"),
+    "a_huge_duration": lambda known: known["durations_s"].__setitem__(0, 10**400),
+    "a_negative_duration": lambda known: known["durations_s"].__setitem__(0, -1.0),
+    "a_boolean": lambda known: known["durations_s"].__setitem__(0, True),
+}
+
+
+@pytest.mark.parametrize("name", DAMAGED_CLIPS)
+def test_a_damaged_list_of_known_clips_is_refused(model: Path, name: str) -> None:
+    change_json(model / KNOWN, DAMAGED_CLIPS[name])
     relist(model)
-    with pytest.raises(ArtefactError):
-        predict_files(model, [run / "new.wav"])
+    with pytest.raises(ArtefactError, match=r"known clips|must be JSON") as caught:
+        find_predictor(model).known_clips  # noqa: B018
+    assert str(caught.value).isprintable()
+
+
+@pytest.mark.parametrize(
+    "name", ["a\x1b[2J\n\x07b.wav", r"caf\xe9.wav", r"a\x5cxe9.wav", "\u202e3pm.wav", r"\xff" * 255]
+)
+def test_ids_of_clips_with_odd_names_are_read(model: Path, name: str) -> None:
+    change_json(model / KNOWN, lambda known: known["ids"].__setitem__(0, name))
+    relist(model)
+    known = find_predictor(model).known_clips
+    assert known is not None
+    assert name in [id for clips in known.clips.values() for id, _ in clips]
 
 
 def test_a_changed_byte_is_noticed(model: Path) -> None:

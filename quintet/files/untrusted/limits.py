@@ -45,6 +45,9 @@ FEATURES = 1_000_000
 CLASSES = 100_000
 """Classes of a model."""
 
+ID_CHARACTERS = 16_384
+"""Characters of the id of a known clip: a path of 4,096 bytes, each of them written as an escape."""
+
 BANDS = 4_096
 """Mel bands of a network."""
 

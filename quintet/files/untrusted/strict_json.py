@@ -11,6 +11,9 @@ from quintet.files.json_types import JsonObject
 from quintet.files.untrusted import limits
 from quintet.files.untrusted.reasons import reason
 
+MOST_DIGITS = 300
+"""Characters of an integer that is certainly within float64."""
+
 
 def parse_json(data: bytes, where: object) -> object:
     """Content of a JSON file that a stranger may have written.
@@ -35,6 +38,7 @@ def parse_json(data: bytes, where: object) -> object:
             text,
             object_pairs_hook=_unique_keys,
             parse_float=_finite,
+            parse_int=_whole,
             parse_constant=_refuse_constant,
         )
         require_depth(content)
@@ -89,6 +93,12 @@ def _finite(text: str) -> float:
     if not math.isfinite(value):
         raise ValueError(f"the number {text[:30]} is beyond float64")
     return value
+
+
+def _whole(text: str) -> int:
+    if len(text) > MOST_DIGITS:
+        _finite(text)
+    return int(text)
 
 
 def _refuse_constant(name: str) -> float:
