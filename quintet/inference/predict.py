@@ -438,4 +438,9 @@ def require_sets(predictor: Predictor, confidence: float | None, promise: str = 
             "Tag sets need a calibration, which training writes. "
             "This model of label sets is of an earlier version: train it again, or leave the confidence out."
         )
+    if not is_of_tags and predictor.model.conformal_ is None:
+        raise ConfigError(
+            "Prediction sets need a calibration, which training writes. "
+            "This model has none: train it again, or leave the confidence out."
+        )
     require_confidence(confidence)

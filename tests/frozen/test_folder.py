@@ -20,12 +20,13 @@ import soundfile
 import quintet
 from quintet.classifiers.member import Member
 from quintet.classifiers.tabular.preparation import Preparation
-from quintet.errors import ArtefactError
+from quintet.errors import ArtefactError, ConfigError
 from quintet.features.parameters import FeatureParameters, LogMelParameters
 from quintet.files.untrusted import limits
 from quintet.frozen.members import FrozenMember, FrozenTable
 from quintet.inference.predict import predict_files, predict_table
 from quintet.inference.predictor import find_predictor
+from quintet.inference.warm import WarmModel
 from quintet.model_folder import frozen_files
 from quintet.model_folder.folder import ModelFolder, relist
 from quintet.model_folder.frozen_files import ARRAYS, HEAD, KNOWN
@@ -242,6 +243,16 @@ def test_a_model_whose_answers_are_no_numbers_is_damaged(run: Path, model: Path,
     relist(model)
     with pytest.raises(ArtefactError, match=r"damaged|what `quintet train` wrote"):
         predict_files(model, [run / "new.wav"])
+
+
+def test_a_model_without_a_calibration_of_sets_serves_no_confidence(run: Path, model: Path) -> None:
+    change_json(model / "trust.json", lambda trust: trust.update(conformal=None))
+    relist(model)
+    assert len(predict_files(model, [run / "new.wav"]).frame) == 1
+    with pytest.raises(ConfigError, match="need a calibration"):
+        predict_files(model, [run / "new.wav"], confidence=0.9)
+    with pytest.raises(ConfigError, match="need a calibration"):
+        WarmModel.load(model).require_sets(0.9)
 
 
 def test_so_is_a_model_that_is_not_frozen(run: Path, model: Path) -> None:
