@@ -76,10 +76,14 @@ def require_kinds(bundle: JsonObject, file: Path) -> None:
 
 
 def _are_names(value: object) -> bool:
-    """Whether a value is a list of one text or more, no two of them equal."""
-    if not isinstance(value, list) or not value:
+    """Whether a value is a list of one text or more, no two of them equal, which a table can hold."""
+    if not isinstance(value, list) or not value or not all(isinstance(entry, str) for entry in value):
         return False
-    return all(isinstance(entry, str) for entry in value) and len(set(value)) == len(value)
+    try:
+        "".join(value).encode("utf-8")
+    except UnicodeEncodeError:  # half of a pair of surrogates: no CSV and no parquet holds it
+        return False
+    return len(set(value)) == len(value)
 
 
 def _is_split(split: object) -> bool:

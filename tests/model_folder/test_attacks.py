@@ -395,6 +395,14 @@ def test_a_bundle_that_does_not_fit_the_model_is_refused(change: dict[str, Any],
     refused(folder)
 
 
+@pytest.mark.parametrize("key", ["members", "classes", "feature_names"])
+def test_a_name_that_no_table_holds_is_refused(key: str, folder: Path) -> None:
+    bundle = json.loads((folder / "bundle.json").read_text())
+    bundle[key][0] = "\ud800"
+    (folder / "bundle.json").write_text(json.dumps(bundle))
+    refused(folder, f"These entries are not: {key}")
+
+
 def test_a_feature_that_is_there_twice_is_refused_before_a_table_is_read(
     folder: Path, tmp_path: Path
 ) -> None:
