@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from quintet.classifiers.spectrogram.sequences import SpectrogramInput
 from quintet.ensemble.calibration import Calibration
 from quintet.ensemble.conformal import ConformalPredictor
-from quintet.ensemble.finite import quiet_arithmetic, require_finite
 from quintet.ensemble.fusion import Fusion
 from quintet.ensemble.label_sets.risk_control import TagSets
 from quintet.ensemble.novelty import Distance
+from quintet.errors import ArtefactError
 from quintet.files.json_types import JsonObject
 from quintet.files.untrusted.listed_files import ListedFiles
 from quintet.frozen.members import FrozenMember, FrozenNetwork, FrozenTable
@@ -189,3 +189,30 @@ def explained_member(
     assert isinstance(member, FrozenTable)
     table = ArrayMember(member.kind, classes, columns, member)
     return table if table.is_complete else None
+
+
+def quiet_arithmetic() -> np.errstate:
+    """A context in which NumPy does not warn of overflows; `require_finite` looks at what comes out."""
+    return np.errstate(over="ignore", invalid="ignore", divide="ignore")
+
+
+def require_finite(values: Floats, whose: str) -> Floats:
+    """The same values, if all are finite.
+
+    Args:
+        values: what a model answered.
+        whose: the begin of a sentence, such as `Its distances`.
+
+    Raises:
+        ArtefactError: a value is NaN or infinite.
+
+    Example:
+        >>> require_finite(np.array([0.5, 0.5]), "Its probabilities").tolist()
+        [0.5, 0.5]
+    """
+    if np.isfinite(values).all():
+        return values
+    raise ArtefactError(
+        f"What a model answers must be finite numbers. {whose} are not: the model is damaged. "
+        "Copy its folder, or train, again."
+    )

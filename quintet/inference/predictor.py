@@ -12,9 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quintet.classifiers.spectrogram.sequences import SpectrogramInput
-from quintet.ensemble.finite import quiet_arithmetic, require_finite
 from quintet.files.paths import require_path
-from quintet.frozen.ensemble import FrozenEnsemble
+from quintet.frozen.ensemble import FrozenEnsemble, quiet_arithmetic, require_finite
 from quintet.inference.known_clips import load_known
 from quintet.model_folder.frozen_files import KnownClips, load_frozen
 

@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 from quintet.datasets.splits.split import PARTS, Split
 from quintet.ensemble.calibration import Calibration
 from quintet.ensemble.conformal import ConformalPredictor
-from quintet.ensemble.finite import quiet_arithmetic
 from quintet.ensemble.fusion import Fusion
 from quintet.ensemble.label_sets.risk_control import TagSets
 from quintet.ensemble.novelty import Distance
@@ -31,7 +30,7 @@ from quintet.files.untrusted.hdf5 import read_weights
 from quintet.files.untrusted.listed_files import ListedFiles
 from quintet.files.untrusted.reasons import reason
 from quintet.files.untrusted.strict_json import parse_object
-from quintet.frozen.ensemble import ExplainedMember, FrozenEnsemble, explained_member
+from quintet.frozen.ensemble import ExplainedMember, FrozenEnsemble, explained_member, quiet_arithmetic
 from quintet.frozen.freezing import (
     NETWORK_TOLERANCE,
     TOLERANCE,
