@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quintet.classifiers.registry import member_entry
-from quintet.errors import AlignmentError, ArtefactError
+from quintet.errors import AlignmentError, ArtefactError, ConfigError
 from quintet.features.catalogue import feature_family
 from quintet.features.columns import feature_names
 from quintet.features.extraction.chunks import Progress, ProgressCallback
@@ -207,11 +207,23 @@ def has_networks(ensemble: AnyEnsemble) -> bool:
 
 
 def segment_length_s(ensemble: AnyEnsemble, segment_s: float | None) -> float | None:
-    """The given length of a segment; by default the typical length of the training clips, None if unknown."""
-    if segment_s is not None:
-        return segment_s
-    length: float | None = ensemble.bundle_["clip_seconds"]
-    return length
+    """The given length of a segment; by default the typical length of the training clips, None if unknown.
+
+    Raises:
+        ConfigError: the given length is shorter than an analysis frame of the model, and not 0.
+    """
+    if segment_s is None:
+        length: float | None = ensemble.bundle_["clip_seconds"]
+        return length
+    if segment_s != 0:
+        parameters = feature_parameters(ensemble)
+        frame_s = parameters.n_fft / parameters.sample_rate
+        if not segment_s >= frame_s:  # nor NaN
+            raise ConfigError(
+                f"A segment must be as long as an analysis frame of the model ({frame_s:.3f} s) or longer. "
+                f"Received {segment_s:g} s: choose a longer one, or 0, which cuts no file."
+            )
+    return segment_s
 
 
 def make_job(parameters: FeatureParameters, *, log_mel: bool, strict: bool = False) -> Job:

@@ -93,14 +93,16 @@ def predict_files(
     Raises:
         ArtefactError: if the model is damaged, or was trained on other features than this version of quintet
             makes.
-        ConfigError: if something else than paths and clips is given, if two clips have one id, or if a
-            confidence is asked for and the model has no prediction sets.
+        ConfigError: if something else than paths and clips is given, if two clips have one id, if a
+            segment is shorter than an analysis frame, or if a confidence is asked for and the model has no
+            prediction sets.
         DatasetError: if there is no file.
     """
     with as_files(files) as recordings:
         start_worker(kernels_available)  # before the model is loaded: networks bring threads
         predictor = find_predictor(model)
         require_sets(predictor, confidence, promise)
+        length_s = segment_length_s(predictor.model, segment_s)
         parameters = feature_parameters(predictor.model)
         found = expand_files(recordings.paths)
         columns = column_positions(predictor.model.bundle_["feature_names"], feature_names(parameters))
@@ -108,7 +110,7 @@ def predict_files(
         predictions = predict_recordings(
             predictor,
             found.files,
-            segment_s=segment_length_s(predictor.model, segment_s),
+            segment_s=length_s,
             strict=strict,
             n_jobs=n_jobs,
             progress=progress,

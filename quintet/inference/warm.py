@@ -80,7 +80,15 @@ class WarmModel:
             path: the file.
             segment_s: length of a segment, seconds, as in `predict_files`.
         """
-        return FileTask(name, path, segment_length_s(self.predictor.model, segment_s))
+        return FileTask(name, path, self.segment_length_s(segment_s))
+
+    def segment_length_s(self, segment_s: float | None) -> float | None:
+        """The given length of a segment, seconds; by default that of the training.
+
+        Raises:
+            ConfigError: the given one is shorter than an analysis frame of the model, and not 0.
+        """
+        return segment_length_s(self.predictor.model, segment_s)
 
     def require_sets(self, confidence: float | None) -> None:
         """Refuse a confidence that this model cannot serve.

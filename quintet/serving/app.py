@@ -163,7 +163,7 @@ def _explain_route(service: Service) -> Route:
         """The page of `quintet explain` about the recording, with its numbers and its sound inside."""
 
         async def work() -> Response:
-            length_s = service.settings.segment_s if segment is None else segment
+            length_s = service.segment_s(segment)
             with service.explanation_admission.enter():
                 async with _upload(service, request, name) as upload:
                     future = service.explanations.ask(str(upload.path), upload.name, length_s)

@@ -15,7 +15,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from quintet.audio.isolation.bounds import Bounds
+from quintet.audio.isolation.bounds import Bounds, read_bounds
 from quintet.audio.isolation.calls import fault
 from quintet.audio.isolation.pool import WorkerPool
 from quintet.audio.isolation.serving import IDLE_S
@@ -30,6 +30,8 @@ KEEP_WARM_S = IDLE_S / 2
 """Seconds after which an idle worker gets a call that does nothing, so that it stays."""
 EXPLANATION_S = 600.0
 """Longest time of one explanation, seconds."""
+EXPLANATION_MEMORY = 4
+"""Memory of an explanation, as a multiple of that of a clip: the libraries of the members alone have more."""
 
 
 @dataclass(eq=False)
@@ -161,7 +163,8 @@ class ExplanationDesk:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._digest = file_digest(folder / "bundle.json")
-        self._pool = WorkerPool(1, Bounds(memory_mb=0, seconds=EXPLANATION_S))
+        memory_mb = EXPLANATION_MEMORY * read_bounds().memory_mb
+        self._pool = WorkerPool(1, Bounds(memory_mb, EXPLANATION_S))
         self._waiting: queue.SimpleQueue[tuple[Callable[[], str], Future[str]] | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._explain_all, name="explanations", daemon=True)
 

@@ -60,6 +60,7 @@ class Service:
                 )
             self.model = _load(folder)
             self.model.require_sets(settings.confidence)
+            self.model.segment_length_s(settings.segment_s)
             self.explanations = ExplanationDesk(folder)
         except BaseException:
             self.predictions.close()
@@ -81,15 +82,25 @@ class Service:
         """Options of a request: those that it states, and the defaults of the service.
 
         Raises:
-            ConfigError: the model cannot serve the confidence.
+            ConfigError: the model cannot serve the confidence, or a segment is too short for it.
         """
         own = self.settings
         self.model.require_sets(confidence)
         return PredictOptions(
             own.confidence if confidence is None else confidence,
-            own.segment_s if segment_s is None else segment_s,
+            self.segment_s(segment_s),
             own.strict if strict is None else strict,
         )
+
+    def segment_s(self, stated: float | None) -> float | None:
+        """Length of a segment of a request: that which it states, or the default of the service.
+
+        Raises:
+            ConfigError: it is too short for the model.
+        """
+        segment_s = self.settings.segment_s if stated is None else stated
+        self.model.segment_length_s(segment_s)
+        return segment_s
 
     def ask(self, upload: Upload, options: PredictOptions) -> Future[Predictions]:
         """Predictions of the segments of an upload, when they are there."""

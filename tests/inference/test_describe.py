@@ -10,9 +10,13 @@ import pytest
 import soundfile
 
 import quintet
+from quintet.errors import ConfigError
+from quintet.features.extraction.segments import FileTask, describe_file
+from quintet.features.extraction.worker import Job
 from quintet.features.storage.read import read_feature_table
 from quintet.features.storage.spectrograms import SpectrogramStore
 from quintet.inference.predict import predict_files, predict_table
+from quintet.inference.track import predict_track
 from quintet.model_folder.load import load_model
 from quintet.training.settings import TrainSettings
 
@@ -64,6 +68,25 @@ def test_predictions_of_files_do_not_depend_on_the_way(music: Path, monkeypatch:
     assert len(in_memory.failures) == 1
     for name in ("frame", "segments", "failures"):
         pd.testing.assert_frame_equal(getattr(in_memory, name), getattr(one_by_one, name), check_exact=True)
+
+
+@pytest.mark.parametrize("segment_s", [1e-300, 0.09, -1.0, float("nan")])
+def test_a_segment_is_no_shorter_than_an_analysis_frame(music: Path, segment_s: float) -> None:
+    with pytest.raises(ConfigError, match=r"analysis frame of the model \(0\.093 s\)"):
+        predict_files(music / "model", music / "long.wav", segment_s=segment_s)
+    with pytest.raises(ConfigError, match="choose a longer one, or 0"):
+        predict_track(load_model(music / "model"), music / "long.wav", segment_s=segment_s)
+
+
+def test_a_recording_whose_header_promises_too_many_windows_is_a_failure(
+    music: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("quintet.features.extraction.segments.probe_duration_s", lambda path: 1e15)
+    parameters = quintet.FeatureParameters(feature_set="bahuleyan2018")
+    task = FileTask("long.wav", str(music / "long.wav"), 301.0)
+    ((window, row),) = describe_file(task, Job(parameters))
+    assert window.is_whole_file
+    assert "at most 100,000 segments" in str(row.facts["reason"])
 
 
 def test_segments_are_predicted_as_clips_of_a_manifest(music: Path) -> None:

@@ -202,6 +202,8 @@ def test_a_crash_a_hang_or_a_bomb_of_the_decoder_costs_its_own_request(
         ("/predict", b"", {}, 400),
         ("/predict?confidence=2", b"RIFF", {}, 400),
         ("/predict?segment=-1", b"RIFF", {}, 400),
+        ("/predict?segment=1e-300", b"RIFF", {}, 400),
+        ("/explain?segment=1e-300", b"RIFF", {}, 400),
         ("/predict?confidence=2", b"x" * 10, {"Host": "evil.example"}, 421),
         ("/predict", b"RIFF", {"Origin": "http://evil.example"}, 403),
         ("/predict", b"RIFF", {"Origin": "null"}, 403),
@@ -493,6 +495,8 @@ def test_settings_that_cannot_be_served_are_refused(music: Path) -> None:
         ServeSettings(queue=0)
     with pytest.raises(ConfigError, match="between 0 and 1"):
         ModelServer(music / "model", replace(SETTINGS, confidence=2.0))
+    with pytest.raises(ConfigError, match="as long as an analysis frame"):
+        ModelServer(music / "model", replace(SETTINGS, segment_s=1e-300))
     with pytest.raises(MachineError, match="port free"):
         ModelServer(music / "model", replace(SETTINGS, host="192.0.2.1"))
     with pytest.raises(ArtefactError, match="finished model"):

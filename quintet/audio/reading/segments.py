@@ -29,6 +29,8 @@ from quintet.errors import AudioError, DecodeError
 
 LONG_FILE_SEGMENTS = 1.5
 """A file longer than this many segments is cut."""
+MOST_SEGMENTS = 100_000
+"""Most segments of a recording: a day in segments of a second has 86,400."""
 SHORTEST_REST_SEGMENTS = 0.25
 """A rest longer than this part of a segment gets a segment that ends with the file."""
 MOST_GAPS = 2
@@ -117,7 +119,7 @@ def read_segments(
         keep_native: whether the clips have the samples at the rate of the file too.
 
     Raises:
-        AudioError: the file cannot be decoded, or, if `strict`, is cut short.
+        AudioError: the file cannot be decoded, has too many segments, or, if `strict`, is cut short.
 
     Example:
         >>> import soundfile, tempfile
@@ -139,16 +141,33 @@ def plan_windows(duration_s: float, segment_s: float) -> list[Window]:
         duration_s: length of the recording, seconds.
         segment_s: length of a segment, seconds.
 
+    Raises:
+        DecodeError: there would be too many.
+
     Example:
         >>> plan_windows(2.4, 1.0)
         [Window(start=0.0, end=1.0), Window(start=1.0, end=2.0), Window(start=1.4, end=2.4)]
     """
     if duration_s <= LONG_FILE_SEGMENTS * segment_s:
         return [WHOLE_FILE]
+    _require_few(duration_s / segment_s, segment_s)
     starts = [k * segment_s for k in range(int(duration_s // segment_s))]
     if duration_s - len(starts) * segment_s > SHORTEST_REST_SEGMENTS * segment_s:
         starts.append(duration_s - segment_s)
     return [Window(round(start_s, 3), round(start_s + segment_s, 3)) for start_s in starts]
+
+
+def _require_few(n_segments: float, segment_s: float) -> None:
+    """Refuse a recording with too many segments.
+
+    Raises:
+        DecodeError: it has.
+    """
+    if n_segments > MOST_SEGMENTS:
+        raise DecodeError(
+            f"A recording must have at most {MOST_SEGMENTS:,} segments. It has more of {segment_s:g} s: "
+            "choose longer segments, or 0, which cuts no file."
+        )
 
 
 class _SegmentReader:
@@ -188,6 +207,7 @@ class _SegmentReader:
                 yield held
             held = Segment(window, self._sound(window, part, Ending()))
             n_segments += 1
+            _require_few(n_segments, self.segment_s)
         ending = self.native.ending
         if not self.is_long:
             if self.damage is not None:

@@ -12,7 +12,7 @@ from quintet.audio.isolation.calls import LostWorkerError, fault, worker_pool
 from quintet.audio.isolation.pool import WorkerPool
 from quintet.audio.reading.probe import LONG_S, probe_duration_s
 from quintet.audio.reading.segments import WHOLE_FILE, Segment, Whole, Window, plan_windows, read_segments
-from quintet.errors import AudioError
+from quintet.errors import AudioError, DecodeError
 from quintet.features.engine.warm_up import kernels_available
 from quintet.features.extraction.chunks import FAULTS
 from quintet.features.extraction.worker import (
@@ -184,7 +184,11 @@ def _describe_windows(task: FileTask, job: Job) -> Iterator[tuple[Window, Row] |
     """The rows of a file whose windows are decoded one by one."""
     windows = [WHOLE_FILE]
     if task.segment_s:
-        windows = plan_windows(probe_duration_s(task.path) or 0.0, task.segment_s)
+        try:
+            windows = plan_windows(probe_duration_s(task.path) or 0.0, task.segment_s)
+        except DecodeError as error:
+            yield WHOLE_FILE, complete_row(Row(0, facts=file_facts(task.path)), _Raise(error), job)
+            return
     row = Row(0)
     end_s = 0.0
     for window in windows:

@@ -130,6 +130,17 @@ def test_a_long_file_is_cut_and_a_long_rest_gets_a_segment(
     assert whole.duration_s == duration_s
 
 
+def test_the_number_of_segments_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    soundfile.write(tmp_path / "a.wav", music(3.0), RATE)
+    monkeypatch.setattr("quintet.audio.reading.segments.MOST_SEGMENTS", 3)
+    assert len(read(tmp_path / "a.wav")[0]) == len(plan_windows(3.0, 1.0)) == 3
+    parts = read_segments(tmp_path / "a.wav", sample_rate=16000, segment_s=0.5)
+    with pytest.raises(DecodeError, match="at most 3 segments"):
+        list(parts)
+    with pytest.raises(DecodeError, match=r"more of 1e-300 s: choose longer segments"):
+        plan_windows(3.0, 1e-300)
+
+
 def test_a_silent_segment_is_an_error_beside_the_others(tmp_path: Path) -> None:
     samples = music(3.0)
     samples[RATE : 2 * RATE] = 0
