@@ -94,7 +94,7 @@ class Gate:
 
         async def send_safely(message: Message) -> None:
             if message["type"] == "http.response.start":
-                message["headers"] = _add_headers(message.get("headers", ()))
+                message["headers"] = add_safe_headers(message.get("headers", ()))
                 if self._observer is not None:
                     path = str(scope["path"])
                     self._observer(scope["method"], path, message["status"], time.monotonic() - began)
@@ -174,18 +174,32 @@ def _is_number(name: str) -> bool:
     return True
 
 
-def _add_headers(headers: Any) -> list[tuple[bytes, bytes]]:
-    """Headers of a response with the safe ones that it lacks."""
+def add_safe_headers(headers: Any) -> list[tuple[bytes, bytes]]:
+    """Headers of a response with the safe ones that it lacks.
+
+    Args:
+        headers: pairs of name and value.
+    """
     present = [(bytes(name), bytes(value)) for name, value in headers]
     names = {name.decode("latin-1").lower() for name, _ in present}
     missing = [(name, value) for name, value in SAFE_HEADERS.items() if name not in names]
     return present + [(name.encode(), value.encode()) for name, value in missing]
 
 
-async def _refuse(refused: Refusal, send: Send) -> None:
-    """Send a refusal."""
+def refusal_response(refused: Refusal) -> tuple[list[tuple[bytes, bytes]], bytes]:
+    """Headers and body of a refusal.
+
+    Args:
+        refused: the refusal.
+    """
     body = json.dumps({"detail": refused.reason}).encode()
     headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
     headers += [(name.lower().encode(), value.encode()) for name, value in refused.headers.items()]
+    return headers, body
+
+
+async def _refuse(refused: Refusal, send: Send) -> None:
+    """Send a refusal."""
+    headers, body = refusal_response(refused)
     await send({"type": "http.response.start", "status": refused.status, "headers": headers})
     await send({"type": "http.response.body", "body": body})

@@ -7,6 +7,7 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
@@ -15,8 +16,7 @@ from quintet.errors import MachineError, MissingExtraError
 from quintet.serving.gate import Application, Gate, Observer
 
 if TYPE_CHECKING:
-    import uvicorn
-
+    from quintet.serving.loop import Server
     from quintet.serving.serve_settings import ServeSettings
 
 BACKLOG = 512
@@ -42,7 +42,7 @@ class HttpServer:
             raise MissingExtraError("The service", "serve") from error
         self._uvicorn = uvicorn
         self._socket = _open_socket(host, port)
-        self._server: uvicorn.Server | None = None
+        self._server: Server | None = None
 
     def set_application(self, application: Application) -> None:
         """Give the application, before `run`.
@@ -50,20 +50,23 @@ class HttpServer:
         Args:
             application: an ASGI application.
         """
-        self._server = self._uvicorn.Server(
-            self._uvicorn.Config(
-                application,
-                http="h11",
-                ws="none",
-                lifespan="off",
-                loop="asyncio",
-                log_config=None,
-                log_level="error",
-                access_log=False,
-                server_header=False,
-                backlog=BACKLOG,
-            )
+        from quintet.serving.connections import Connection, Connections, most_connections
+        from quintet.serving.loop import Server
+
+        connections = Connections(most_connections())
+        config = self._uvicorn.Config(
+            application,
+            http=partial(Connection, connections),  # type: ignore[arg-type]  # uvicorn only calls it
+            ws="none",
+            lifespan="off",
+            loop="asyncio",
+            log_config=None,
+            log_level="error",
+            access_log=False,
+            server_header=False,
+            backlog=BACKLOG,
         )
+        self._server = Server(config, connections)
 
     @property
     def port(self) -> int:

@@ -1,0 +1,152 @@
+"""The connections of a server: their number, the time until a request, and what is refused.
+
+Only `server.HttpServer` imports this module, for uvicorn is part of an extra.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from contextlib import suppress
+from typing import Any
+
+import h11
+from uvicorn.protocols.http.h11_impl import STATUS_PHRASES, H11Protocol
+
+from quintet.serving.faults import BUSY, TIMEOUT, Refusal
+from quintet.serving.gate import add_safe_headers, refusal_response
+
+HEADERS_S = 30.0
+"""Longest time from the start of a connection, or from the first byte of a later request, until the headers
+of the request are there, seconds. A connection that is kept without a request is closed earlier."""
+MOST_CONNECTIONS, LEAST_CONNECTIONS = 2048, 8
+MOST_ON_WINDOWS = 256
+WANTED_FILES = 4 * MOST_CONNECTIONS
+
+TOO_SLOW = "The headers of a request may take {seconds:g} s. These took longer: send the request again."
+TOO_MANY = "At most {most} connections may be open. There are as many: try again later."
+
+
+class Connections:
+    """The connections of a server, and their bound.
+
+    Args:
+        most: the bound.
+    """
+
+    def __init__(self, most: int) -> None:
+        self.most = most
+        self.n_open = 0
+        self.idle: dict[Connection, None] = {}
+        """Those without a request that is under way, the longest one first."""
+
+    def make_room(self) -> bool:
+        """Close the connection that has been idle for the longest, and say if there was one."""
+        longest = next(iter(self.idle), None)
+        if longest is None:
+            return False
+        del self.idle[longest]
+        longest.transport.abort()
+        return True
+
+
+class Connection(H11Protocol):
+    """One connection.
+
+    Args:
+        connections: all of the server.
+        settings: what uvicorn gives.
+    """
+
+    def __init__(self, connections: Connections, **settings: Any) -> None:
+        super().__init__(**settings)
+        self._all = connections
+        self._deadline: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # uvicorn's
+        """A client has come. If there are too many, the one that is idle for the longest has to go."""
+        super().connection_made(transport)
+        self._all.n_open += 1
+        if self._all.n_open > self._all.most and not self._all.make_room():
+            self._refuse(Refusal(BUSY, TOO_MANY.format(most=self._all.most), 1))
+        self._note(waits=True)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The connection is closed."""
+        self._all.n_open -= 1
+        self._all.idle.pop(self, None)
+        self._stop_clock()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """The client has sent something."""
+        super().data_received(data)
+        self._note(waits=True)
+
+    def on_response_complete(self) -> None:
+        """A response has been given to the system. uvicorn keeps the connection for a few seconds."""
+        super().on_response_complete()
+        self._note(waits=False)
+
+    def _note(self, *, waits: bool) -> None:
+        """Note whether a request is under way.
+
+        Args:
+            waits: whether the time until the next one begins, if none is.
+        """
+        if self.cycle is not None and not self.cycle.response_complete:
+            self._all.idle.pop(self, None)
+            self._stop_clock()
+            return
+        self._all.idle.setdefault(self)
+        if waits and self._deadline is None:
+            self._deadline = self.loop.call_later(HEADERS_S, self._end_waiting)
+
+    def _stop_clock(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+
+    def _end_waiting(self) -> None:
+        """The reaction to headers that are too slow: a refusal if some have come."""
+        has_begun = bool(self.conn.trailing_data[0])
+        if has_begun and not self.transport.is_closing():
+            self._refuse(Refusal(TIMEOUT, TOO_SLOW.format(seconds=HEADERS_S)))
+        else:
+            self.transport.abort()
+
+    def _refuse(self, refused: Refusal) -> None:
+        """Send a refusal, unless a response has begun, and close the connection."""
+        if self.cycle is not None:  # the work on its request has no client any more
+            self.cycle.disconnected = True
+            self.cycle.message_event.set()
+        if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
+            headers, body = refusal_response(refused)
+            head = h11.Response(
+                status_code=refused.status,
+                headers=[*add_safe_headers(headers), (b"connection", b"close")],
+                reason=STATUS_PHRASES[refused.status],
+            )
+            for event in (head, h11.Data(data=body), h11.EndOfMessage()):
+                self.transport.write(self.conn.send(event))
+        self.transport.close()
+
+
+def most_connections() -> int:
+    """The bound on connections: half of the files that this process may open, for an upload needs one, too.
+
+    The limit of the system on open files is raised first, as far as it lets us.
+    """
+    if sys.platform == "win32":
+        return MOST_ON_WINDOWS
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY:
+        return MOST_CONNECTIONS
+    wanted = WANTED_FILES if hard == resource.RLIM_INFINITY else min(WANTED_FILES, hard)
+    if soft < wanted:
+        with suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+            soft = wanted
+    return max(LEAST_CONNECTIONS, min(MOST_CONNECTIONS, soft // 2))
