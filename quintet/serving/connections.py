@@ -1,4 +1,4 @@
-"""The connections of a server: their number, the time until a request, and what is refused.
+"""The connections of a server: their number, the time until a request, and requests that are no HTTP.
 
 Only `server.HttpServer` imports this module, for uvicorn is part of an extra.
 """
@@ -13,7 +13,7 @@ from typing import Any
 import h11
 from uvicorn.protocols.http.h11_impl import STATUS_PHRASES, H11Protocol
 
-from quintet.serving.faults import BUSY, TIMEOUT, Refusal
+from quintet.serving.faults import BAD_REQUEST, BUSY, TIMEOUT, Refusal
 from quintet.serving.gate import add_safe_headers, refusal_response
 
 HEADERS_S = 30.0
@@ -23,6 +23,10 @@ MOST_CONNECTIONS, LEAST_CONNECTIONS = 2048, 8
 MOST_ON_WINDOWS = 256
 WANTED_FILES = 4 * MOST_CONNECTIONS
 
+UNREADABLE = (
+    "A request must be HTTP/1.1: one Host, one length that is a number, chunks with their lengths, and "
+    "headers of 64 kB at most. This one is not: send it with a usual program, such as curl."
+)
 TOO_SLOW = "The headers of a request may take {seconds:g} s. These took longer: send the request again."
 TOO_MANY = "At most {most} connections may be open. There are as many: try again later."
 
@@ -87,6 +91,10 @@ class Connection(H11Protocol):
         """A response has been given to the system. uvicorn keeps the connection for a few seconds."""
         super().on_response_complete()
         self._note(waits=False)
+
+    def send_400_response(self, msg: str) -> None:
+        """Refuse what h11 cannot read."""
+        self._refuse(Refusal(BAD_REQUEST, UNREADABLE))
 
     def _note(self, *, waits: bool) -> None:
         """Note whether a request is under way.

@@ -144,6 +144,28 @@ def test_if_every_connection_has_a_request_a_further_one_is_refused() -> None:
             assert connection.recv(12) == b"HTTP/1.1 200"
 
 
+@pytest.mark.parametrize(
+    "request_",
+    [
+        b"\x16\x03\x01" + bytes(100),
+        HEAD + b"Content-Length: 99999999999999999999999\r\n\r\n",
+        HEAD + b"Content-Length: -5\r\n\r\nabc",
+        HEAD + b"Host: localhost\r\n\r\n",
+        HEAD + b"Transfer-Encoding: chunked\r\n\r\nZZ\r\nabc\r\n0\r\n\r\n",
+        HEAD + b"X: " + b"a" * 66_000,
+        HEALTH + b"nonsense\r\n\r\n",
+    ],
+)
+def test_what_is_no_http_is_refused_in_json(request_: bytes) -> None:
+    with running() as server, connect(server, request_) as connection:
+        answer = read(connection)
+    head, _, body = answer.rpartition(b"\r\n\r\n")
+    assert b"HTTP/1.1 400 Bad Request\r\n" in head
+    assert b"content-type: application/json" in head
+    assert b"x-content-type-options: nosniff" in head
+    assert json.loads(body)["detail"].startswith("A request must be HTTP/1.1")
+
+
 def test_connections_that_the_system_refuses_are_a_line_and_make_room(
     capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
