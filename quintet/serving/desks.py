@@ -30,6 +30,8 @@ KEEP_WARM_S = IDLE_S / 2
 """Seconds after which an idle worker gets a call that does nothing, so that it stays."""
 EXPLANATION_S = 600.0
 """Longest time of one explanation, seconds."""
+STOP_S = 1.0
+"""Longest time to wait for a thread whose worker has been ended."""
 EXPLANATION_MEMORY = 4
 """Memory of an explanation, as a multiple of that of a clip: the libraries of the members alone have more."""
 
@@ -99,6 +101,17 @@ class PredictionDesk:
             self._predictor.join()
         for pool in self._pools:
             pool.close()
+
+    def stop(self) -> None:
+        """End the workers at once. What was accepted has no answer."""
+        for pool in self._pools:
+            pool.end()
+        for _ in self._threads:
+            self._waiting.put(None)
+        self._described.put(None)
+        for thread in (*self._threads, self._predictor):
+            if thread.is_alive():
+                thread.join(STOP_S)
 
     def _describe_all(self, pool: WorkerPool) -> None:
         """What the thread of a worker process does."""
@@ -190,6 +203,13 @@ class ExplanationDesk:
             self._waiting.put(None)
             self._thread.join()
         self._pool.close()
+
+    def stop(self) -> None:
+        """End the worker at once. What was accepted has no answer."""
+        self._pool.end()
+        self._waiting.put(None)
+        if self._thread.is_alive():
+            self._thread.join(STOP_S)
 
     def _explain_all(self) -> None:
         """What the thread of the explanations does."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
 import json
 import time
@@ -20,6 +21,7 @@ Observer = Callable[[str, str, int, float], object]
 """Receives method, path, status and seconds of each response."""
 
 LONGEST_WAIT_S = 60
+ENDED = "The service must go on to answer. It was ended before: send the request again when it has started."
 SMOOTHING = 0.1
 """Weight of the newest request in the mean time of a request."""
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
@@ -91,9 +93,12 @@ class Gate:
             await self._application(scope, receive, send)
             return
         began = time.monotonic()
+        has_begun = False
 
         async def send_safely(message: Message) -> None:
+            nonlocal has_begun
             if message["type"] == "http.response.start":
+                has_begun = True
                 message["headers"] = add_safe_headers(message.get("headers", ()))
                 if self._observer is not None:
                     path = str(scope["path"])
@@ -105,7 +110,11 @@ class Gate:
         except Refusal as refused:
             await _refuse(refused, send_safely)
             return
-        await self._application(scope, receive, send_safely)
+        try:
+            await self._application(scope, receive, send_safely)
+        except asyncio.CancelledError:  # the server ends at once: nothing else cancels a request
+            if not has_begun:
+                await _refuse(Refusal(BUSY, ENDED), send_safely)
 
     def check(self, method: str, headers: dict[str, str]) -> None:
         """Refuse a request for another host, and one that the page of another host makes a browser send.

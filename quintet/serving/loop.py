@@ -1,4 +1,4 @@
-"""The event loop of a server: connections that the system refuses.
+"""The event loop of a server: connections that the system refuses, and the end of requests.
 
 Only `server.HttpServer` imports this module, for uvicorn is part of an extra.
 """
@@ -9,6 +9,7 @@ import asyncio
 import logging
 import socket
 import time
+from types import FrameType
 from typing import Any
 
 import uvicorn
@@ -33,11 +34,29 @@ class Server(uvicorn.Server):
         super().__init__(config)
         self._connections = connections
         self._n_refused, self._said_at = 0, -QUIET_S
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Begin to accept connections."""
-        asyncio.get_running_loop().set_exception_handler(self.report)
+        self._loop = asyncio.get_running_loop()
+        self._loop.set_exception_handler(self.report)
         await super().startup(sockets)
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """The reaction to a signal: the second Ctrl-C ends the server at once."""
+        super().handle_exit(sig, frame)
+        if self.force_exit:
+            self.end()
+
+    def end(self) -> None:
+        """Accept nothing more, and refuse what was begun. Any thread may call it."""
+        self.should_exit = self.force_exit = True
+        if self._loop is not None and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._cancel_requests)
+
+    def _cancel_requests(self) -> None:
+        for task in list(self.server_state.tasks):
+            task.cancel()
 
     def report(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         """What the loop does with an error that nothing awaits.

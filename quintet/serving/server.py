@@ -80,18 +80,31 @@ class HttpServer:
         return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
     def run(self) -> None:
-        """Answer until `stop`, SIGINT or SIGTERM. What was begun is answered."""
+        """Answer until `stop`, SIGINT or SIGTERM. What was begun is answered.
+
+        Raises:
+            KeyboardInterrupt: `end`, or a second SIGINT. What was begun is refused.
+        """
         assert self._server is not None  # set_application comes first
         try:
             with _signals_stop_quietly():
                 self._server.run(sockets=[self._socket])
         finally:
             self.close()
+        if self._server.force_exit:
+            interrupt = KeyboardInterrupt()
+            interrupt.add_note("The service ended at once: requests that were under way have no result.")
+            raise interrupt
 
     def stop(self) -> None:
         """Accept nothing more, answer what was begun, and let `run` return. Any thread may call it."""
         if self._server is not None:
             self._server.should_exit = True
+
+    def end(self) -> None:
+        """Accept nothing more, refuse what was begun, and let `run` end. Any thread may call it."""
+        if self._server is not None:
+            self._server.end()
 
     def close(self) -> None:
         """Close the port."""
@@ -125,11 +138,20 @@ class ModelServer(HttpServer):
             undo.pop_all()
 
     def run(self) -> None:
-        """Answer until `stop`, SIGINT or SIGTERM. What was begun is answered, then the workers end."""
+        """Answer until `stop`, SIGINT or SIGTERM. What was begun is answered, then the workers end.
+
+        Raises:
+            KeyboardInterrupt: `end`, or a second SIGINT. What was begun is refused, and the workers die.
+        """
         try:
             super().run()
-        finally:
             self.service.close()
+        except KeyboardInterrupt:
+            self.service.stop()
+            raise
+        except BaseException:
+            self.service.close()
+            raise
 
 
 def _open_socket(host: str, port: int) -> socket.socket:

@@ -140,6 +140,12 @@ class Service:
         self.explanations.close()
         self._uploads.cleanup()
 
+    def stop(self) -> None:
+        """End the worker processes at once, and delete the folder of uploads. What waits has no answer."""
+        self.predictions.stop()
+        self.explanations.stop()
+        self._uploads.cleanup()
+
 
 def _load(folder: Path) -> WarmModel:
     """The model.

@@ -214,6 +214,29 @@ def test_a_signal_stops_the_service_when_it_has_answered(
     assert [path for path in running.temporary.rglob("*") if path.is_file()] == []
 
 
+def test_a_second_interrupt_ends_the_service_at_once(running: Running, tmp_path: Path) -> None:
+    long = write_tone(tmp_path / "long.wav", 1, seconds=3000.0).read_bytes()
+    answers: dict[str, tuple[int, object]] = {}
+    thread = threading.Thread(target=lambda: answers.update(send_all(running, {"a": long, "b": long})))
+    thread.start()
+    while not any(holds_upload(number) for number in workers_of(running)):
+        time.sleep(0.005)
+    workers = workers_of(running)
+    running.process.send_signal(signal.SIGINT)
+    time.sleep(0.3)
+    running.process.send_signal(signal.SIGINT)
+    assert running.process.wait(20) == 130
+    thread.join()
+    assert {status for status, _ in answers.values()} == {503}
+    error = running.process.stderr.read()  # type: ignore[union-attr]
+    assert error.splitlines() == [
+        "The service ended at once: requests that were under way have no result.",
+        "Interrupted. No unfinished output is left.",
+    ]
+    assert not [number for number in workers if holds_upload(number)]
+    assert list(running.temporary.glob("quintet-serve-*")) == []
+
+
 def test_the_service_imports_what_its_image_has(model: Path, tmp_path: Path) -> None:
     file = write_tone(tmp_path / "a.wav", 1)
     paths = [str(ROOT), str(Path(__file__).parent), *sys.path]

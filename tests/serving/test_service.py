@@ -196,6 +196,48 @@ def test_a_crash_a_hang_or_a_bomb_of_the_decoder_costs_its_own_request(
     assert [answers[name][1]["files"][0]["stage"] for name in ("crash", "hang")] == ["worker", "worker"]
 
 
+def test_an_end_at_once_refuses_what_was_begun_and_ends_the_workers(music: Path) -> None:
+    server = ModelServer(music / "model", replace(SETTINGS, seconds=60.0))
+    ends: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            server.run()
+        except KeyboardInterrupt as interrupt:
+            ends.append(interrupt)
+
+    desk, model = server.service.predictions, server.service.model
+    hostile = tuple(replace(job, load=hostile_decoders.load) for job in model.jobs)
+    desk._model = replace(model, jobs=hostile)  # type: ignore[arg-type]
+    thread = threading.Thread(target=run)
+    thread.start()
+    answers: list[tuple[int, dict[str, str], str]] = []
+    content = (music / "hang.wav").read_bytes()  # its worker sleeps for a minute
+
+    def ask() -> None:
+        answers.append(send(server, "/predict?segment=0", content))
+
+    clients = [threading.Thread(target=ask) for _ in range(3)]
+    for client in clients:
+        client.start()
+    wait_until(lambda: server.service.admission.n_under_way == 3 and desk._waiting.qsize() == 2)
+    (process,) = [worker.process for worker in desk._pools[0]._workers]
+    began = time.monotonic()
+    server.end()
+    for one in (*clients, thread):
+        one.join(30)
+        assert not one.is_alive()
+    assert time.monotonic() - began < 20
+    assert [status for status, _, _ in answers] == [503] * 3
+    assert {json.loads(text)["detail"].partition(":")[0] for _, _, text in answers} == {
+        "The service must go on to answer. It was ended before"
+    }
+    assert ends[0].__notes__ == ["The service ended at once: requests that were under way have no result."]
+    wait_until(lambda: not process.is_alive())
+    assert not any(worker.is_alive() for worker in desk._threads)
+    assert not server.service.upload_folder.exists()
+
+
 @pytest.mark.parametrize(
     ("path", "body", "headers", "status"),
     [

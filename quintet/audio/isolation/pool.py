@@ -1,12 +1,13 @@
 """A pool of worker processes that may die, hang or take too much memory without harm to this process.
 
 Every worker has a connection of its own, so the death of one cannot spoil what another sends. One thread,
-that of the caller, does everything: there is nothing to lock.
+that of the caller, does everything except `end`: there is nothing to lock.
 """
 
 from __future__ import annotations
 
 import os
+import threading
 import time
 import weakref
 from collections import deque
@@ -98,6 +99,7 @@ class WorkerPool:
         self._waiting: deque[int] = deque()
         self._silent: set[int] = set()  # calls that only start a worker
         self._n_calls = self._breaks = 0
+        self._ended = threading.Event()
         _ALL.add(self)
 
     @property
@@ -166,12 +168,16 @@ class WorkerPool:
             idle.ticket, idle.begun = ticket, False
 
     def _start(self) -> _Worker:
+        if self._ended.is_set():
+            raise QuintetError("Worker processes must not be ended before their work. They were, by request.")
         ours, theirs = Pipe()
         others = [worker.connection for pool in _ALL for worker in pool._workers]
         process = start_process(serve, theirs, _ForeignConnections([*others, ours]), self.bounds)
         theirs.close()
         worker = _Worker(process, ours)
         self._workers.append(worker)
+        if self._ended.is_set():  # meanwhile, so that `end` has not seen it
+            process.kill()
         return worker
 
     def _listen(self, worker: _Worker) -> list[Event]:
@@ -276,6 +282,12 @@ class WorkerPool:
             self._remove(worker)
         for calls in (self._calls, self._waiting, self._silent):
             calls.clear()
+
+    def end(self) -> None:
+        """End all workers at once and for good. Any thread may call it; who waits for a call has an error."""
+        self._ended.set()
+        for worker in list(self._workers):
+            worker.process.kill()
 
     def close(self) -> None:
         """Let idle workers leave, and end the others."""

@@ -253,3 +253,13 @@ def test_threads_start_processes_one_after_another(monkeypatch: pytest.MonkeyPat
     for thread in threads:
         thread.join()
     assert most == [1]
+
+
+def test_a_pool_that_another_thread_ends_starts_no_worker_again() -> None:
+    with WorkerPool(1) as pool:
+        pool.submit(time.sleep, 60)
+        threading.Timer(0.3, pool.end).start()
+        (event,) = pool.events()
+        assert event.kind == "died"
+        with pytest.raises(QuintetError, match="were, by request"):
+            pool.submit(time.sleep, 0)
