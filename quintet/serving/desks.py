@@ -230,21 +230,34 @@ class ExplanationDesk:
             ArtefactError: the model folder is another one than at the start.
             AudioError: the recording cannot be explained.
         """
-        if file_digest(self._folder / "bundle.json") != self._digest:
-            raise ArtefactError(
-                "The model folder must be the one that the service has loaded. It was replaced meanwhile: "
-                "start the service again."
-            )
+        self._require_folder()
         self._pool.submit(explain_for_service, self._folder, path, name, segment_s)
         (event,) = self._pool.events()
         if event.kind == "done":
             return str(event.value)
+        self._require_folder()  # it may have changed since
         if event.kind == "died":  # a decoder is in a process of its own, and cannot be the reason
             raise MachineError(
                 "An explanation must fit into the memory of the machine. Its process died: try once more, or "
                 "with less sound."
             )
         raise fault(event, self._pool)
+
+    def _require_folder(self) -> None:
+        """Refuse a model folder that is another one than at the start, or none any more.
+
+        Raises:
+            ArtefactError: it is.
+        """
+        try:
+            digest = file_digest(self._folder / "bundle.json")
+        except OSError:
+            digest = ""
+        if digest != self._digest:
+            raise ArtefactError(
+                "The model folder must be the one that the service has loaded. It was replaced or deleted "
+                "meanwhile: start the service again."
+            )
 
 
 def explain_for_service(folder: Path, path: str, name: str, segment_s: float | None) -> str:

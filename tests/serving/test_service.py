@@ -7,6 +7,7 @@ import http.client
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import sys
@@ -460,6 +461,32 @@ def test_the_page_of_an_explanation_has_its_policy_as_a_header(
     )
     assert asked == [("sound", "b.wav", 2.0)]
     assert list(server.service.upload_folder.iterdir()) == []
+
+
+@pytest.mark.parametrize("change", ["deleted", "replaced", "deleted within"])
+def test_a_model_folder_that_is_another_one_now_has_no_explanations(
+    music: Path, tmp_path: Path, change: str
+) -> None:
+    folder, sound = tmp_path / "model", (music / "new.wav").read_bytes()
+    shutil.copytree(music / "model", folder)
+    with running(tmp_path) as server:
+        if change == "replaced":
+            (folder / "bundle.json").write_text("{}")
+        elif change == "deleted":
+            shutil.rmtree(folder)
+        else:  # after the first look
+            pool = server.service.explanations._pool
+            pool.submit = lambda *_: WorkerPool.submit(pool, shutil.rmtree, folder / "x")  # type: ignore[assignment]
+            look = server.service.explanations._require_folder
+            looks = iter((lambda: None, lambda: (shutil.rmtree(folder), look())))
+            server.service.explanations._require_folder = lambda: next(looks)()  # type: ignore[assignment]
+        status, _, text = send(server, "/explain", sound)
+        assert (status, json.loads(text)["detail"]) == (
+            500,
+            "The model folder must be the one that the service has loaded. It was replaced or deleted "
+            "meanwhile: start the service again.",
+        )
+        assert send(server, "/predict", sound)[0] == 200
 
 
 def test_the_description_is_complete_and_loads_nothing_from_elsewhere(server: ModelServer) -> None:
