@@ -117,8 +117,9 @@ def make_app(service: Service) -> "FastAPI":
         return respond("", status=307, headers={"Location": "/docs"})
 
     app.add_api_route("/health", health, responses={200: {"model": Health, "description": "It works."}})
-    app.add_api_route("/docs", docs, include_in_schema=False)
-    app.add_api_route("/", to_docs, include_in_schema=False)
+    app.add_api_route("/health", health, methods=["HEAD"], include_in_schema=False)  # proxies look so
+    app.add_api_route("/docs", docs, methods=["GET", "HEAD"], include_in_schema=False)
+    app.add_api_route("/", to_docs, methods=["GET", "HEAD"], include_in_schema=False)
     return app
 
 

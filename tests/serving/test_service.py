@@ -19,6 +19,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest.mock import ANY
 
 import numpy as np
 import pytest
@@ -505,10 +506,15 @@ def test_the_description_is_complete_and_loads_nothing_from_elsewhere(server: Mo
     assert "/predict?confidence=0.9" in page
     assert "&lt;x&gt;" in docs_page({"info": {"title": "<x>"}, "paths": {}})
     assert send(server, "/", method="GET")[1]["location"] == "/docs"
+    statuses = [send(server, path, method="HEAD")[0] for path in ("/", "/docs", "/openapi.json", "/predict")]
+    assert statuses == [307, 200, 200, 405]
+    assert send(server, "/health", method="OPTIONS")[0] == 405
 
 
 def test_health_names_the_model(server: ModelServer) -> None:
-    health = json.loads(send(server, "/health", method="GET")[2])
+    _, headers, text = send(server, "/health", method="GET")
+    assert send(server, "/health", method="HEAD") == (200, headers | {"date": ANY}, "")
+    health = json.loads(text)
     assert health["status"] == "ok"
     assert (health["model"], health["frozen"], health["queue"]) == ("model", True, 8)
     assert (health["classes"], health["members"]) == (
