@@ -1,4 +1,4 @@
-"""The connections of a server: their number, the time until a request, and requests that are no HTTP.
+"""The connections of a server: their number, their time, requests that are no HTTP, and the end of all.
 
 Only `server.HttpServer` imports this module, for uvicorn is part of an extra.
 """
@@ -6,11 +6,16 @@ Only `server.HttpServer` imports this module, for uvicorn is part of an extra.
 from __future__ import annotations
 
 import asyncio
+import logging
+import socket
 import sys
+import time
 from contextlib import suppress
+from types import FrameType
 from typing import Any
 
 import h11
+import uvicorn
 from uvicorn.protocols.http.h11_impl import STATUS_PHRASES, H11Protocol
 
 from quintet.serving.faults import BAD_REQUEST, BUSY, TIMEOUT, Refusal
@@ -22,6 +27,11 @@ of the request are there, seconds. A connection that is kept without a request i
 MOST_CONNECTIONS, LEAST_CONNECTIONS = 2048, 8
 MOST_ON_WINDOWS = 256
 WANTED_FILES = 4 * MOST_CONNECTIONS
+
+ACCEPT = "socket.accept()"
+"""Beginning of the messages of asyncio about connections that cannot be accepted."""
+QUIET_S = 60.0
+"""Seconds between two lines about refused connections."""
 
 UNREADABLE = (
     "A request must be HTTP/1.1: one Host, one length that is a number, chunks with their lengths, and "
@@ -138,6 +148,67 @@ class Connection(H11Protocol):
             for event in (head, h11.Data(data=body), h11.EndOfMessage()):
                 self.transport.write(self.conn.send(event))
         self.transport.close()
+
+
+class Server(uvicorn.Server):
+    """The server of uvicorn.
+
+    Args:
+        config: of uvicorn.
+        connections: its connections.
+    """
+
+    def __init__(self, config: uvicorn.Config, connections: Connections) -> None:
+        super().__init__(config)
+        self._connections = connections
+        self._n_refused, self._said_at = 0, -QUIET_S
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begin to accept connections."""
+        self._loop = asyncio.get_running_loop()
+        self._loop.set_exception_handler(self.report)
+        await super().startup(sockets)
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """The reaction to a signal: the second Ctrl-C ends the server at once."""
+        super().handle_exit(sig, frame)
+        if self.force_exit:
+            self.end()
+
+    def end(self) -> None:
+        """Accept nothing more, and refuse what was begun. Any thread may call it."""
+        self.should_exit = self.force_exit = True
+        if self._loop is not None and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._cancel_requests)
+
+    def _cancel_requests(self) -> None:
+        for task in list(self.server_state.tasks):
+            task.cancel()
+
+    def report(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """What the loop does with an error that nothing awaits.
+
+        A connection that the system refuses, because too many files are open, makes room by the end of an
+        idle one. A line from time to time counts them.
+
+        Args:
+            loop: the loop.
+            context: the error, as asyncio gives it.
+        """
+        if not str(context.get("message", "")).startswith(ACCEPT):
+            loop.default_exception_handler(context)
+            return
+        self._connections.make_room()
+        self._n_refused += 1
+        if time.monotonic() - self._said_at >= QUIET_S:
+            logging.getLogger("quintet.serving").error(
+                "The service must be able to open files. The system has refused it %s times (%s): "
+                "raise the limit (`ulimit -n`).",
+                f"{self._n_refused:,}",
+                context.get("exception"),
+            )
+            self._n_refused, self._said_at = 0, time.monotonic()
 
 
 def most_connections() -> int:

@@ -16,7 +16,7 @@ from quintet.errors import MachineError, MissingExtraError
 from quintet.serving.gate import Application, Gate, Observer
 
 if TYPE_CHECKING:
-    from quintet.serving.loop import Server
+    from quintet.serving.connections import Server
     from quintet.serving.serve_settings import ServeSettings
 
 BACKLOG = 512
@@ -50,8 +50,7 @@ class HttpServer:
         Args:
             application: an ASGI application.
         """
-        from quintet.serving.connections import Connection, Connections, most_connections
-        from quintet.serving.loop import Server
+        from quintet.serving.connections import Connection, Connections, Server, most_connections
 
         connections = Connections(most_connections())
         config = self._uvicorn.Config(

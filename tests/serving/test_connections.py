@@ -20,7 +20,7 @@ from quintet.serving.server import HttpServer
 pytest.importorskip("uvicorn")
 
 from quintet.serving import connections
-from quintet.serving.loop import Server
+from quintet.serving.connections import Server
 
 HEAD = b"POST /x HTTP/1.1\r\nHost: localhost\r\n"
 HEALTH = b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n"
