@@ -29,7 +29,7 @@ from quintet.audio.isolation.pool import WorkerPool
 from quintet.cli import app as command_line
 from quintet.errors import ArtefactError, ConfigError, MachineError, MissingExtraError
 from quintet.serving import app as serving_app
-from quintet.serving.desks import Question, _keep_warm
+from quintet.serving.desks import ExplanationDesk, Question, _keep_warm
 from quintet.serving.faults import Refusal
 from quintet.serving.gate import Admission, Gate, Observer
 from quintet.serving.pages import docs_page
@@ -488,6 +488,14 @@ def test_a_model_folder_that_is_another_one_now_has_no_explanations(
             "meanwhile: start the service again.",
         )
         assert send(server, "/predict", sound)[0] == 200
+
+
+@pytest.mark.parametrize(("clip_mb", "bound_mb"), [("500", 2000), ("0", 0)])
+def test_an_explanation_may_take_four_times_the_memory_of_a_clip(
+    music: Path, monkeypatch: pytest.MonkeyPatch, clip_mb: str, bound_mb: float
+) -> None:
+    monkeypatch.setenv("QUINTET_CLIP_MEMORY_MB", clip_mb)
+    assert ExplanationDesk(music / "model")._pool.bounds.memory_mb == bound_mb
 
 
 def test_the_description_is_complete_and_loads_nothing_from_elsewhere(server: ModelServer) -> None:
