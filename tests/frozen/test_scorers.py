@@ -127,6 +127,7 @@ BAD_TREES = {
     "a_child_outside": {"left": [1, 1, 2, 9, 4, 5]},
     "a_negative_child": {"right": [-2, 1, 2, 5, 4, 5]},
     "a_circle": {"left": [1, 0, 2, 4, 4, 5]},
+    "a_child_before_its_parent": {"roots": [0], "left": [2, 1, 2, 1, 4, 5], "right": [3, 1, 2, 4, 4, 5]},
     "a_root_outside": {"roots": [0, 6]},
     "a_column_outside": {"column": [2, 0, 1, 1, 2, 3]},
     "a_leaf_without_shares": {"column": [0, 0, 1, 1, 2, 4]},
