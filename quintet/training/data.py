@@ -11,22 +11,14 @@ from numpy.typing import NDArray
 
 from quintet.datasets.groups import require_disjoint
 from quintet.datasets.labels import label_indicator, label_set
-from quintet.datasets.splits.copies import copies_notes
 from quintet.datasets.splits.protocols import SplitSettings, make_split
 from quintet.datasets.splits.split import Positions, Split
 from quintet.ensemble.crossfit import Inputs
 from quintet.errors import ConfigError, DatasetError
-from quintet.evaluation.telling import telling_columns, telling_warnings
 from quintet.features.storage.augmented_spectrograms import AugmentedSpectrograms
 from quintet.features.storage.column_roles import quote_names
 from quintet.features.storage.external_table import LABEL_MISSING
-from quintet.features.storage.join import foreign_columns
-from quintet.features.storage.left_out import (
-    count_rows,
-    failure_notes,
-    lost_classes_notes,
-    unlearnt_tags_notes,
-)
+from quintet.features.storage.left_out import failure_notes, lost_classes_notes
 from quintet.features.storage.spectrograms import SpectrogramStore
 from quintet.features.storage.table import FeatureTable, is_usable
 from quintet.training.blocks.groups import with_blocks_in_parts, with_sound_blocks
@@ -337,66 +329,6 @@ def require_training_classes(material: Material) -> None:
             f"{quote_names(absent)} has none ({len(clips)} clips in the test part, first {str(clips[0])!r}): "
             "move some to the training part, or leave the class out."
         )
-
-
-def data_notes(material: Material) -> list[str]:
-    """What was done with the data before training: notes of the table, and the rows that are left out.
-
-    Args:
-        material: data of the run.
-    """
-    table = material.table
-    notes = [str(note) for note in table.metadata.get("notes", [])]
-    if not table.grouped and table.metadata.get("named_groups"):
-        notes.append(str(table.metadata["named_groups"]))
-    notes += _left_out(material)
-    if material.multilabel:
-        notes += unlearnt_tags_notes(
-            material.labels[material.split.train], material.labels[material.split.test]
-        )
-    if table.parameters is None:  # equal rows of our own tables are equal sound, which `audit` finds
-        notes += copies_notes(table.features, material.split)
-    return notes + _telling_notes(material)
-
-
-def _left_out(material: Material) -> list[str]:
-    """The rows that are left out, and the classes that are left out with them."""
-    notes = failure_notes(material.table)
-    n_unused = int((material.split.frame["part"] == "unused").sum())
-    if n_unused:
-        kinds = _unused_kinds(material)
-        notes.append(f"{count_rows(n_unused, len(material.table))} left out: {kinds}.")
-    return notes + _lost_classes(material)
-
-
-def _lost_classes(material: Material) -> list[str]:
-    used = np.concatenate([material.split.train, material.split.test])
-    labels = material.table.frame["label"].dropna().astype(str)
-    return lost_classes_notes(labels, material.labels[used].tolist())
-
-
-def _telling_notes(material: Material) -> list[str]:
-    """Columns from elsewhere that identify a class of the training part by themselves."""
-    columns = foreign_columns(material.table)
-    if not columns:
-        return []
-    rows = material.split.train
-    features = material.table.features[columns].iloc[rows]
-    labels, units = pd.Series(material.labels[rows]), pd.Series(material.units[rows])
-    return telling_warnings(telling_columns(features, labels, units, seed=material.split.seed))
-
-
-def _unused_kinds(material: Material) -> str:
-    """Rows in no part of the split, by the value of their split column."""
-    is_unused = (material.split.frame["part"] == "unused").to_numpy()
-    values = material.table.meta["split"].fillna("").astype(str).str.strip()[is_unused]
-    named = values[(values != "") & (values.str.lower() != "unused")]
-    texts = [f"{count} with the split value '{value}'" for value, count in named.value_counts().items()]
-    if len(values) > len(named):
-        texts.append(
-            f"{len(values) - len(named)} in no part of the split" if texts else "in no part of the split"
-        )
-    return ", ".join(texts)
 
 
 def _texts(values: pd.Series | pd.Index) -> Texts:

@@ -43,16 +43,16 @@ from quintet.model_folder.replacement import finish_replacement, replace_model, 
 from quintet.model_folder.scores import PublishedScores, RunScores
 from quintet.model_folder.write import TrainedModel, write_model
 from quintet.training.blocks.groups import DEFAULT_FOLDS, describe_target
-from quintet.training.data import Material, data_notes, gather, require_training_classes
+from quintet.training.data import Material, gather, require_training_classes
 from quintet.training.leak_gate import chance_gate, leak_gate
 from quintet.training.learning_curve import curve_part, learning_curve
 from quintet.training.network_size import check_network_sizes
+from quintet.training.notes import run_notes
 from quintet.training.pretrained import default_members, find_pretrained
 from quintet.training.result import TrainingResult
 from quintet.training.scoring import Part, RunScorer
 from quintet.training.settings import TrainSettings
 from quintet.training.spectrograms import augment_training_part, find_spectrograms
-from quintet.training.unused_settings import unused_settings_notes
 from quintet.training.validation import validation_facts, validation_note
 
 CONFIG_KEYS = ("quintet", "train", "features", "data", "split", "search")
@@ -157,8 +157,7 @@ def _train(
         material = replace(material, copies=copies)
     published = None if options.published is None else PublishedScores.from_json(options.published)
     size = size_note(settings.members, settings.settings, len(material.split.train))
-    notes = [*data_notes(material), *unused_settings_notes(material, settings)]
-    notes += [] if size is None else [size]
+    notes = run_notes(material, settings) + ([] if size is None else [size])
     cache = FoldFiles(place, config["hash"], _ranker(material))
     result = _fit_and_score(material, settings, published, listener, notes, cache=cache, pool=pool)
     if place.path != folder.path:

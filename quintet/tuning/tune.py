@@ -31,10 +31,10 @@ from quintet.files.json_types import JsonObject
 from quintet.files.locks import output_lock
 from quintet.model_folder.folder import ModelFolder
 from quintet.settings import TomlTable
-from quintet.training.data import Material, data_notes, gather
+from quintet.training.data import Material, gather
 from quintet.training.network_size import check_network_sizes
+from quintet.training.notes import run_notes
 from quintet.training.spectrograms import augment_training_part, find_spectrograms
-from quintet.training.unused_settings import unused_settings_notes
 from quintet.tuning.search_folder import STUDY_FILE, claim_folder, open_studies, replace_search, write_trials
 from quintet.tuning.search_settings import SearchBudget, TuneSettings, check_search
 from quintet.tuning.settings_file import settings_section
@@ -235,7 +235,7 @@ def _tune(
     if place.path != folder.path:
         replace_search(folder)
     protocol = material.split.protocol
-    notes = (*data_notes(material), *unused_settings_notes(material, settings.training))
+    notes = tuple(run_notes(material, settings.training))
     return TuningResult(folder.path, settings.metric, members, trials, n_new == 0, protocol, notes)
 
 

@@ -13,7 +13,8 @@ from quintet.datasets.grouping import named_groups_note
 from quintet.datasets.source import load_source
 from quintet.features.parameters import FeatureParameters
 from quintet.features.storage.read import read_feature_table
-from quintet.training.data import data_notes, gather
+from quintet.training.data import gather
+from quintet.training.notes import run_notes
 from quintet.training.settings import TrainSettings
 from quintet.workflow import extract
 
@@ -72,12 +73,12 @@ def test_extraction_training_and_audit_say_that_tags_name_artists(songs: Path, t
     for _ in range(2):  # described, then reused
         summary = extract(songs, output, parameters=parameters, n_jobs=0)
         assert said in " ".join(summary.notes)
-        assert said in " ".join(data_notes(gather(read_feature_table(output), settings)))
+        assert said in " ".join(run_notes(gather(read_feature_table(output), settings), settings))
     assert said in " ".join(audit(output, fingerprints=False).notes)
     assert said in " ".join(audit(songs, fingerprints=False).notes)
     extract(load_source(songs, group_by="tag:artist"), output, parameters=parameters, n_jobs=0)
     table = read_feature_table(output)
     assert table.grouped
     assert "name an artist" not in " ".join(
-        [*data_notes(gather(table, settings)), *audit(output, fingerprints=False).notes]
+        [*run_notes(gather(table, settings), settings), *audit(output, fingerprints=False).notes]
     )

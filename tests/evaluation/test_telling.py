@@ -14,7 +14,8 @@ from quintet import cli
 from quintet.evaluation.telling import row_order, telling_columns
 from quintet.features.storage.column_roles import Roles
 from quintet.features.storage.external_table import foreign_table
-from quintet.training.data import data_notes, gather
+from quintet.training.data import gather
+from quintet.training.notes import run_notes
 from quintet.training.settings import TrainSettings
 
 
@@ -185,4 +186,4 @@ def test_training_names_a_column_that_tells_the_class() -> None:
     frame = features.assign(id=ids, label=labels, planted=planted(labels, "code with noise"))
     for columns, expected in ((frame, True), (frame.drop(columns="planted"), False)):
         material = gather(foreign_table(columns, Roles(), name="t"), TrainSettings())
-        assert any("'planted'" in note for note in data_notes(material)) is expected
+        assert any("'planted'" in note for note in run_notes(material, TrainSettings())) is expected

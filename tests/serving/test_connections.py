@@ -6,7 +6,6 @@ import asyncio
 import http.client
 import json
 import socket
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
@@ -16,6 +15,7 @@ import pytest
 
 from quintet.serving.gate import Gate
 from quintet.serving.server import HttpServer
+from tests.serving.running import in_thread
 
 pytest.importorskip("uvicorn")
 
@@ -44,14 +44,8 @@ def running(most: int | None = None) -> Iterator[HttpServer]:
     assert server._server is not None
     if most is not None:
         server._server._connections.most = most
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    try:
+    with in_thread(server):
         yield server
-    finally:
-        server.stop()
-        thread.join(20)
-        assert not thread.is_alive()
 
 
 def connect(server: HttpServer, beginning: bytes = b"") -> socket.socket:

@@ -36,6 +36,7 @@ from quintet.serving.pages import docs_page
 from quintet.serving.serve_settings import ServeSettings
 from quintet.serving.server import ModelServer
 from quintet.serving.uploads import Upload
+from tests.serving.running import in_thread
 from tests.tones import train_on_tones, write_tone
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -70,15 +71,8 @@ def running(
     music: Path, settings: ServeSettings = SETTINGS, observer: Observer | None = None
 ) -> Iterator[ModelServer]:
     """A server in a thread."""
-    server = ModelServer(music / "model", settings, observer)
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    try:
+    with in_thread(ModelServer(music / "model", settings, observer)) as server:
         yield server
-    finally:
-        server.stop()
-        thread.join(20)
-        assert not thread.is_alive()
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,8 @@ from quintet.features.storage.external_table import foreign_table
 from quintet.features.storage.join import join_tables
 from quintet.features.storage.read import read_feature_table
 from quintet.features.storage.table import FeatureTable
-from quintet.training.data import data_notes, gather
+from quintet.training.data import gather
+from quintet.training.notes import run_notes
 from quintet.training.settings import TrainSettings
 
 SETTINGS = TrainSettings(members=("svm",), resamples=0)
@@ -54,7 +55,7 @@ def test_a_class_whose_rows_all_lack_a_number_is_named_with_the_column() -> None
     frame = blobs()
     frame.loc[frame["label"] == "b", "g"] = np.nan
     frame.loc[0, "h"] = np.nan
-    notes = data_notes(gather(table(frame), SETTINGS))
+    notes = run_notes(gather(table(frame), SETTINGS), SETTINGS)
     assert any(note.endswith("clip04, …). Numbers are missing in 'g', 'h'.") for note in notes[:1])
     assert notes[1] == "All rows of the class 'b' are left out."
     report = audit(table(frame))
@@ -66,14 +67,14 @@ def test_a_class_of_unused_rows_is_named() -> None:
     frame = blobs("abcd").assign(split=["train", "x", "train", "x"] * 15)
     frame.loc[::8, "split"] = "test"
     material = gather(table(frame), SETTINGS.model_copy(update={"split_values": {"x": "unused"}}))
-    assert data_notes(material)[1] == "All rows of 2 classes are left out: 'b', 'd'."
+    assert run_notes(material, SETTINGS)[1] == "All rows of 2 classes are left out: 'b', 'd'."
 
 
 def test_a_class_without_a_row_in_a_joined_table_is_named(tmp_path: Path) -> None:
     frame = blobs("abcd")
     frame.loc[frame["label"] == "b", "g"] = np.nan
     frame.loc[frame["label"] != "c", ["id", "f"]].to_csv(tmp_path / "other.csv", index=False)
-    notes = data_notes(gather(join_tables(table(frame), tmp_path / "other.csv"), SETTINGS))
+    notes = run_notes(gather(join_tables(table(frame), tmp_path / "other.csv"), SETTINGS), SETTINGS)
     assert any("Numbers are missing in 'g'." in note for note in notes)
     assert "All rows of 2 classes are left out: 'b', 'c'." in notes
 
@@ -82,13 +83,13 @@ def test_a_tag_whose_rows_are_left_out_is_named() -> None:
     frame = blobs()
     frame["label"] += ";" + pd.Series(["x", "y"] * 30)
     frame.loc[frame["label"].str.contains("b"), "g"] = np.nan
-    assert "All rows of the tag 'b' are left out." in data_notes(gather(table(frame), SETTINGS))
+    assert "All rows of the tag 'b' are left out." in run_notes(gather(table(frame), SETTINGS), SETTINGS)
 
 
 def test_rows_that_are_left_out_without_a_class_name_none() -> None:
     frame = blobs()
     frame.loc[1, "g"] = np.nan
-    assert not any("All rows" in note for note in data_notes(gather(table(frame), SETTINGS)))
+    assert not any("All rows" in note for note in run_notes(gather(table(frame), SETTINGS), SETTINGS))
 
 
 def test_one_class_because_the_other_is_left_out_is_told_why() -> None:
@@ -102,7 +103,7 @@ def test_rows_with_a_number_beyond_float32_are_told_apart() -> None:
     frame = blobs()
     frame.loc[1, "g"] = np.nan
     frame.loc[2, "h"] = 1e300
-    (note,) = data_notes(gather(table(frame), SETTINGS))[:1]
+    (note,) = run_notes(gather(table(frame), SETTINGS), SETTINGS)[:1]
     assert "1 with a missing number, 1 with a number beyond 3.4e38 (clip01, clip02)" in note
     assert note.endswith("Numbers are missing in 'g'. Numbers are beyond 3.4e38 in 'h'.")
 
@@ -122,7 +123,9 @@ def test_tags_of_the_test_part_alone_are_named(extra: list[tuple[int, str]], sai
     frame.loc[::4, "label"] = "a;y"
     for row, tags in extra:
         frame["label"] = frame["label"].where(frame.index != row, frame["label"] + tags)
-    notes = [note for note in data_notes(gather(table(frame), SETTINGS)) if "no member can learn" in note]
+    notes = [
+        note for note in run_notes(gather(table(frame), SETTINGS), SETTINGS) if "no member can learn" in note
+    ]
     assert [words in note for words, note in zip(said, notes, strict=True)] == [True] * len(said)
 
 
@@ -131,7 +134,7 @@ def test_copies_of_rows_are_counted_and_those_that_the_split_divides() -> None:
     frame.loc[40:, ["f", "g", "h"]] = frame.loc[:19, ["f", "g", "h"]].to_numpy()
 
     def copies(frame: pd.DataFrame) -> list[str]:
-        return [note for note in data_notes(gather(table(frame), SETTINGS)) if "earlier row" in note]
+        return [note for note in run_notes(gather(table(frame), SETTINGS), SETTINGS) if "earlier row" in note]
 
     (divided,) = copies(frame.assign(group=frame["id"]))
     assert divided.startswith("20 rows equal an earlier row in all columns (clip40 = clip00, …). The split")

@@ -22,7 +22,8 @@ from quintet.features.storage.table import FeatureTable
 from quintet.model_folder.run import Run, read_run
 from quintet.predictions.predictions import read_predictions
 from quintet.reports.run_page import write_report
-from quintet.training.data import data_notes, gather
+from quintet.training.data import gather
+from quintet.training.notes import run_notes
 from quintet.training.result import TrainingResult
 from quintet.training.settings import LearningCurveSettings, TrainSettings
 from quintet.training.train import train
@@ -194,7 +195,7 @@ def test_values_of_the_split_can_be_mapped(part: str) -> None:
     expected = {"unused": "unused", "test": "test", "Training": "train"}[part]
     parts = material.split.frame.set_index("id")["part"]
     assert (parts[mapped[mapped].index] == expected).all()
-    notes = [note for note in data_notes(material) if "left out" in note]
+    notes = [note for note in run_notes(material, SETTINGS) if "left out" in note]
     left_out = "24 rows of 144 are left out: 24 with the split value 'fault_excluded'."
     assert notes == ([left_out] if part == "unused" else [])
 

@@ -17,8 +17,9 @@ from quintet.model_folder.folder import ModelFolder
 from quintet.model_folder.scores import LeakGate, RunScores, SplitFacts
 from quintet.reports.front.chance_range import chance_range
 from quintet.training.blocks.groups import describe_target
-from quintet.training.data import data_notes, find_protocol, gather
+from quintet.training.data import find_protocol, gather
 from quintet.training.leak_gate import chance_gate, leak_gate
+from quintet.training.notes import run_notes
 from quintet.training.scoring import RunScorer
 from quintet.training.settings import TrainSettings
 from quintet.workflow import train
@@ -249,7 +250,7 @@ def test_a_target_decides_how_many_clips_stay_together(songs, target):
     assert far.shape == (20, 8)
     material = gather(songs, settings, target=far)
     assert same_block(material.groups) > 0.6
-    assert any("its 20 songs" in note for note in data_notes(material))
+    assert any("its 20 songs" in note for note in run_notes(material, settings))
     near = gather(songs, settings, target=songs.features.to_numpy() + 0.01)
     assert len(set(near.groups)) == len(near.ids)
 
