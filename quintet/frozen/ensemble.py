@@ -201,7 +201,7 @@ def require_finite(values: Floats, whose: str) -> Floats:
 
     Args:
         values: what a model answered.
-        whose: the begin of a sentence, such as `Its distances`.
+        whose: the beginning of a sentence, such as `Its distances`.
 
     Raises:
         ArtefactError: a value is NaN or infinite.

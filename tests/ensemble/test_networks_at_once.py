@@ -29,7 +29,7 @@ TINY: dict[str, Any] = {
 
 @pytest.fixture
 def two_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(networks, "networks_at_once", lambda trainer: 2)
+    monkeypatch.setattr(networks, "networks_at_once", lambda trainer, n_rows: 2)
 
 
 def tasks(n: int, **options: Any) -> list[FitTask]:
@@ -44,7 +44,7 @@ def test_results_come_in_the_order_of_the_tasks_and_two_fits_run_at_a_time() -> 
         meeting.wait()
         return task.fold
 
-    assert run_networks(tasks(4), fit) == [0, 1, 2, 3]
+    assert run_networks(tasks(4), fit, n_rows=9) == [0, 1, 2, 3]
 
 
 @pytest.mark.usefixtures("two_at_once")
@@ -61,7 +61,7 @@ def test_a_failure_ends_the_other_fits_at_their_next_epoch(failure: BaseExceptio
             time.sleep(0.001)
 
     with pytest.raises(type(failure)):
-        run_networks(tasks(3), fit)
+        run_networks(tasks(3), fit, n_rows=9)
     assert 2 not in epochs  # never begun
     assert len(epochs) < 10_000
 
@@ -81,13 +81,19 @@ def test_events_come_one_at_a_time() -> None:
         for _ in range(20):
             task.trainer.notify("epoch", task.fold)
 
-    run_networks(tasks(3, listener=listen), fit)
+    run_networks(tasks(3, listener=listen), fit, n_rows=9)
     assert sorted(heard) == [(fold, "epoch") for fold in range(3) for _ in range(20)]
 
 
 def test_large_networks_and_changed_layers_have_all_processors() -> None:
-    assert networks_at_once(Trainer("vgg16_transfer")) == 1
-    assert networks_at_once(Trainer("vgg_small", {"settings": {"filters": 512}})) == 1
+    assert networks_at_once(Trainer("vgg16_transfer"), 100) == 1
+    assert networks_at_once(Trainer("vgg_small", {"settings": {"filters": 512}}), 100) == 1
+
+
+def test_fewer_fits_run_at_a_time_where_there_are_many_clips(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(networks, "job_count", lambda _: 8)
+    monkeypatch.setattr("quintet.classifiers.networks.backend.backend_name", lambda: "tensorflow")
+    assert [networks_at_once(Trainer("vgg_small"), n) for n in (300, 5_000, 10_000, 100_000)] == [8, 4, 2, 1]
 
 
 def test_the_time_of_networks_that_run_at_once_is_divided_by_their_number() -> None:
@@ -108,7 +114,7 @@ def test_the_numbers_are_those_of_fits_in_turn(monkeypatch: pytest.MonkeyPatch) 
     found = {}
     for n_threads in (1, 3):
         for module in (networks, schedule):
-            monkeypatch.setattr(module, "networks_at_once", lambda trainer, n=n_threads: n)
+            monkeypatch.setattr(module, "networks_at_once", lambda trainer, n_rows, n=n_threads: n)
         kept = Kept()
         trainer = Trainer("vgg_small", TINY, 0, kept, None, 3)
         plan = FitPlan((trainer,), Inputs(None, clips), y, groups, folds, ("a", "b"))

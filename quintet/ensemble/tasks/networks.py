@@ -20,18 +20,24 @@ from quintet.files.machine import job_count
 
 T = TypeVar("T")
 
+MOST_ROWS = 20_000
+"""Clips of all fits that run at a time: the patches of those that are held out for early stopping take up to
+59 kB per clip of a fit.
+"""
+
 
 class _StoppedError(Exception):
     """Another fit failed, or the user ends the run."""
 
 
-def networks_at_once(trainer: Trainer) -> int:
+def networks_at_once(trainer: Trainer, n_rows: int) -> int:
     """Number of fits of a network that run at a time: one per processor, if it is small and runs on a CPU.
 
     A network whose layers are not the default ones may be large, so it has all processors for itself.
 
     Args:
         trainer: of a member that reads spectrograms.
+        n_rows: number of clips. With many, fewer fits run at a time.
     """
     from quintet.classifiers.networks.backend import backend_name, device
     from quintet.classifiers.networks.reuse import MOST_WEIGHTS
@@ -39,10 +45,10 @@ def networks_at_once(trainer: Trainer) -> int:
     is_small = (member_entry(trainer.member).parameters or MOST_WEIGHTS) < MOST_WEIGHTS
     if not is_small or trainer.settings.get("settings") or backend_name() != "tensorflow":
         return 1
-    return 1 if device().is_gpu else job_count(-1)
+    return 1 if device().is_gpu else max(1, min(job_count(-1), MOST_ROWS // max(n_rows, 1)))
 
 
-def run_networks(tasks: Sequence[FitTask], fit: Callable[[FitTask], T]) -> list[T]:
+def run_networks(tasks: Sequence[FitTask], fit: Callable[[FitTask], T], *, n_rows: int) -> list[T]:
     """The results of fits of networks, in the order of the tasks.
 
     If one of them fails, or the user ends the run, the others end after their epoch, which is kept.
@@ -50,8 +56,9 @@ def run_networks(tasks: Sequence[FitTask], fit: Callable[[FitTask], T]) -> list[
     Args:
         tasks: fits of one network.
         fit: does one of them. It is called in several threads.
+        n_rows: number of clips.
     """
-    n_threads = min(len(tasks), networks_at_once(tasks[0].trainer)) if tasks else 1
+    n_threads = min(len(tasks), networks_at_once(tasks[0].trainer, n_rows)) if tasks else 1
     if n_threads < 2:
         return [fit(task) for task in tasks]
     stop, lock = threading.Event(), threading.Lock()

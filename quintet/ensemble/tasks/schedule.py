@@ -62,7 +62,7 @@ class FitPlan:
             for fold, (train, _) in enumerate(self.folds):
                 fits[trainer.member, fold] = [len(train)] * n_variants
             fits[trainer.member, FINAL_FIT] = [len(self.y)]
-        networks = {trainer.member: networks_at_once(trainer) for trainer in self.networks}
+        networks = {trainer.member: networks_at_once(trainer, len(self.y)) for trainer in self.networks}
         return TimeLeft(fits, width, networks, bounded=len(self.y) > MANY_ROWS)
 
     @property
@@ -82,7 +82,7 @@ def fit_ahead(plan: FitPlan, pool: FitPool) -> None:
     """
     _fit_tables_ahead(plan, pool)
     for trainer in plan.networks:
-        if networks_at_once(trainer) > 1:
+        if networks_at_once(trainer, len(plan.y)) > 1:
             _fit_network_ahead(trainer, plan)
 
 
@@ -96,7 +96,7 @@ def _fit_network_ahead(trainer: Trainer, plan: FitPlan) -> None:
             given = (plan.inputs, plan.y, plan.groups, task.fold, task.parts, plan.classes)
             task.trainer.predict_fold(*given)
 
-    run_networks([FitTask(trainer), *tasks], fit)  # the longest first
+    run_networks([FitTask(trainer), *tasks], fit, n_rows=len(plan.y))  # the longest first
 
 
 def _fit_tables_ahead(plan: FitPlan, pool: FitPool) -> None:
@@ -158,7 +158,7 @@ def predict_folds(
         return task.trainer.predict_fold(inputs, y, groups, task.fold, task.parts, classes)
 
     for of_network in of_networks.values():
-        for task, result in zip(of_network, run_networks(of_network, fit), strict=True):
+        for task, result in zip(of_network, run_networks(of_network, fit, n_rows=len(y)), strict=True):
             results[id(task)] = result
             if report is not None:
                 report(task)
