@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,23 +23,20 @@ def print_tags(result: TagResult, format_: str, output: Path | None) -> None:
         format_: `"table"`, `"csv"`, `"json"` or `"parquet"`.
         output: the file, or None.
     """
-    from quintet.commands.terminal.console import write_data
+    from quintet.commands.terminal.prediction_rows import write_text
     from quintet.files.atomic import replace_output
+    from quintet.files.display.spreadsheets import exact_csv
 
     if format_ == "parquet":
         assert output is not None  # choose_format refuses parquet on standard output
         with replace_output(output) as file:
             result.frame.to_parquet(file, index=False)
-        return
-    if format_ == "table":
-        _print_table(result, output)
-        return
-    text = result.frame.to_csv(index=False) if format_ == "csv" else json_text(tags_json(result))
-    if output is not None:
-        with replace_output(output) as file:
-            file.write_text(text, encoding="utf-8", newline="")
+    elif format_ == "csv":
+        write_text(exact_csv(result.frame), output)
+    elif format_ == "json":
+        write_text(json_text(tags_json(result)), output)
     else:
-        write_data(text)
+        _print_table(result, output)
 
 
 def print_tag_messages(result: TagResult, *, quiet: bool) -> None:
@@ -73,9 +69,9 @@ def _print_table(result: TagResult, output: Path | None) -> None:
     """A row per file, network and window with its tags by group."""
     from rich.markup import escape
 
-    from quintet.commands.terminal.console import StreamConsole
+    from quintet.commands.terminal.console import table_text
+    from quintet.commands.terminal.prediction_rows import write_text
     from quintet.commands.terminal.tables import new_table, print_table
-    from quintet.files.atomic import replace_output
 
     frame = result.frame
     is_over_time = frame.duplicated(["path", "network", "tag"]).any()
@@ -90,11 +86,7 @@ def _print_table(result: TagResult, output: Path | None) -> None:
     if output is None:
         print_table(table)
         return
-    console = StreamConsole(file=sys.stdout, record=True, highlight=False)
-    with console.capture() as capture:
-        console.print(table)
-    with replace_output(output) as file:
-        file.write_text(capture.get(), encoding="utf-8", newline="")
+    write_text(table_text(table), output)
 
 
 def _group_cell(rows: pd.DataFrame, group: str) -> str:

@@ -9,10 +9,12 @@ the commands prints.
 
 from __future__ import annotations
 
+import io
 import sys
 from typing import Any
 
 from rich.console import Console, ConsoleDimensions
+from rich.table import Table
 from rich.text import Text
 
 from quintet.files.display.names import harmless, printable
@@ -32,6 +34,11 @@ class StreamConsole(Console):
         return super().render_str(printable(text), **options)
 
     @property
+    def is_terminal(self) -> bool:
+        """Whether the stream is a terminal. FORCE_COLOR, which rich takes for one, changes no pipe."""
+        return not self.file.closed and self.file.isatty()
+
+    @property
     def size(self) -> ConsoleDimensions:
         """Columns and lines of the terminal, or of the endless page outside a terminal."""
         size = super().size
@@ -49,6 +56,13 @@ err = StreamConsole(stderr=True, highlight=False, emoji=False)
 def lines_of(texts: list[str]) -> Text:
     """Several lines, for a cell of a table."""
     return Text("\n".join(map(printable, texts)))
+
+
+def table_text(table: Table) -> str:
+    """A table as it stands in a file: no cell is cut and nothing is styled, whatever the terminal."""
+    text = io.StringIO()
+    StreamConsole(file=text, highlight=False, emoji=False).print(table)
+    return text.getvalue()
 
 
 def write_data(text: str) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import re
 from collections.abc import Iterable
 from pathlib import Path
@@ -12,11 +11,11 @@ from rich.table import Table
 
 from quintet.commands.terminal.console import (
     ENDLESS_WIDTH,
-    StreamConsole,
     err,
     out,
     print_message,
     print_plain,
+    table_text,
     write_data,
 )
 from quintet.commands.terminal.prediction_rows import (
@@ -358,9 +357,7 @@ def print_predictions(
     if output is None:
         print_table(table)
         return
-    text = io.StringIO()
-    StreamConsole(file=text, width=ENDLESS_WIDTH).print(table)
-    write_text(text.getvalue(), output)
+    write_text(table_text(table), output)
 
 
 def print_formulas(result: PredictionResult) -> None:

@@ -7,13 +7,16 @@ import io
 import sys
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import typer
 
 from quintet import cli
+from quintet.commands.pretrained.tag_output import print_tags
 from quintet.commands.terminal import console, output
 from quintet.commands.terminal.console import StreamConsole, lines_of, print_plain, write_data
 from quintet.commands.terminal.tables import new_table
+from quintet.embeddings.tagging import COLUMNS, TagResult
 from quintet.files.display.names import MOST_CHARACTERS, harmless, printable
 from quintet.files.notices import announce
 
@@ -174,3 +177,40 @@ def test_an_end_of_a_file_is_no_silent_abort(
     assert stop.value.code == 1
     assert "marker missing" in capfd.readouterr().err
     assert typer.Abort.__name__ not in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("width", ["40", "200"])
+def test_a_file_holds_whole_names_without_styles_whatever_the_terminal(
+    width: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("COLUMNS", width)
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    screen = io.StringIO()
+    monkeypatch.setattr(screen, "isatty", lambda: True)
+    monkeypatch.setattr(sys, "stdout", screen)
+    name = f"{'x' * 150}.mp3"
+    rows = [[name, "musicnn_msd", 0.0, 1.0, tag, "genre", 0.5] for tag in ("alternative rock", "pop")]
+    rows.append([" a\rb.mp3", "musicnn_msd", 0.0, 1.0, "pop", "genre", 0.5])
+    nothing = pd.DataFrame(columns=["path", "reason"])
+    result = TagResult(pd.DataFrame(rows, columns=list(COLUMNS)), nothing, nothing, {"musicnn_msd": ""})
+    print_tags(result, "table", tmp_path / "tags.txt")
+    text = (tmp_path / "tags.txt").read_text(encoding="utf-8")
+    assert {name, "musicnn_msd", "alternative rock 0.50, pop 0.50"} <= set(
+        text.replace("  ", "\n").split("\n")
+    )
+    assert "\x1b" not in text
+    print_tags(result, "csv", tmp_path / "tags.csv")
+    read = pd.read_csv(tmp_path / "tags.csv")
+    assert read["path"].tolist() == result.frame["path"].tolist()
+
+
+def test_a_colour_that_is_forced_makes_no_terminal_of_a_pipe(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    stream = io.StringIO()
+    table = new_table("file")
+    table.add_row("x" * 500)
+    console_ = StreamConsole(file=stream)
+    console_.print(table)
+    assert not console_.is_terminal
+    assert "x" * 500 in stream.getvalue()
+    assert "\x1b" not in stream.getvalue()
