@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from quintet.commands.terminal.destinations import hold_file, prepare_file
+from quintet.commands.terminal.destinations import hold_file, prepare_file, require_suffix
 from quintet.commands.terminal.options import (
     GroupColumn,
     IdColumn,
@@ -89,6 +89,8 @@ def audit(
     if labels_to is not None and model is None:
         raise typer.BadParameter("needs a --model, whose predictions doubt labels", param_hint="--labels-to")
     for file, option in ((groups_to, "--groups-to"), (labels_to, "--labels-to")):
+        if file is not None:
+            require_suffix(file, (".csv",), option)
         prepare_file(file, option, inputs=[source])
         hold_file(file)
     subject: str | FeatureTable | Manifest = source

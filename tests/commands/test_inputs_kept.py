@@ -67,8 +67,17 @@ def test_an_option_that_would_do_nothing_is_refused(words: list[str]) -> None:
     assert next(word for word in words[3:] if word.startswith("--") and word != "--table") in result.output
 
 
-@pytest.mark.parametrize("command", ["suggest", "stress"])
-def test_csv_is_not_written_under_the_name_of_another_format(command: str, tmp_path: Path) -> None:
-    result = CliRunner().invoke(app, [command, "model", "a.wav", "-o", str(tmp_path / "x.parquet")])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["suggest", "model", "a.wav", "-o"],
+        ["stress", "model", "a.wav", "-o"],
+        ["audit", "t.csv", "--groups-to"],
+        ["audit", "t.csv", "--model", "model", "--labels-to"],
+    ],
+    ids=" ".join,
+)
+def test_csv_is_not_written_under_the_name_of_another_format(words: list[str], tmp_path: Path) -> None:
+    result = CliRunner().invoke(app, [*words, str(tmp_path / "x.parquet")])
     assert result.exit_code == 2
     assert ".csv" in result.output
