@@ -70,3 +70,13 @@ def test_load_clip_prints_nothing_in_threads_and_gives_standard_error_back(
     assert {clip.clip.samples.size for clip in clips} == {clips[0].clip.samples.size}
     os.write(2, b"still here")
     assert capfd.readouterr().err == "still here"
+
+
+def test_a_figure_prints_nothing_where_no_home_can_be_written(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    code = "from quintet.reports.style import new_figure; import matplotlib.font_manager; new_figure(9)"
+    nowhere = {"HOME": str(tmp_path / "file"), "XDG_CONFIG_HOME": "", "XDG_CACHE_HOME": "", "MPLCONFIGDIR": ""}
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), **nowhere}
+    words = [sys.executable, "-c", code]
+    done = subprocess.run(words, capture_output=True, text=True, env=environment, timeout=120, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
