@@ -38,6 +38,13 @@ class FileMeans(NamedTuple):
     rows: list[PredictedRow]
 
 
+class FileFailure(NamedTuple):
+    """Why a file cannot be described: the stage and the reason, of its first segment."""
+
+    stage: str
+    reason: str
+
+
 class MeansOfFiles:
     """Describes files in worker processes and predicts them, one by one.
 
@@ -57,14 +64,15 @@ class MeansOfFiles:
         self.job = make_job(parameters, log_mel=has_networks(model))
         self.segment_s = segment_length_s(model, None)
 
-    def __call__(self, files: Sequence[str]) -> Iterator[tuple[int, FileMeans | None]]:
-        """Position and means of each file, in any order; None for a file that cannot be described."""
+    def __call__(self, files: Sequence[str]) -> Iterator[tuple[int, FileMeans | FileFailure]]:
+        """Position and means of each file, in any order, or why it cannot be described."""
         tasks = [FileTask(file, file, self.segment_s) for file in files]
         for position, found in describe_files(tasks, self.job, n_workers=self.n_jobs):
             predictions = predict_block(self.predictor, [(tasks[position], found)], self.columns)
             rows = usable_rows(predictions.rows)
             if not rows:
-                yield position, None
+                failed = predictions.rows[0]
+                yield position, FileFailure(str(failed.stage), str(failed.reason))
                 continue
             values = [row.values for row in found.rows if row.values is not None]
             features = np.stack(values)[:, self.columns].astype(np.float64)

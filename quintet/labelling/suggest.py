@@ -25,7 +25,7 @@ from quintet.files.json_types import JsonObject
 from quintet.files.paths import path_list
 from quintet.inference.inputs import expand_files
 from quintet.inference.known_clips import find_known
-from quintet.inference.means import MeansOfFiles
+from quintet.inference.means import FileFailure, MeansOfFiles
 from quintet.inference.predict import predict_table, read_rows, table_notes
 from quintet.inference.predictor import Predictor, find_predictor
 from quintet.labelling.choice import choose, doubts
@@ -47,11 +47,13 @@ class Suggestions:
             class; for label sets the most probable tag), `p_guess` (its probability), `doubt` in [0, 1].
         n_candidates: number of clips among which was chosen.
         notes: what was left out, one sentence each.
+        failures: `file`, `stage`, `reason` of each file that could not be read.
     """
 
     frame: pd.DataFrame
     n_candidates: int
     notes: tuple[str, ...] = ()
+    failures: tuple[JsonObject, ...] = ()
 
     def _repr_html_(self) -> str:
         return notebook_html(f"{len(self.frame)} of {self.n_candidates} clips", self.frame, notes=self.notes)
@@ -59,7 +61,13 @@ class Suggestions:
     def to_json(self) -> JsonObject:
         """Counts, and the clips as objects."""
         rows = self.frame.to_dict("records")
-        return {"n_candidates": self.n_candidates, "clips": rows, "notes": list(self.notes)}
+        return {
+            "n_candidates": self.n_candidates,
+            "clips": rows,
+            "n_failed": len(self.failures),
+            "failures": list(self.failures),
+            "notes": list(self.notes),
+        }
 
 
 @dataclass(frozen=True)
@@ -72,6 +80,7 @@ class _Candidates:
         probabilities: of the ensemble, `(m, K)`.
         features: columns of the model, `(m, d)`.
         notes: what was left out.
+        failures: files that could not be read.
     """
 
     ids: list[str]
@@ -79,6 +88,7 @@ class _Candidates:
     probabilities: Floats
     features: Floats
     notes: tuple[str, ...]
+    failures: tuple[JsonObject, ...] = ()
 
 
 def suggest(
@@ -143,7 +153,8 @@ def suggest(
         )
         for k in positions
     ]
-    return Suggestions(pd.DataFrame(rows, columns=COLUMNS), len(found.ids), found.notes)
+    frame = pd.DataFrame(rows, columns=COLUMNS)
+    return Suggestions(frame, len(found.ids), found.notes, found.failures)
 
 
 def write_suggestions(suggestions: Suggestions, path: str | os.PathLike[str]) -> None:
@@ -175,24 +186,25 @@ def _from_files(
     listing = expand_files(files)
     paths = [str(file.absolute()) for file in listing.files]
     kept: dict[int, tuple[Floats, Floats]] = {}
-    state, n_known, n_failed = Progress(total=len(paths)), 0, 0
+    failed: dict[int, FileFailure] = {}
+    state, n_known = Progress(total=len(paths)), 0
     for done, (position, means) in enumerate(means_of(paths), start=1):
-        if means is None:
-            n_failed += 1
+        if isinstance(means, FileFailure):
+            failed[position] = means
         elif find_known(predictor.known_clips, means.rows, [row.digest for row in means.rows]):
             n_known += 1
         else:
             kept[position] = (means.probabilities, means.features)
-        state = Progress(state.total, done=done, failed=n_failed)
+        state = Progress(state.total, done=done, failed=len(failed))
         if progress is not None:
             progress(state)
     order = sorted(kept)
     notes = list(listing.notes)
     if n_known:
         notes.append(_left_out(n_known, "file"))
-    if n_failed:
-        noun = "file" if n_failed == 1 else "files"
-        notes.append(f"{n_failed} {noun} could not be read: `quintet predict` says why.")
+    if failed:
+        noun = "file" if len(failed) == 1 else "files"
+        notes.append(f"{len(failed)} {noun} could not be read: `quintet predict` says why.")
     names = [name_text(paths[k]) for k in order]
     n_classes, n_columns = len(predictor.model.class_names_), len(predictor.model.bundle_["feature_names"])
     return _Candidates(
@@ -201,6 +213,7 @@ def _from_files(
         probabilities=np.array([kept[k][0] for k in order]).reshape(-1, n_classes),
         features=np.array([kept[k][1] for k in order]).reshape(-1, n_columns),
         notes=tuple(notes),
+        failures=tuple({"file": name_text(paths[k]), **failed[k]._asdict()} for k in sorted(failed)),
     )
 
 

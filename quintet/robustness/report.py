@@ -51,11 +51,13 @@ class StressReport:
             (family → movement of its columns in standard deviations of the training clips, largest first).
         n_labelled: number of recordings with a label.
         notes: what the recordings cannot tell, one sentence each.
+        failures: `file`, `stage`, `reason` of each recording that could not be read.
     """
 
     frame: pd.DataFrame
     n_labelled: int
     notes: tuple[str, ...] = ()
+    failures: tuple[JsonObject, ...] = ()
 
     def _repr_html_(self) -> str:
         return notebook_html(f"Stress test of {len(self.frame)} disturbances", self.frame, notes=self.notes)
@@ -66,7 +68,13 @@ class StressReport:
         for record in self.frame.to_dict("records"):
             row = {name: None if value != value else value for name, value in record.items()}
             rows.append({**row, "words": DISTURBANCES[str(record["disturbance"])].words})
-        return {"n_labelled": self.n_labelled, "disturbances": rows, "notes": list(self.notes)}
+        return {
+            "n_labelled": self.n_labelled,
+            "disturbances": rows,
+            "n_failed": len(self.failures),
+            "failures": list(self.failures),
+            "notes": list(self.notes),
+        }
 
 
 def write_stress(report: StressReport, path: str | os.PathLike[str]) -> None:

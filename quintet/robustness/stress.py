@@ -14,10 +14,11 @@ from quintet.audio.isolation.calls import map_isolated, start_worker
 from quintet.errors import DatasetError, MissingExtraError, unknown_name
 from quintet.features.engine.warm_up import kernels_available
 from quintet.features.extraction.chunks import Progress, ProgressCallback
+from quintet.files.display.file_names import name_text
 from quintet.files.paths import name_list, path_list
 from quintet.inference.describe import feature_parameters
 from quintet.inference.known_clips import find_known
-from quintet.inference.means import FileMeans, MeansOfFiles
+from quintet.inference.means import FileFailure, FileMeans, MeansOfFiles
 from quintet.inference.predictor import Predictor, find_predictor
 from quintet.robustness.disturbances import DISTURBANCES, UNCHANGED, disturbed_file, write_disturbed
 from quintet.robustness.recordings import Labelled, find_recordings
@@ -39,11 +40,13 @@ class Copies:
         probabilities: disturbance → `(n, K)`, NaN where a copy could not be described.
         features: disturbance → `(n, d)`, means over segments, NaN likewise.
         trained: positions of recordings whose sound is that of a clip of the training part.
+        failed: position → why a recording could not be read.
     """
 
     probabilities: dict[str, Floats]
     features: dict[str, Floats]
     trained: set[int] = field(default_factory=set)
+    failed: dict[int, FileFailure] = field(default_factory=dict)
 
 
 def stress(
@@ -101,7 +104,11 @@ def stress(
         n_all = len(recordings.sources)
         notes.append(f"{n_unread} of {n_all} recordings could not be read: `quintet predict` says why.")
     recordings = replace(recordings, notes=tuple(notes))
-    return make_report(predictor.model, recordings, copies.probabilities, copies.features)
+    report = make_report(predictor.model, recordings, copies.probabilities, copies.features)
+    failures = (
+        {"file": recordings.sources[k].id, **copies.failed[k]._asdict()} for k in sorted(copies.failed)
+    )
+    return replace(report, failures=tuple(failures))
 
 
 def _predict_copies(
@@ -128,9 +135,11 @@ def _predict_copies(
             stems = [str(Path(folder, str(k))) for k in range(len(some))]
             calls = [(source, names, stem, seconds) for source, stem in zip(some, stems, strict=True)]
             written = list(map_isolated(write_disturbed, calls, n_workers=n_jobs))
-            for done in written:
+            for k, done in enumerate(written):
                 if isinstance(done, MissingExtraError):
                     raise done
+                if isinstance(done, Exception):
+                    copies.failed[begin + k] = FileFailure("decode", str(done))
             keys = [
                 (name, k)
                 for k, done in enumerate(written)
@@ -140,7 +149,11 @@ def _predict_copies(
             files = [str(disturbed_file(stems[k], name)) for name, k in keys]
             for position, found in describe(files):
                 name, k = keys[position]
-                if found is not None:
+                if isinstance(found, FileFailure):
+                    if name == UNCHANGED:
+                        reason = found.reason.replace(files[position], name_text(some[k].path))
+                        copies.failed[begin + k] = FileFailure(found.stage, reason)
+                else:
                     copies.probabilities[name][begin + k] = found.probabilities
                     copies.features[name][begin + k] = found.features
                     if name == UNCHANGED and _is_trained(predictor, found):

@@ -75,7 +75,12 @@ def test_load_clip_prints_nothing_in_threads_and_gives_standard_error_back(
 def test_a_figure_prints_nothing_where_no_home_can_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     code = "from quintet.reports.style import new_figure; import matplotlib.font_manager; new_figure(9)"
-    nowhere = {"HOME": str(tmp_path / "file"), "XDG_CONFIG_HOME": "", "XDG_CACHE_HOME": "", "MPLCONFIGDIR": ""}
+    nowhere = {
+        "HOME": str(tmp_path / "file"),
+        "XDG_CONFIG_HOME": "",
+        "XDG_CACHE_HOME": "",
+        "MPLCONFIGDIR": "",
+    }
     environment = {**os.environ, "PYTHONPATH": str(ROOT), **nowhere}
     words = [sys.executable, "-c", code]
     done = subprocess.run(words, capture_output=True, text=True, env=environment, timeout=120, check=False)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
 import sys
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import typer.main
 from typer.core import TyperGroup
@@ -16,6 +18,10 @@ from quintet import cli
 from quintet.commands.terminal import faults
 from quintet.errors import ArtefactError, MachineError
 from quintet.files import machine
+from quintet.labelling.suggest import COLUMNS as SUGGESTED
+from quintet.labelling.suggest import Suggestions
+from quintet.robustness.report import COLUMNS as STRESSED
+from quintet.robustness.report import StressReport
 
 ROOT = Path(__file__).parents[2]
 MISSING = {
@@ -243,3 +249,19 @@ def test_an_error_without_a_reason_is_a_lack_of_memory_where_there_is_none(
     assert faults.explain_error(error) == faults.explain_error(MemoryError())
     monkeypatch.setattr(machine, "_free_memory", lambda: 5e9)
     assert type(error).__name__ in faults.explain_error(error)
+
+
+@pytest.mark.parametrize("command", ["suggest", "stress"])
+def test_a_file_that_cannot_be_read_is_named_and_is_1(
+    command: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    failure = {"file": "no.wav", "stage": "decode", "reason": "It holds text."}
+    clips = Suggestions(pd.DataFrame(columns=SUGGESTED), 3, failures=(failure,))
+    report = StressReport(pd.DataFrame(columns=STRESSED), 3, failures=(failure,))
+    monkeypatch.setattr("quintet.labelling.suggest.suggest", lambda *_, **__: clips)
+    monkeypatch.setattr("quintet.robustness.stress.stress", lambda *_, **__: report)
+    monkeypatch.chdir(tmp_path)
+    assert call(monkeypatch, command, "model", "no.wav", "--json", "-q") == faults.EXIT_DATA
+    printed = capsys.readouterr()
+    assert json.loads(printed.out)["failures"] == [failure]
+    assert "no.wav: It holds text." in printed.err

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 from pathlib import Path
 
 import numpy as np
@@ -117,3 +118,11 @@ def test_the_command_writes_a_list(place: Path, tmp_path: Path) -> None:
     assert written.exit_code == 0, written.output
     assert len((tmp_path / "next.csv").read_text().splitlines()) == 3
     assert CliRunner().invoke(cli.app, ["suggest", str(place / "model")]).exit_code == 2
+    (tmp_path / "no.wav").write_text("no audio")
+    answer = CliRunner().invoke(cli.app, [*words, str(tmp_path / "no.wav"), "--json"])
+    assert answer.exit_code == 1
+    content = json.loads(answer.stdout)
+    assert (len(content["clips"]), content["n_failed"]) == (2, 1)
+    (failure,) = content["failures"]
+    assert (failure["file"], failure["stage"]) == (str(tmp_path / "no.wav"), "decode")
+    assert "holds text" in failure["reason"]

@@ -92,6 +92,8 @@ def test_what_cannot_be_measured_is_said(place: Path, tmp_path: Path) -> None:
     assert "no accuracy" in notes
     assert "are those of these files" not in notes
     assert "1 of 2 recordings could not be read" in notes
+    assert [(Path(row["file"]).name, row["stage"]) for row in report.failures] == [("b.wav", "decode")]
+    assert "b.wav' holds text" in report.failures[0]["reason"]
 
 
 @pytest.mark.slow

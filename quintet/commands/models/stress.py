@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from quintet.commands.terminal.destinations import hold_file, prepare_file, require_suffix
+from quintet.commands.terminal.faults import EXIT_DATA
 from quintet.commands.terminal.options import Jobs, Json, Model, Quiet
 from quintet.commands.terminal.parsing import parse_names, resolve_cores
 
@@ -48,12 +49,15 @@ def stress(
     jobs: Jobs = 1,
     quiet: Quiet = False,
 ) -> None:
-    """Disturb recordings (mp3, gain, noise, pitch, tempo, …): accuracy, calibration and changed answers."""
+    """Disturb recordings (mp3, gain, noise, pitch, tempo, …): accuracy, calibration and changed answers.
+
+    Recordings that cannot be read are reported (exit code 1).
+    """
     from quintet.audio.isolation.processes import use_one_thread_ahead
 
     use_one_thread_ahead()
     from quintet.audio.isolation.calls import start_worker
-    from quintet.commands.terminal.output import print_json, print_notes
+    from quintet.commands.terminal.output import print_failure, print_json, print_notes
     from quintet.commands.terminal.progress import progress_counter
     from quintet.features.engine.warm_up import kernels_available
     from quintet.files.atomic import write_or_keep
@@ -81,6 +85,10 @@ def stress(
     else:
         _print(report)
     print_notes(report.notes, quiet=quiet)
+    for failure in report.failures:
+        print_failure(failure["file"], failure["reason"])
+    if report.failures:
+        raise typer.Exit(EXIT_DATA)
 
 
 def _print(report: StressReport) -> None:

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from quintet.commands.terminal.destinations import hold_file, prepare_file, require_suffix
+from quintet.commands.terminal.faults import EXIT_DATA
 from quintet.commands.terminal.options import IdColumn, Jobs, Json, Model, Quiet
 from quintet.commands.terminal.parsing import resolve_cores
 
@@ -39,13 +40,16 @@ def suggest(
     jobs: Jobs = 1,
     quiet: Quiet = False,
 ) -> None:
-    """Choose the unlabelled clips whose labels would teach a model most: doubtful, typical, no two alike."""
+    """Choose the unlabelled clips whose labels would teach a model most: doubtful, typical, no two alike.
+
+    Files that cannot be read are reported (exit code 1).
+    """
     from quintet.audio.isolation.processes import use_one_thread_ahead
 
     use_one_thread_ahead()
     from quintet.audio.isolation.calls import start_worker
     from quintet.commands.terminal.console import out, print_message, print_plain
-    from quintet.commands.terminal.output import print_json, print_notes
+    from quintet.commands.terminal.output import print_failure, print_json, print_notes
     from quintet.commands.terminal.progress import progress_counter
     from quintet.features.engine.warm_up import kernels_available
     from quintet.files.atomic import write_or_keep
@@ -79,5 +83,9 @@ def suggest(
         for clip in found.frame["id"]:
             print_plain(out, str(clip))
     print_notes(found.notes, quiet=quiet)
+    for failure in found.failures:
+        print_failure(failure["file"], failure["reason"])
     if output is not None:
         print_message(f"{len(found.frame)} of {found.n_candidates} clips → {output}", quiet=quiet)
+    if found.failures:
+        raise typer.Exit(EXIT_DATA)
