@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
 from quintet.cli import app
-from quintet.commands.terminal.destinations import prepare_file
+from quintet.commands.terminal.destinations import prepare_file, prepare_folder
 from quintet.errors import ArtefactError
 
 
@@ -23,6 +24,19 @@ def test_an_output_is_none_of_the_inputs(tmp_path: Path) -> None:
     for name in ("a.csv", "link.csv", "hard.csv", "../" + tmp_path.name + "/a.csv"):
         with pytest.raises(ArtefactError, match="that the command reads"):
             prepare_file(tmp_path / name, "--to", inputs=[other, given])
+
+
+@pytest.mark.parametrize("prepare", [prepare_file, prepare_folder])
+def test_an_output_is_no_part_of_a_model(prepare: Callable[[Path], None], tmp_path: Path) -> None:
+    (tmp_path / "model" / "members").mkdir(parents=True)
+    (tmp_path / "model" / "bundle.json").write_text("{}")
+    (tmp_path / "link").symlink_to(tmp_path / "model")
+    for name in ("scores.json", "bundle.json", "predictions/mine.parquet", "members/new/x.csv"):
+        for folder in ("model", "link"):
+            with pytest.raises(ArtefactError, match="part of a model"):
+                prepare(tmp_path / folder / name)
+    for name in ("model/mine.csv", "model/report/page", "other/scores.json"):
+        prepare(tmp_path / name)
 
 
 @pytest.mark.parametrize(

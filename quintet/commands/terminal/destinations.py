@@ -118,7 +118,8 @@ def prepare_file(
             passed over.
 
     Raises:
-        ArtefactError: if a folder has this name, the file cannot be written, or it is one of the inputs.
+        ArtefactError: if a folder has this name, the file cannot be written, it is one of the inputs, or it
+            would be a part of a model.
     """
     from quintet.files.internet.remote import is_remote  # every command imports this module
 
@@ -127,6 +128,7 @@ def prepare_file(
     file = Path(output)
     if file.suffix.lower() in (".parquet", ".pq"):
         _require_text(output, option)
+    _keep_models(file, option)
     if file.is_dir():
         raise ArtefactError(f"{option} must name a file. '{output}' is a folder: name a file in it.")
     if file.exists():
@@ -140,6 +142,21 @@ def prepare_file(
                 "them: choose another name."
             )
     _make_folder(file.parent, option)
+
+
+def _keep_models(output: Path, option: str) -> None:
+    """Refuse an output that would change a finished model: no command reads one with other files in it."""
+    place = Path(os.path.realpath(output.parent), output.name)
+    for folder in place.parents:
+        if not (os.path.isfile(folder / "bundle.json") and os.path.isdir(folder / "members")):
+            continue
+        from quintet.model_folder.folder import OUR_FILES, OUR_FOLDERS
+
+        if place.relative_to(folder).parts[0] in (*OUR_FILES, *OUR_FOLDERS):
+            raise ArtefactError(
+                f"{option} must not be a part of a model. '{output}' would change the model '{folder}', "
+                "which no command could read any more: choose another place."
+            )
 
 
 def _is_same_file(given: str | Path, file: Path) -> bool:
@@ -176,12 +193,14 @@ def prepare_folder(output: str | Path | None, option: str = OUTPUT_OPTION) -> No
         option: option that names the folder.
 
     Raises:
-        ArtefactError: if a file has this name, or the folder cannot be written.
+        ArtefactError: if a file has this name, the folder cannot be written, or it would be a part of a
+            model.
     """
     if output is None:
         return
     _require_text(output, option)
     folder = Path(output)
+    _keep_models(folder, option)
     if folder.is_symlink():
         raise ArtefactError(
             f"{option} must name a folder. '{output}' is a link to '{os.readlink(folder)}': name the folder "
