@@ -88,7 +88,7 @@ def extract(
     from quintet.features.extraction.worker import Job
 
     if not isinstance(source, Manifest):
-        source = load_source(str(require_path(source, "`source`")))
+        source = load_source(source)
     if spectrograms is not None and is_remote(spectrograms):
         raise ConfigError(
             "A spectrogram store is mapped into memory and must be a local folder. "

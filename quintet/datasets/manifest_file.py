@@ -13,7 +13,7 @@ from quintet.datasets.labels import label_text
 from quintet.datasets.manifest import Manifest, build_manifest
 from quintet.errors import ArtefactError, ConfigError, DatasetError, unknown_name
 from quintet.files.display.file_names import name_text
-from quintet.files.paths import expand_home
+from quintet.files.paths import expand_home, require_path
 from quintet.files.tables import TableContent, is_nameless, read_table_file
 
 REQUIRED = ("path", "label")
@@ -79,7 +79,7 @@ def read_table(
 
 
 def _require_folder(root: Path | str) -> Path:
-    folder = expand_home(root)
+    folder = expand_home(require_path(root, "`root`"))
     if not folder.is_dir():
         raise DatasetError(
             f"The root of a manifest's paths must be a folder. '{root}' is none. Check the path."

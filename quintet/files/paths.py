@@ -22,8 +22,13 @@ def require_path(value: object, name: str, *, clips: bool = False) -> str | Path
         clips: whether the caller may give a `Clip` too, which the message then names for an array.
 
     Raises:
-        ConfigError: if the value is not a path.
+        ConfigError: if the value is not a path, or is empty. An empty text would be the current folder.
     """
+    if isinstance(value, str) and not value:
+        raise ConfigError(
+            f"{name} must be a path. Received an empty text, as of a variable that is not set: "
+            "name it, or write . for the current folder."
+        )
     if isinstance(value, (str, Path)):
         return value
     if isinstance(value, os.PathLike):

@@ -115,3 +115,20 @@ def test_text_of_any_encoding(tmp_path: Path, encoding: str) -> None:
     file.write_text(text, encoding=encoding)
     assert read_text(file) == text
     assert quintet.load_recipe(file).data.source == "Café"
+
+
+@pytest.mark.parametrize("name", TAKES_A_PATH)
+def test_an_empty_path_is_not_the_current_folder(name: str) -> None:
+    with pytest.raises(ConfigError, match="empty text"):
+        TAKES_A_PATH[name]("")
+
+
+def test_a_path_is_the_folder_and_not_the_dataset_of_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("rock/a.wav", "jazz/b.wav"):
+        (tmp_path / "demo" / name).parent.mkdir(parents=True)
+        (tmp_path / "demo" / name).write_bytes(b"")
+    monkeypatch.chdir(tmp_path)
+    summary = quintet.extract(Path("demo"), "x.parquet", n_jobs=0)
+    assert summary.n_ok + summary.n_failed == 2
