@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import codecs
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, TextIO
 
 HEAD_BYTES = 1 << 16
 BLOCK_BYTES = 1 << 22
@@ -51,6 +51,21 @@ def find_encoding(file: BinaryIO) -> tuple[str, bool]:
     return "latin-1", True
 
 
+def open_text(path: Path, *, newline: str | None = None) -> TextIO:
+    """A text file to read, in its own encoding and without its byte order mark.
+
+    Args:
+        path: the file.
+        newline: as for `open`.
+
+    Raises:
+        OSError: the file cannot be read.
+    """
+    with path.open("rb") as file:
+        encoding, _ = find_encoding(file)
+    return path.open(encoding=encoding, newline=newline)
+
+
 def read_text(path: Path) -> str:
     """Content of a text file, without its byte order mark and with plain line ends.
 
@@ -58,6 +73,5 @@ def read_text(path: Path) -> str:
         OSError: the file cannot be read.
         UnicodeDecodeError: it is damaged.
     """
-    with path.open("rb") as file:
-        encoding, _ = find_encoding(file)
-    return path.read_text(encoding=encoding)
+    with open_text(path) as file:
+        return file.read()

@@ -40,7 +40,7 @@ from quintet.datasets.folder import audio_files, list_audio
 from quintet.datasets.labels import join_labels
 from quintet.datasets.manifest import Manifest, build_manifest
 from quintet.errors import DatasetError, unknown_name
-from quintet.files.text import read_text
+from quintet.files.text import open_text, read_text
 
 GENRES = {
     "/m/064t9": "Pop",
@@ -284,7 +284,7 @@ def read_ledger(folder: Path) -> list[dict[str, str]]:
     path = folder / LEDGER
     if not path.is_file():
         return []
-    with path.open(encoding="utf-8", newline="") as file:
+    with open_text(path, newline="") as file:
         rows = list(csv.DictReader(file))
     if rows and not set(LEDGER_COLUMNS) <= set(rows[0]):
         raise DatasetError(
@@ -310,7 +310,7 @@ class _Row(NamedTuple):
 
 
 def _read_segments(path: Path) -> Iterator[_Row]:
-    with path.open(encoding="utf-8", newline="") as file:
+    with open_text(path, newline="") as file:
         for number, fields in enumerate(csv.reader(file, skipinitialspace=True), start=1):
             if not fields or fields[0].startswith("#"):
                 continue

@@ -16,6 +16,7 @@ import pandas as pd
 
 from quintet.datasets.manifest import Manifest, build_manifest
 from quintet.errors import DatasetError, unknown_name
+from quintet.files.text import open_text
 
 SUBSETS = ("small", "medium", "large", "full")  # each contains those before it
 NEEDED = {
@@ -56,7 +57,7 @@ def load(folder: Path | None, variant: str | None = None) -> Manifest:
     tracks = _tracks(table)
     contained = SUBSETS[: SUBSETS.index(subset) + 1]
     chosen = tracks[tracks["subset"].isin(contained)]
-    numbers = [f"{int(track):06d}" for track in chosen.index]
+    numbers = [f"{track:06d}" for track in chosen.index]
     rows = chosen.drop(columns="subset").reset_index(drop=True)
     rows["path"] = [f"{audio}/{number[:3]}/{number}.mp3" for number in numbers]
     rows["id"] = numbers
@@ -79,7 +80,12 @@ def _choose_subset(folder: Path, variant: str | None) -> tuple[str, str]:
 
 def _tracks(path: Path) -> pd.DataFrame:
     """The four needed columns under our names, indexed by track number."""
-    table = pd.read_csv(path, header=[0, 1], index_col=0, low_memory=False)
+    try:
+        with open_text(path) as file:
+            table = pd.read_csv(file, header=[0, 1], index_col=0, low_memory=False)
+        table.index = table.index.astype(int)
+    except ValueError as error:  # those of pandas, too
+        raise DatasetError(f"The metadata of FMA must be tracks.csv. '{path}' is not: {error}.") from error
     missing = [".".join(column) for column in NEEDED.values() if column not in table.columns]
     if missing:
         raise DatasetError(

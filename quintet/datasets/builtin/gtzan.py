@@ -31,11 +31,13 @@ test; hiphop.00078, which is 76, in train, 51 and 62 in test). There an artist i
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
 
+from quintet.datasets.builtin.published_tables import read_columns
 from quintet.datasets.folder import list_audio
 from quintet.datasets.manifest import Manifest, build_manifest
 from quintet.errors import DatasetError, unknown_name
@@ -51,6 +53,7 @@ SPLITS = {  # variant → beginning of the names of its lists, and its parts
 PLACES = ("", "genres", "genres_original", "Data/genres_original")
 INDEX = "GTZANindex.txt"
 UNKNOWN = frozenset({"", "?"})
+_TRACK = re.compile(r"\w+\.\d+")
 _SAME = {  # genre → recordings, each with the numbers of its excerpts; one is of another genre
     "blues": "24 28",
     "classical": "0 1 2, 42 53, 44 48, 51 80",
@@ -102,7 +105,7 @@ def load(folder: Path | None, variant: str | None = None) -> Manifest:
         )
     place = _audio_place(folder)
     listings = {genre: list_audio(place / genre, within=place) for genre in GENRES}
-    rows = _list_tracks([place / genre / name for genre in GENRES for name in listings[genre].paths])
+    rows = _list_tracks(place, {genre: listings[genre].paths for genre in GENRES})
     part_of, artist_of = _parts(folder, variant), _artists(folder)
     not_listed = "unused" if variant else None
     rows["split"] = rows["id"].map(lambda track: part_of.get(track, not_listed))
@@ -111,6 +114,7 @@ def load(folder: Path | None, variant: str | None = None) -> Manifest:
     rows.loc[rows["group"].isin(divided), "group"] += " (" + rows["split"].fillna("unused") + ")"
     left_out = [note for listing in listings.values() for note in listing.notes]
     notes = [f"the published split has {group} on both sides: one group per part" for group in divided]
+    notes += _absent_note(part_of.keys() - set(rows["id"]))
     name = f"gtzan@{variant}" if variant else "gtzan"
     manifest = build_manifest(rows, name=name, root=place, ignored=[*notes, *left_out])
     return replace(manifest, grouped=bool(artist_of))
@@ -134,15 +138,22 @@ def _audio_place(folder: Path) -> Path:
     return place
 
 
-def _list_tracks(files: list[Path]) -> pd.DataFrame:
-    """Columns path, label and id of every audio file."""
+def _list_tracks(place: Path, names: dict[str, list[str]]) -> pd.DataFrame:
+    """Columns path, label and id of every audio file, from genre → paths in its folder."""
+    tracks = [(genre, Path(name)) for genre in names for name in names[genre]]
     return pd.DataFrame(
         {
-            "path": [str(path.absolute()) for path in files],
-            "label": [path.parent.name for path in files],
-            "id": [path.stem for path in files],
+            "path": [str((place / genre / name).absolute()) for genre, name in tracks],
+            "label": [genre for genre, _ in tracks],
+            "id": [name.stem for _, name in tracks],
         }
     )
+
+
+def _absent_note(tracks: set[str]) -> list[str]:
+    """A note about tracks of the lists that have no file."""
+    plural = "s" if len(tracks) > 1 else ""
+    return [f"{len(tracks)} listed track{plural} without a file, such as '{min(tracks)}'"] if tracks else []
 
 
 def _groups(tracks: list[str], artist_of: dict[str, str]) -> list[str]:
@@ -172,13 +183,7 @@ def _find_lists(folder: Path, pattern: str) -> list[Path]:
 
 def _read_csv_list(path: Path, *columns: str) -> pd.DataFrame:
     """A list of tracks with these columns besides `track`."""
-    table = pd.read_csv(path, dtype="str")
-    needed = ("track", *columns)
-    missing = [column for column in needed if column not in table]
-    if missing:
-        raise DatasetError(
-            f"A GTZAN list must have the columns {', '.join(needed)}. '{path}' lacks {', '.join(missing)}."
-        )
+    table = read_columns(path, ("track", *columns), table="A GTZAN list").dropna(subset="track")
     return table.assign(track=table["track"].map(_track))
 
 
@@ -246,9 +251,14 @@ def _parts(folder: Path, variant: str | None) -> dict[str, str]:
 def _listed_tracks(path: Path) -> list[str]:
     """Tracks of a list, `.csv` or `.txt`."""
     if path.suffix == ".csv":
-        return _read_csv_list(path)["track"].tolist()
+        return _require_tracks(path, _read_csv_list(path)["track"].tolist())
     lines = read_text(path).splitlines()
     tracks = [_track(line.strip()) for line in lines if line.strip()]
+    return _require_tracks(path, tracks)
+
+
+def _require_tracks(path: Path, tracks: list[str]) -> list[str]:
+    """The tracks of a list, all of which must be of one of the genres."""
     for track in tracks:
         if track.partition(".")[0] not in GENRES:
             raise DatasetError(
@@ -259,5 +269,7 @@ def _listed_tracks(path: Path) -> list[str]:
 
 
 def _track(name: str) -> str:
-    """`blues/blues.00000.wav` is `blues.00000`."""
-    return name.rpartition("/")[2].removesuffix(".wav").removesuffix(".au")
+    """`blues/blues.00000.wav` is `blues.00000`, whatever the extension."""
+    file = name.replace("\\", "/").rpartition("/")[2]
+    match = _TRACK.match(file)
+    return match[0] if match else file

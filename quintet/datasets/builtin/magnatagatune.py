@@ -26,6 +26,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from quintet.datasets.builtin.published_tables import read_columns
 from quintet.datasets.labels import join_labels
 from quintet.datasets.manifest import Manifest, build_manifest
 from quintet.errors import DatasetError, unknown_name
@@ -124,11 +125,4 @@ def _read_table(folder: Path, name: str, needed: tuple[str, ...]) -> pd.DataFram
     path = folder / name
     if not path.is_file():
         raise DatasetError(f"MagnaTagATune must have its tables. '{path}' does not exist. {_PAGE}")
-    table = pd.read_csv(path, sep="\t", dtype="str")
-    missing = [column for column in needed if column not in table]
-    if missing:
-        raise DatasetError(
-            "A table of MagnaTagATune must have its own columns, tab-separated. "
-            f"'{path}' lacks {', '.join(missing)}."
-        )
-    return table
+    return read_columns(path, needed, table="A table of MagnaTagATune")

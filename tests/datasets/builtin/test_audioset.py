@@ -410,3 +410,12 @@ class TestRetrieval:
         ) == (0, True)
         done = CliRunner().invoke(app, ["fetch", "audiosat", str(small)])
         assert isinstance(done.exception, ConfigError)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_tables_that_an_editor_has_saved(clips, encoding):
+    for name in ("balanced_train_segments.csv", "gone.csv"):
+        path = clips / name
+        text = path.read_text() if path.is_file() else "id,label,start,end,outcome,reason\n"
+        path.write_text(text, encoding)
+    assert len(load_source(f"audioset:{clips}")) == 3

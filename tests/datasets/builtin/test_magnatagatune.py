@@ -139,12 +139,26 @@ def test_errors_name_what_is_missing(small):
         load_source(f"magnatagatune@song:{small}")
     (small / "mp3/0/artist_0-album_0-01-title-0-29.mp3").unlink()
     assert load_source(f"magnatagatune:{small}").frame["problem"][0] == "file not found"
-    (small / "clip_info_final.csv").write_text("clip_id,url\n1,2\n")
-    with pytest.raises(DatasetError, match=r"tab-separated.*lacks clip_id, url"):
+    (small / "clip_info_final.csv").write_text("clip_id,site\n1,2\n")
+    with pytest.raises(DatasetError, match="lacks url"):
         load_source(f"magnatagatune:{small}")
     (small / "annotations_final.csv").unlink()
     with pytest.raises(DatasetError, match=r"annotations_final\.csv' does not exist.*MagnaTagATune page"):
         load_source(f"magnatagatune:{small}")
     (small / "mp3").rename(small / "elsewhere")
     with pytest.raises(DatasetError, match=r"folders named 0 to f.*mp3\.zip\.001"):
+        load_source(f"magnatagatune:{small}")
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_tables_that_an_editor_has_saved(small, encoding):
+    expected = load_source(f"magnatagatune:{small}").frame
+    for name in ("annotations_final.csv", "clip_info_final.csv"):
+        (small / name).write_text((small / name).read_text().replace("\t", ","), encoding)
+    pd.testing.assert_frame_equal(load_source(f"magnatagatune:{small}").frame, expected)
+
+
+def test_a_damaged_table(small):
+    (small / "clip_info_final.csv").write_text('clip_id\turl\ttrack_number\n2\t"x\n')
+    with pytest.raises(DatasetError, match=r"clip_info_final\.csv"):
         load_source(f"magnatagatune:{small}")

@@ -104,6 +104,26 @@ class TestGtzan:
         with pytest.raises(DatasetError, match="lacks group"):
             load_source(f"gtzan:{gtzan}")
 
+    @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+    def test_lists_as_people_save_them(self, gtzan, encoding):
+        tracks = ["blues.00000.mp3", "blues\\blues.00001.wav", "jazz.00000", "jazz.00099.wav"]
+        (gtzan / "filtered_train.csv").write_text(
+            "\n".join(["track;bpm", *(f"{t};1" for t in tracks)]), encoding
+        )
+        manifest = load_source(f"gtzan:{gtzan}")
+        listed = manifest.frame.loc[manifest.frame["split"] == "train", "id"].tolist()
+        assert listed == ["blues.00000", "blues.00001", "jazz.00000"]
+        assert any("'jazz.00099'" in note for note in manifest.ignored)
+        (gtzan / "filtered_train.csv").write_text("track\n13\n")
+        with pytest.raises(DatasetError, match="'13'"):
+            load_source(f"gtzan:{gtzan}")
+
+    def test_folders_below_a_genre_are_no_labels(self, tmp_path):
+        for g in GENRES:
+            (tmp_path / "genres" / g / "wav").mkdir(parents=True)
+            (tmp_path / "genres" / g / "wav" / f"{g}.00000.wav").write_bytes(b"")
+        assert load_source(f"gtzan:{tmp_path}").classes == GENRES
+
     def test_named_splits(self, gtzan):
         (gtzan / "splits").mkdir()
         for fold, test in ((1, 0), (2, 1)):
@@ -248,6 +268,17 @@ class TestFma:
             load_source(f"fma@full:{fma}")
         with pytest.raises(ConfigError, match="small, medium, large, full"):
             load_source(f"fma@tiny:{fma}")
+
+    @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "cp1252"])
+    def test_metadata_in_any_encoding(self, fma, encoding):
+        (fma / "fma_metadata/tracks.csv").write_text(TRACKS.replace("Alec", "Aléc"), encoding)
+        assert load_source(f"fma:{fma}").frame["label"].tolist() == ["Hip-Hop", "Folk", "Folk"]
+
+    @pytest.mark.parametrize("text", ["", TRACKS.replace(",", ";", 1), TRACKS + "x,A,1,test,small,Folk\n"])
+    def test_damaged_metadata(self, fma, text):
+        (fma / "fma_metadata/tracks.csv").write_text(text)
+        with pytest.raises(DatasetError, match=r"tracks\.csv"):
+            load_source(f"fma:{fma}")
 
     def test_errors_name_what_is_missing(self, fma):
         with pytest.raises(DatasetError, match="fma:/path"):
