@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TypeVar, cast
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from quintet.datasets.groups import group_name
-from quintet.errors import AlignmentError
+from quintet.errors import AlignmentError, DatasetError
 
 Texts = NDArray[np.object_] | NDArray[np.str_]
 """One text per clip, `(n,)`. In an object array, None stands for a missing value."""
+
+Values = TypeVar("Values")
+
+Floats = NDArray[np.floating]
 
 Positions = NDArray[np.intp] | NDArray[np.int64]
 
@@ -30,6 +35,23 @@ def text_column(values: ArrayLike) -> Texts:
         return array
     texts = [None if missing else str(value) for value, missing in zip(array, is_missing, strict=True)]
     return np.array(texts, dtype=object)
+
+
+def in_order_of(ids: Texts, values: Values) -> Values:
+    """The rows of a Series or DataFrame in the order of the ids, if its index has them; others as they are.
+
+    A plain index counts rows and names none.
+
+    Example:
+        >>> in_order_of(text_column(["a", "b"]), pd.Series([1, 2], index=["b", "a"])).tolist()
+        [2, 1]
+    """
+    if not isinstance(values, (pd.Series, pd.DataFrame)) or isinstance(values.index, pd.RangeIndex):
+        return values
+    names = pd.Index(text_column(values.index))
+    if not names.is_unique or set(names) != set(ids):
+        return values
+    return cast(Values, values.iloc[names.get_indexer(pd.Index(ids))])
 
 
 def is_present(column: Texts) -> NDArray[np.bool_]:
@@ -67,6 +89,35 @@ def class_order(first: Sequence[str], other: Sequence[str]) -> Positions:
             "Train the members on the same classes."
         )
     return np.array([list(other).index(name) for name in first])
+
+
+def as_floats(values: Floats | pd.DataFrame, classes: Sequence[str]) -> Floats:
+    """Float32 and float64 arrays as they are, others as float64; missing values are NaN.
+
+    The columns of a DataFrame with names are put into the order of the classes.
+
+    Raises:
+        DatasetError: they have other names.
+    """
+    if isinstance(values, pd.DataFrame):
+        columns: object = values.columns
+        if not isinstance(columns, pd.RangeIndex):
+            values = values.iloc[:, _positions_of(classes, values.columns)]
+        return values.to_numpy(np.float64, na_value=np.nan)
+    if np.ma.isMaskedArray(values):
+        values = np.ma.filled(values.astype(np.float64), np.nan)
+    array = np.asarray(values)
+    return array if array.dtype in (np.float32, np.float64) else array.astype(np.float64)
+
+
+def _positions_of(classes: Sequence[str], columns: pd.Index) -> Positions:
+    try:
+        return class_order(classes, [str(name).removeprefix("probability.") for name in columns])
+    except AlignmentError as error:
+        raise DatasetError(
+            f"Columns of probabilities must be named for the classes {name_columns(classes)}. "
+            f"Received {name_columns(list(columns))}."
+        ) from error
 
 
 def name_clips(ids: Sequence[str], limit: int = 3) -> str:

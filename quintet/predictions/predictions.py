@@ -24,8 +24,10 @@ from quintet.files.paths import require_path
 from quintet.predictions.columns import (
     Positions,
     Texts,
+    as_floats,
     class_names,
     class_order,
+    in_order_of,
     is_present,
     name_clips,
     name_columns,
@@ -56,6 +58,8 @@ class Predictions:
         clip_ids: unique texts, `(n,)`.
         classes: K unique names, in the order of the columns.
         probabilities: float32 or float64 in [0, 1], `(n, K)`. Rows sum to 1 within 0.01 unless `multilabel`.
+            The columns of a DataFrame are found by their names. So are the rows of a DataFrame or Series, of
+            labels and groups too, if its index has the clip ids.
         labels: texts `(n,)`, None where unknown. For `multilabel`, sets that are written `rock;live`; `""` is
             the empty set. None if no clip has a label.
         groups: texts `(n,)`. Clips of one group (track, artist) are not independent. None: every clip is its
@@ -86,8 +90,9 @@ class Predictions:
     notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        groups = _optional_column(self.groups)
-        labels = _optional_column(self.labels)
+        ids = text_column(self.clip_ids)
+        groups = _optional_column(in_order_of(ids, self.groups))
+        labels = _optional_column(in_order_of(ids, self.labels))
         if labels is not None:
             labels = self._repair_labels(labels)
         unified = None if labels is None else _unify_labels(labels, multilabel=self.multilabel)
@@ -98,9 +103,9 @@ class Predictions:
             notes = group_notes(group for group in groups.tolist() if group is not None)
             object.__setattr__(self, "notes", (*self.notes, *notes))
         normalised = {
-            "clip_ids": text_column(self.clip_ids),
+            "clip_ids": ids,
             "classes": class_names(self.classes),
-            "probabilities": _as_floats(self.probabilities),
+            "probabilities": as_floats(in_order_of(ids, self.probabilities), self.classes),
             "labels": unified,
             "groups": joined,
         }
@@ -340,12 +345,6 @@ def _from_table(path: str | Path, table: PredictionTable) -> Predictions:
         )
     except DatasetError as error:
         raise DatasetError(f"{path}: {error}") from error
-
-
-def _as_floats(values: Probabilities) -> Probabilities:
-    """Float32 and float64 arrays as they are, others as float64."""
-    array = np.asarray(values)
-    return array if array.dtype in (np.float32, np.float64) else array.astype(np.float64)
 
 
 def _optional_column(values: Texts | None) -> Texts | None:

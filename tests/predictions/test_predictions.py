@@ -276,3 +276,38 @@ def test_a_class_may_have_the_name_of_a_key(tmp_path, suffix):
     example(classes=classes, labels=labels).write(tmp_path / f"p.{suffix}")
     read = read_predictions(tmp_path / f"p.{suffix}")
     assert (read.classes, list(read.labels)) == (classes, list(labels))
+
+
+def test_tables_of_pandas_are_joined_by_name_and_not_by_position():
+    expected = example()
+    ids = expected.clip_ids
+    table = pd.DataFrame(expected.probabilities, index=ids, columns=CLASSES)
+    labels, groups = pd.Series(expected.labels, index=ids), pd.Series(expected.groups, index=ids)
+    shuffled = [3, 5, 0, 1, 4, 2]
+    p = example(
+        probabilities=table.iloc[shuffled][["None", "rock", "jazz"]],
+        labels=labels.iloc[shuffled],
+        groups=groups.iloc[shuffled].astype("category"),
+    )
+    assert p.probabilities.tolist() == expected.probabilities.tolist()
+    assert (p.labels.tolist(), p.groups.tolist()) == (labels.tolist(), groups.tolist())
+
+
+def test_an_index_without_ids_says_nothing_about_the_order():
+    expected = example(clip_ids=[3, 1, 2, 0, 4, 5])
+    table = pd.DataFrame(expected.probabilities)
+    p = example(clip_ids=[3, 1, 2, 0, 4, 5], probabilities=table, labels=pd.Series(expected.labels))
+    assert p.probabilities.tolist() == expected.probabilities.tolist()
+    assert p.labels.tolist() == expected.labels.tolist()
+
+
+def test_probabilities_of_other_classes_or_without_a_value_are_refused():
+    values = example().probabilities
+    with pytest.raises(DatasetError, match="named for the classes"):
+        example(probabilities=pd.DataFrame(values, columns=["rock", "jazz", "pop"]))
+    with pytest.raises(DatasetError, match="finite"):
+        example(probabilities=np.ma.array(values, mask=np.arange(18).reshape(6, 3) == 4))
+    missing = pd.DataFrame(values, columns=CLASSES).astype("Float64")
+    missing.iloc[0, 0] = pd.NA
+    with pytest.raises(DatasetError, match="finite"):
+        example(probabilities=missing)
