@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from numbers import Real
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,18 +14,22 @@ from quintet.errors import ConfigError, NonFiniteError, SilentError
 LOUDEST = 1e31
 """Largest sample. Full scale is 1; with larger ones the sums of a filter leave float32."""
 
+_KINDS = (np.dtype(np.float32), np.dtype(np.float64))
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Clip:
     """One mono waveform with its sample rate and its name.
 
     Args:
-        samples: shape `(n,)`, float32 (kept as it is if float64), nominally in [-1, 1].
+        samples: shape `(n,)`, float32 (kept as it is if float64), nominally in [-1, 1]. Integers, whose full
+            scale is not 1, are refused.
         sample_rate: Hz, positive.
         id: the clip's key in tables, stores and predictions.
 
     Raises:
-        ConfigError: if `samples` is not one-dimensional or `sample_rate` is not positive.
+        ConfigError: if `samples` is not one-dimensional or holds no floating numbers, or `sample_rate` is not
+            positive.
 
     Example:
         >>> import numpy as np
@@ -37,13 +42,25 @@ class Clip:
     id: str = ""
 
     def __post_init__(self) -> None:
-        if self.samples.ndim != 1:
+        samples = np.asarray(self.samples)
+        if samples.ndim != 1:
             raise ConfigError(
-                f"Samples must have shape (n,). Received {self.samples.shape}: "
+                f"Samples must have shape (n,). Received {samples.shape}: "
                 "mix to mono first (audio.resample.to_mono)."
             )
-        if self.sample_rate <= 0:
-            raise ConfigError(f"A sample rate must be a positive number of Hz. Received {self.sample_rate}.")
+        if samples.dtype.kind != "f":
+            raise ConfigError(
+                f"Samples must be floating numbers, full scale from -1 to 1. Received {samples.dtype}: "
+                "divide integers by their full scale (int16 by 32768), or give the path of the file."
+            )
+        if samples.dtype not in _KINDS:
+            samples = samples.astype(np.float32)
+        if samples is not self.samples:
+            object.__setattr__(self, "samples", samples)
+        rate: object = self.sample_rate
+        is_number = isinstance(rate, Real) and not isinstance(rate, bool)
+        if not is_number or not 0 < self.sample_rate < np.inf:
+            raise ConfigError(f"A sample rate must be a positive number of Hz. Received {rate!r}.")
 
     @property
     def duration_s(self) -> float:

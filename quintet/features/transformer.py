@@ -113,12 +113,17 @@ class FeatureExtractor(TransformerMixin, BaseEstimator):  # type: ignore[misc]
 
         Raises:
             AudioError: if `on_error` is `"raise"` and a recording cannot be used.
-            ConfigError: if `X` is a single recording.
+            ConfigError: if `X` is a single recording, or a table of several columns.
         """
         if isinstance(X, (Clip, str, bytes, os.PathLike)) or hasattr(X, "read"):
             raise ConfigError(
                 "A list of paths or clips was expected. "
                 f"Received a single {type(X).__name__}. Put it into a list."
+            )
+        if getattr(X, "ndim", 1) != 1:
+            raise ConfigError(
+                "A list of paths or clips was expected. "
+                f"Received a {type(X).__name__} of more dimensions: give its column of paths, as X['path']."
             )
         sounds = [
             x if isinstance(x, Clip) else require_path(x, "Each recording in `X`", clips=True) for x in X

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from quintet.audio.clip import Clip, require_sound
@@ -43,3 +44,36 @@ def test_sound_is_finite_and_not_silent():
         require_sound(np.zeros(3, np.int16), name="a")
     with pytest.raises(NonFiniteError, match="'a' holds 1 NaN or infinite samples of 2"):
         require_sound(np.array([1.0, np.inf]), name="a")
+
+
+@pytest.mark.parametrize(
+    "samples",
+    [
+        np.array([0, 16384, -16384], np.int16),  # as scipy.io.wavfile reads them
+        np.array([128, 255, 0], np.uint8),
+        np.array([True, False]),
+        np.array([0.5, 0.5j]),
+        ["a", "b"],
+        "tone.wav",
+        None,
+    ],
+)
+def test_samples_of_another_scale_are_refused(samples):
+    with pytest.raises(ConfigError, match=r"(?s)full scale|\(n,\)"):
+        Clip(samples, 22050, "a")
+
+
+@pytest.mark.parametrize("rate", ["22050", True, None, float("nan"), float("inf"), -1])
+def test_a_rate_is_a_positive_number(rate):
+    with pytest.raises(ConfigError, match="number of Hz"):
+        Clip(np.ones(4), rate)
+
+
+@pytest.mark.parametrize("kind", [list, pd.Series, np.float16, ">f4", np.float32])
+def test_samples_of_any_container(kind):
+    values = np.array([0.5, -0.25, 0.125])
+    samples = kind(values) if kind in (list, pd.Series) else values.astype(kind)
+    clip = Clip(samples, 22050)
+    assert clip.samples.dtype in (np.float32, np.float64)
+    assert clip.samples.dtype.isnative
+    assert clip.samples.tolist() == values.tolist()

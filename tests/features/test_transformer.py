@@ -116,6 +116,12 @@ def test_settings_are_checked_by_fit(settings, match):
         FeatureExtractor(**settings).fit([])
 
 
+def test_a_table_of_paths_is_not_its_column_names(paths):
+    table = pd.DataFrame({"path": paths})
+    with pytest.raises(ConfigError, match=r"X\['path'\]"):
+        FeatureExtractor().transform(table)
+
+
 def test_a_single_path_is_refused(paths):
     with pytest.raises(ConfigError, match="Put it into a list"):
         FeatureExtractor().transform(paths[0])
