@@ -25,6 +25,30 @@ def allow_many_classes() -> Iterator[None]:
         yield
 
 
+def require_labels(y: ArrayLike) -> None:
+    """Check that every row has a label.
+
+    Args:
+        y: labels `(n,)`, or an indicator matrix. NaN, None and masked entries are missing.
+
+    Raises:
+        DatasetError: if a label is missing.
+    """
+    import pandas as pd
+
+    labels = np.asarray(y, dtype=object)
+    if labels.ndim == 0:  # no labels at all, of which the check of lengths has more to say
+        return
+    is_missing = pd.isna(labels) | (np.ma.getmaskarray(y) if isinstance(y, np.ma.MaskedArray) else False)
+    n_missing = int(np.sum(is_missing.reshape(len(is_missing), -1).any(axis=1)))
+    if n_missing:
+        verb = "has" if n_missing == 1 else "have"
+        raise DatasetError(
+            f"Every row must have a label. {n_missing} of {len(is_missing)} rows {verb} no label. "
+            "Leave them out."
+        )
+
+
 def encode_labels(labels: NDArray[np.generic]) -> tuple[Labels, Codes]:
     """Sorted classes, and the column of the class of each label, `(n,)`.
 
@@ -94,26 +118,29 @@ def check_target(y: ArrayLike, classes: Sequence[object] | None) -> tuple[Labels
 
     Args:
         y: labels `(n,)`, or a 0/1 indicator matrix `(n, K)` for label sets.
-        classes: names of the columns of an indicator matrix. Default: 0 … K - 1.
+        classes: names of the columns of an indicator matrix. Default: the columns of a DataFrame `y`,
+            otherwise 0 … K - 1. For labels, names that include them.
 
     Raises:
-        ConfigError: the number of names is not that of the columns.
-        DatasetError: there is only one class.
+        ConfigError: the number of names is not that of the columns, or a label is not among the names.
+        DatasetError: there is only one class, a row has no label, or an indicator is neither 0 nor 1.
     """
     from sklearn.utils.multiclass import check_classification_targets
     from sklearn.utils.validation import column_or_1d
 
+    names_of_columns = getattr(y, "columns", None) if classes is None else classes
     target = np.asarray(y)
     if target.ndim == 2 and target.shape[1] == 1:
         target = column_or_1d(target, warn=True)
     if target.ndim == 2:
         n_columns = target.shape[1]
-        names = list(range(n_columns)) if classes is None else classes
+        names = list(range(n_columns)) if names_of_columns is None else names_of_columns
         if len(names) != n_columns:
             raise ConfigError(
                 "Label sets need one class name per column. "
                 f"Received {n_columns} columns and {len(names)} names."
             )
+        tag_names(target, None)  # checks the values
         return target, np.asarray(names, dtype=object)
     with allow_many_classes():
         check_classification_targets(target)
@@ -123,4 +150,7 @@ def check_target(y: ArrayLike, classes: Sequence[object] | None) -> tuple[Labels
             f"A classifier needs at least two classes. Received 1 class: {present[0]!r}. "
             "Add clips of another class."
         )
+    unnamed = [] if classes is None else sorted(set(map(str, present)) - set(map(str, classes)))
+    if unnamed:
+        raise ConfigError(f"The names of the classes must include every label. They lack {unnamed[0]!r}.")
     return target, present

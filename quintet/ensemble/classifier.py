@@ -12,7 +12,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from quintet.classifiers.labels import check_target
+from quintet.classifiers.labels import check_target, require_labels
 from quintet.classifiers.member import Member
 from quintet.classifiers.registry import TABLE_MEMBERS, member_entry, member_view
 from quintet.classifiers.sizes import sized_settings
@@ -40,6 +40,7 @@ from quintet.ensemble.support import (
     LearningPlan,
     as_table,
     check_groups,
+    check_settings,
     folds_within,
     plan_learning,
     require_each_row_once,
@@ -172,19 +173,28 @@ class EnsembleClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
                 Default: every row is its own group.
             spectrograms: n log-mel spectrograms, for spectrogram members: a list of arrays `(n_mels,
                 frames)`, an array `(n, n_mels, frames)` or a `SpectrogramStore`'s `take(ids)`.
-            classes: names of the columns of an indicator matrix. Default: 0 … K - 1.
+            classes: names of the columns of an indicator matrix. Default: the columns of a DataFrame `y`,
+                otherwise 0 … K - 1.
             folds: folds to use instead of `n_splits` new ones; each row is held out once. Or one fold: the
                 rows of a train part and of a validation part, which together are all rows.
             cache: keeps finished folds and members.
             listener: receives training events.
         """
+        require_labels(y)
         if X is not None:
             validate_data(self, X, y, dtype="numeric", ensure_all_finite=False, multi_output=True)
         inputs = Inputs(as_table(X), spectrograms)
         target, self.classes_ = check_target(y, classes)
         n_rows = len(target)
         row_groups = np.arange(n_rows) if groups is None else check_groups(groups, n_rows)
-        self._check_names()
+        check_settings(
+            members=self.members,
+            rules=self.rules,
+            rule=self.rule,
+            settings=self.settings,
+            seed=self.seed,
+            n_splits=self.n_splits,
+        )
         if folds is None:
             folds = grouped_folds(target, row_groups.tolist(), n_splits=self.n_splits, seed=self.seed)
         require_each_row_once(folds, n_rows)
@@ -199,25 +209,6 @@ class EnsembleClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     def _keep_rows(self, table: pd.DataFrame | None) -> None:
         """Keep what a subclass needs of the rows of the fit: here nothing."""
-
-    def _check_names(self) -> None:
-        for name, given in (("members", self.members), ("rules", self.rules)):
-            if isinstance(given, str):
-                raise ConfigError(f"`{name}` must be a list of names. Received a text: write ['{given}'].")
-        if not self.members:
-            raise ConfigError("An ensemble must have at least one member. Received none.")
-        for name in self.members:
-            member_entry(name)
-        unused = sorted(set(self.settings or {}) - set(self.members))
-        if unused:
-            raise ConfigError(
-                f"Settings must be for members that take part ({', '.join(self.members)}). "
-                f"Received settings for: {', '.join(unused)}."
-            )
-        if self.rule != "auto" and self.rule not in self.rules:
-            raise ConfigError(
-                f"The rule must be 'auto' or one of: {', '.join(self.rules)}. Received '{self.rule}'."
-            )
 
     def _fit_members(
         self,

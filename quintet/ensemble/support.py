@@ -16,13 +16,16 @@ chosen: the plain mean stays, without calibration.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from numbers import Integral
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from quintet.classifiers.registry import member_entry
+from quintet.classifiers.tabular.preparation import fill_masked
 from quintet.datasets.groups import group_names
 from quintet.datasets.splits.folds import grouped_folds
 from quintet.ensemble.array_types import Codes, Floats, Folds, Groups, Labels, Positions
@@ -243,6 +246,49 @@ def _present(y: Labels, classes: Sequence[str]) -> set[str]:
     return {str(name) for name in np.unique(y)}
 
 
+def check_settings(
+    *, members: object, rules: object, rule: str, settings: object, seed: object, n_splits: object
+) -> None:
+    """Check the settings of an ensemble: types, names, and that they belong to members that take part.
+
+    Raises:
+        ConfigError: a setting is not valid.
+    """
+    names = _unique_names("members", members)
+    for name in names:
+        member_entry(name)
+    known_rules = _unique_names("rules", rules)
+    given = {} if settings is None else settings
+    if not isinstance(given, Mapping) or not all(isinstance(value, Mapping) for value in given.values()):
+        raise ConfigError(f"`settings` must be member → name → value. Received {settings!r}.")
+    unused = sorted(set(map(str, given)) - set(names))
+    if unused:
+        raise ConfigError(
+            f"Settings must be for members that take part ({', '.join(names)}). "
+            f"Received settings for: {', '.join(unused)}."
+        )
+    if rule != "auto" and rule not in known_rules:
+        raise ConfigError(f"The rule must be 'auto' or one of: {', '.join(known_rules)}. Received '{rule}'.")
+    for name, value, least in (("seed", seed, 0), ("n_splits", n_splits, 2)):
+        if not isinstance(value, Integral) or value < least:
+            raise ConfigError(f"`{name}` must be a whole number from {least}. Received {value!r}.")
+
+
+def _unique_names(kind: str, names: object) -> list[str]:
+    """A list of different names; `kind` is what they name."""
+    if isinstance(names, str):
+        raise ConfigError(f"`{kind}` must be a list of names. Received a text: write ['{names}'].")
+    listed = list(names) if isinstance(names, Iterable) else [names]
+    found = [name for name in listed if isinstance(name, str)]
+    if len(found) < len(listed):
+        raise ConfigError(f"`{kind}` must be a list of names. Received {listed!r}.")
+    if not found:
+        raise ConfigError(f"An ensemble must have at least one {kind.removesuffix('s')}. Received none.")
+    if len(set(found)) < len(found):
+        raise ConfigError(f"{kind.capitalize()} must differ. Received: {', '.join(found)}.")
+    return found
+
+
 def check_groups(groups: ArrayLike, n_rows: int) -> NDArray[np.str_]:
     """Name of each row's group, `(n,)`.
 
@@ -256,13 +302,15 @@ def check_groups(groups: ArrayLike, n_rows: int) -> NDArray[np.str_]:
     import pandas as pd
 
     column = np.asarray(groups, dtype=object)
-    n_missing = int(pd.isna(column).sum())
+    is_missing = pd.isna(column) | (np.ma.getmaskarray(groups) if np.ma.isMaskedArray(groups) else False)
+    names = group_names(column) if column.ndim == 1 else column
+    n_missing = int(np.sum(is_missing | (names == "")))
     if column.shape != (n_rows,) or n_missing:
         raise DatasetError(
             f"Every one of {n_rows} rows must have one group; give a single row a group of its own. "
             f"Received {column.shape}, {n_missing} missing."
         )
-    return group_names(column)
+    return names
 
 
 def require_each_row_once(folds: Folds, n_rows: int) -> None:
@@ -302,7 +350,7 @@ def as_table(X: pd.DataFrame | ArrayLike | None) -> pd.DataFrame | None:
 
     if X is None or isinstance(X, pd.DataFrame):
         return X
-    values = np.asarray(X)
+    values = np.asarray(fill_masked(X))
     if values.ndim != 2:
         raise ConfigError(f"A feature table must have shape (n, d). Received {values.shape}.")
     return pd.DataFrame(values, columns=[f"x{j}" for j in range(values.shape[1])])

@@ -12,6 +12,8 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
+from quintet.classifiers.registry import make_member
+from quintet.classifiers.tabular.members import LogisticRegressionMember
 from quintet.datasets.splits.folds import grouped_folds
 from quintet.ensemble import selection
 from quintet.ensemble.classifier import EnsembleClassifier
@@ -95,7 +97,15 @@ def test_every_row_needs_one_group_and_one_held_out_part(data: Any) -> None:
         EnsembleClassifier(("logistic_regression",), rules=("mean",)),
         grouped_folds(y, groups.tolist(), n_splits=3, seed=0),
     )
-    for wrong in (groups[:-1], np.stack([groups, groups], axis=1), [None, *groups[1:]], np.full(90, np.nan)):
+    masked = np.ma.array(np.arange(90), mask=np.arange(90) == 3)
+    no_names: list[Any] = [
+        [None, *groups[1:]],
+        np.full(90, np.nan),
+        ["", *groups[1:]],
+        [" ", *groups[1:]],
+        masked,
+    ]
+    for wrong in (groups[:-1], np.stack([groups, groups], axis=1), *no_names):
         with pytest.raises(DatasetError, match="Every one of 90 rows must have one group"):
             ensemble.fit(X, y, wrong)
     for given in (folds[:2], [*folds, folds[0]], []):
@@ -151,12 +161,64 @@ def test_rules_are_compared_on_the_given_folds() -> None:
         ({"members": ("svm",), "rule": "median"}, "must be 'auto' or one of"),
         ({"members": ("svm",), "settings": {"xgboost": {}}}, "members that take part"),
         ({"members": ("vgg_small",)}, "works on a spectrogram"),
+        ({"members": ("svm", "svm")}, "must differ"),
+        ({"members": (LogisticRegressionMember(),)}, "list of names"),
+        ({"members": ("svm",), "rules": ()}, "at least one rule"),
+        ({"members": ("svm",), "rules": ("mean", "mean")}, "must differ"),
+        ({"members": ("svm",), "settings": ["svm"]}, "settings"),
+        ({"members": ("svm",), "settings": {"svm": 5}}, "settings"),
+        ({"members": ("svm",), "seed": None}, "seed"),
+        ({"members": ("svm",), "seed": -1}, "seed"),
+        ({"members": ("svm",), "n_splits": 2.5}, "n_splits"),
     ],
 )
 def test_wrong_arguments_are_refused(data: Any, settings: dict[str, Any], message: str) -> None:
     X, y, groups = data
     with pytest.raises(ConfigError, match=message):
-        EnsembleClassifier(**settings, n_splits=3).fit(X, y, groups)
+        EnsembleClassifier(**({"n_splits": 3} | settings)).fit(X, y, groups)
+
+
+def test_names_of_classes_without_that_of_a_label_are_refused(data: Any) -> None:
+    X, y, groups = data
+    with pytest.raises(ConfigError, match="'rock'"):
+        EnsembleClassifier(("svm",), n_splits=3).fit(X, y, groups, classes=["blues", "jazz", "dub"])
+
+
+@pytest.mark.parametrize("missing", [None, np.nan, pd.NA])
+@pytest.mark.parametrize("kind", ["ensemble", "member"])
+def test_every_row_needs_a_label(data: Any, missing: object, kind: str) -> None:
+    X, y, _ = data
+    labels = pd.Series([missing, *y[1:]], dtype="string" if missing is pd.NA else object)
+    estimator = EnsembleClassifier(("svm",)) if kind == "ensemble" else make_member("svm")
+    with pytest.raises(DatasetError, match="1 of 90 rows has no label"):
+        estimator.fit(X, labels)
+    with pytest.raises(DatasetError, match="1 of 90 rows has no label"):
+        estimator.fit(X, np.ma.array(np.arange(90) % 3, mask=np.arange(90) == 3))
+
+
+def test_a_masked_value_is_a_gap(data: Any) -> None:
+    X, y, groups = data
+    values = np.array(X)
+    gaps = np.zeros(values.shape, bool)
+    gaps[::7, 0] = True
+    masked = np.ma.array(np.where(gaps, 999.0, values), mask=gaps)
+    absent = np.where(gaps, np.nan, values)
+    for estimator in (
+        EnsembleClassifier(("logistic_regression",), rules=("mean",), n_splits=3),
+        make_member("svm"),
+    ):
+        expected = clone(estimator).fit(absent, y, groups).predict_proba(absent)
+        np.testing.assert_array_equal(estimator.fit(masked, y, groups).predict_proba(masked), expected)
+
+
+def test_soft_label_sets_are_refused_and_names_of_tags_are_kept(data: Any) -> None:
+    X, y, groups = data
+    tags = pd.DataFrame({"rock": y == "rock", "live": np.arange(90) % 2 == 0})
+    ensemble = EnsembleClassifier(("logistic_regression",), rules=("mean",), n_splits=3)
+    assert ensemble.fit(X, tags, groups).classes_.tolist() == ["rock", "live"]
+    for estimator in (ensemble, make_member("logistic_regression")):
+        with pytest.raises(DatasetError, match="0 and 1 only"):
+            estimator.fit(X, tags * 0.9, groups)
 
 
 def test_label_sets(data: Any) -> None:

@@ -47,11 +47,12 @@ from quintet.classifiers.labels import (
     allow_many_classes,
     encode_labels,
     most_probable_labels,
+    require_labels,
     tag_names,
 )
 from quintet.classifiers.tabular.early_stopping import fit_until_no_gain
 from quintet.classifiers.tabular.landmarks import fit_landmark_machines
-from quintet.classifiers.tabular.preparation import Preparation
+from quintet.classifiers.tabular.preparation import Preparation, fill_masked
 from quintet.classifiers.tabular.svm import CALIBRATION, MarginClassifier, held_out_groups
 from quintet.classifiers.views import join_name, view_positions
 from quintet.datasets.groups import group_names
@@ -135,16 +136,18 @@ class TableMember(ClassifierMixin, BaseEstimator, ABC):  # type: ignore[misc]
             classes: names of the tags, for an indicator matrix.
 
         Raises:
-            DatasetError: if there is one class only, or no feature varies.
+            DatasetError: if there is one class only, no feature varies, or a row has no label.
             SplitLeakError: if a group is on both sides of a calibration fold (SVM only).
         """
+        require_labels(y)
+        X = fill_masked(X)
         table: Matrix = validate_data(self, X, dtype=np.float64, ensure_all_finite=False)
         row_groups = None if groups is None else group_names(groups)
         check_consistent_length(table, y, row_groups)
         shape = getattr(y, "shape", None) or np.asarray(y).shape
         if len(shape) == 2 and shape[1] > 1:
             names = getattr(y, "columns", None) if classes is None else classes
-            return self._fit_tags(table, check_array(y, dtype=np.int64), row_groups, names)
+            return self._fit_tags(table, check_array(y), row_groups, names)
         with allow_many_classes():
             return self._fit_labels(table, column_or_1d(y, warn=True), row_groups)
 
@@ -172,7 +175,7 @@ class TableMember(ClassifierMixin, BaseEstimator, ABC):  # type: ignore[misc]
 
     def _fit_tags(self, X: Matrix, y: Codes, groups: Groups | None, names: Sequence[str] | None) -> Self:
         self.classes_ = tag_names(y, names)
-        self.multilabel_ = True
+        self.multilabel_, y = True, y.astype(np.int64)
         prepared = self._prepare_training(X)
         n_rows, n_positive = len(y), y.sum(axis=0)
         is_constant = (n_positive == 0) | (n_positive == n_rows)
@@ -189,6 +192,7 @@ class TableMember(ClassifierMixin, BaseEstimator, ABC):  # type: ignore[misc]
         `prepared_names` are the names of these columns.
         """
         check_is_fitted(self)
+        X = fill_masked(X)
         table: Matrix = validate_data(self, X, dtype=np.float64, ensure_all_finite=False, reset=False)
         return self.preparation_.transform(table)
 

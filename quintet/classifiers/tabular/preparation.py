@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from quintet.classifiers.array_files import StoredArray
 from quintet.errors import DatasetError
@@ -109,6 +109,16 @@ class Preparation:
         self.mean = arrays["mean"].astype(np.float64)
         self.std = arrays["std"].astype(np.float64)
         return self
+
+
+def fill_masked(X: ArrayLike) -> ArrayLike:
+    """A table whose masked values are NaN; NumPy itself drops the mask and takes what is below it.
+
+    Example:
+        >>> fill_masked(np.ma.array([[1, 999]], mask=[[False, True]])).tolist()
+        [[1.0, nan]]
+    """
+    return np.ma.filled(X.astype(np.float64), np.nan) if isinstance(X, np.ma.MaskedArray) else X
 
 
 def _fill(columns: Matrix, median: Matrix) -> Matrix:
