@@ -9,10 +9,11 @@ music/
 ```
 
 A file with an audio extension is always a clip, even if it is broken (then it becomes a failure with a
-reason). Hidden files, files without an extension and the extensions in `NOT_AUDIO` are never clips. Files of
-a format without a header (`HEADERLESS`) are counted in a note: any bytes would be sound in them, so they are
-used only if a manifest or a command names them. A file with any other extension is given to the decoder,
-which reads everything that ffmpeg reads. Files that the decoder refuses are rows of the failure ledger, so no
+reason). Hidden files, deleted ones in the bins of Windows and of file servers, files without an extension and
+the extensions in `NOT_AUDIO` are never clips. Files of a format without a header (`HEADERLESS`) are counted
+in a note: any bytes would be sound in them, so they are used only if a manifest or a command names them. A
+file with any other extension is given to the decoder, which reads everything that ffmpeg reads.
+Files that the decoder refuses are rows of the failure ledger, so no
 file disappears without a message. Links are followed inside the folder only: a folder that a stranger made
 describes nothing else of the disk.
 
@@ -52,6 +53,8 @@ _RAW = ".al .ul .sw .sb .ub .uw .sln .raw .pcm .vox .dfpwm .aptx .aptxhd .sbc .m
 HEADERLESS = frozenset(f"{_SPEECH} {_RAW}".split())
 """Extensions of formats without a header."""
 _SKIPPED_FOLDERS = (".", "__MACOSX")  # beginnings of their names
+_BINS = frozenset({"$recycle.bin", "#recycle", "@recycle", "@eadir"})
+"""Folders of Windows, Synology and QNAP for deleted files and thumbnails, in small letters."""
 
 FOLLOW_LINKS_VARIABLE = "QUINTET_FOLLOW_LINKS"
 """Environment variable: 1 follows links to files and folders outside of a source too."""
@@ -209,7 +212,7 @@ class _Walk:
 
     def _is_visited(self, entry: os.DirEntry[str], path: str) -> bool:
         """Whether a sub-folder is visited: no hidden one, and no link to one that is listed elsewhere."""
-        if entry.name.startswith(_SKIPPED_FOLDERS):
+        if _is_skipped(entry.name):
             return False
         is_inner_link = entry.is_symlink() and self._is_inside(path)
         return not is_inner_link and self._may_follow(entry, path)
@@ -224,6 +227,11 @@ class _Walk:
     def _is_inside(self, path: str) -> bool:
         """Whether the real place of a path is below the folder."""
         return os.path.join(os.path.realpath(self.start + path), "").startswith(self.root)
+
+
+def _is_skipped(name: str) -> bool:
+    """Whether a folder of this name is hidden, or holds what was deleted."""
+    return name.startswith(_SKIPPED_FOLDERS) or name.lower() in _BINS
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:
@@ -243,7 +251,7 @@ def read_folder(folder: Path | str) -> Manifest:
 
     Raises:
         DatasetError: if the folder does not exist, cannot be read, has no audio files, or has no class
-            folders.
+            folders but those of a split (`train/rock/a.wav`).
 
     Example:
         >>> import tempfile
@@ -293,8 +301,22 @@ def _list_clips(root: Path, listing: AudioListing) -> tuple[str, pd.DataFrame]:
     labels = [path.partition("/")[0] if "/" in path else None for path in paths]
     import pandas as pd
 
+    _require_classes(root / place, paths, labels)
     columns = {"path": pd.Series(paths, dtype="str"), "label": pd.Series(labels, dtype="str")}
     return place, pd.DataFrame(columns)
+
+
+def _require_classes(root: Path, paths: Sequence[str], labels: Sequence[str | None]) -> None:
+    """Refuse folders that are the parts of a split, with the classes in folders below them."""
+    from quintet.datasets.splits.protocols import PART_NAMES
+
+    names = sorted({label for label in labels if label})
+    depths = {path.count("/") for path, label in zip(paths, labels, strict=True) if label}
+    if len(names) > 1 and min(depths) > 1 and all(name.lower() in PART_NAMES for name in names):
+        raise DatasetError(
+            f"The folders of a source must be classes. Those in '{root}' are the parts of a split: "
+            f"{', '.join(names)}. Name one of them, or write a manifest (.csv with path,label,split)."
+        )
 
 
 def _class_place(paths: Sequence[str]) -> str:
@@ -317,7 +339,7 @@ def _class_place(paths: Sequence[str]) -> str:
 def _note_empty_classes(root: Path, labels: Iterable[str]) -> list[str]:
     """A note if there are class folders without audio files."""
     folders = [entry.name for entry in os.scandir(root) if entry.is_dir(follow_symlinks=False)]
-    visible = [name_text(name) for name in folders if not name.startswith(_SKIPPED_FOLDERS)]
+    visible = [name_text(name) for name in folders if not _is_skipped(name)]
     empty = sorted(set(visible) - set(labels))
     if not empty:
         return []

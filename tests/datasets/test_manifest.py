@@ -64,6 +64,31 @@ class TestFolder:
         with pytest.raises(DatasetError, match=r"sub-folder per class.*1 audio files directly in it"):
             load_source(tmp_path)
 
+    @pytest.mark.parametrize("place", ["", "data/"])
+    def test_parts_of_a_split_are_no_classes(self, tmp_path, place):
+        names = ["Train/rock/a.wav", "Train/jazz/b.wav", "test/rock/c.wav", "val/jazz/d.wav"]
+        for name in names:
+            (tmp_path / place / name).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / place / name).write_bytes(b"")
+        with pytest.raises(DatasetError, match="Train, test, val"):
+            load_source(tmp_path)
+        assert load_source(tmp_path / place / "Train").classes == ("jazz", "rock")
+        (tmp_path / place / "rock").mkdir()
+        (tmp_path / place / "rock/e.wav").write_bytes(b"")
+        assert "rock" in load_source(tmp_path).classes
+
+    def test_a_class_may_be_called_test(self, tmp_path):
+        for name in ("test/a.wav", "train/b.wav"):
+            (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / name).write_bytes(b"")
+        assert load_source(tmp_path).classes == ("test", "train")
+
+    def test_deleted_songs_are_no_clips(self, music):
+        for name in ("$RECYCLE.BIN/S-1-5/$RABC.mp3", "rock/#recycle/old.mp3", "rock/@Recycle/old.mp3"):
+            (music / name).parent.mkdir(parents=True, exist_ok=True)
+            (music / name).write_bytes(b"")
+        assert len(load_source(music)) == 4
+
     def test_no_audio(self, tmp_path):
         (tmp_path / "rock").mkdir()
         with pytest.raises(DatasetError, match="no audio files at any depth"):
