@@ -15,6 +15,7 @@ from pydantic_core import ErrorDetails
 from quintet.errors import ConfigError, unknown_name
 
 Model = TypeVar("Model", bound=BaseModel)
+Given = TypeVar("Given")
 TomlTable = dict[str, Any]
 """A TOML table as Python reads it: texts, numbers, booleans, lists and tables by name."""
 
@@ -171,6 +172,26 @@ def _models_in(annotation: object) -> list[type[BaseModel]]:
 def _is_form(kind: type[BaseModel], name: str) -> bool:
     """Whether a field of the model must have this text."""
     return any(name in typing.get_args(field.annotation) for field in kind.model_fields.values())
+
+
+def given_settings(kind: type[Given], value: Given | None, name: str) -> Given:
+    """The settings that a caller gave, or those by default.
+
+    Args:
+        kind: class of the settings.
+        value: what the caller gave; None for the default.
+        name: name of the parameter, for the message.
+
+    Raises:
+        ConfigError: they are something else, such as a dict.
+    """
+    chosen: object = kind() if value is None else value
+    if not isinstance(chosen, kind):
+        raise ConfigError(
+            f"`{name}` must be {kind.__name__}(…). Received {type(chosen).__name__}: "
+            f"write {kind.__name__}(name=value)."
+        )
+    return chosen
 
 
 def merge_settings(settings: Mapping[str, object], others: Mapping[str, object]) -> TomlTable:

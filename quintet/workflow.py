@@ -16,6 +16,7 @@ from quintet.errors import ConfigError
 from quintet.features.parameters import FeatureParameters
 from quintet.files.internet.remote import is_remote
 from quintet.files.paths import name_list, path_list, require_path
+from quintet.settings import given_settings
 
 if TYPE_CHECKING:
     from quintet.embeddings.front_end import Windows
@@ -95,13 +96,13 @@ def extract(
             f"Received {spectrograms}: write it here and copy it."
         )
     store = None if spectrograms is None else Path(spectrograms)
-    chosen = parameters or FeatureParameters()
+    chosen = given_settings(FeatureParameters, parameters, "parameters")
     names = name_list(embeddings)
     if names or windows is not None:
         chosen = with_embeddings(chosen, names, windows)
     job = Job(chosen, log_mel=store is not None, strict=strict, embedder=find_embedder(chosen))
     options = Options(job, store, n_jobs, progress, max_failures, timeout_s, scheduler, retry_failed)
-    return extract_clips(source, output, options)
+    return extract_clips(source, require_path(output, "`output`"), options)
 
 
 def tag(

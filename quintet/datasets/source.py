@@ -50,6 +50,7 @@ def load_source(
             "Columns and the root of paths can be given for a manifest file only (.csv, .tsv, .parquet). "
             f"Received them for '{source}'."
         )
+    _require_names(columns, group_by)
     if group_by and columns and "group" in columns:
         raise ConfigError(
             "Groups must come from one place. "
@@ -62,6 +63,20 @@ def load_source(
     else:
         manifest = _read(source)
     return assign_groups(manifest, group_by) if group_by else manifest
+
+
+def _require_names(columns: object, group_by: object) -> None:
+    """Require that columns are names by name, and that `group_by` is a text."""
+    pairs = columns.items() if isinstance(columns, Mapping) else [] if columns is None else [(columns, None)]
+    if not all(isinstance(ours, str) and isinstance(theirs, str) for ours, theirs in pairs):
+        raise ConfigError(
+            "`columns` must be our column → the column of the file, such as {'group': 'fold'}. "
+            f"Received {columns!r}."
+        )
+    if not isinstance(group_by, str | None):
+        raise ConfigError(
+            f"`group_by` must be a text: a regular expression, or 'tag:artist'. Received {group_by!r}."
+        )
 
 
 def is_manifest_file(source: str | Path | Manifest) -> bool:

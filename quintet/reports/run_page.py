@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from quintet.files.locks import output_lock
+from quintet.files.paths import require_path
 from quintet.model_folder.folder import ModelFolder
 from quintet.model_folder.replacement import read_unchanged
 from quintet.model_folder.run import Run, content_used, read_run
@@ -115,7 +116,7 @@ def write_report(
             files.
         MissingExtraError: if UMAP is wanted and not installed.
     """
-    output = Path(output_folder)
+    output = Path(require_path(output_folder, "`output`"))
     if not ModelFolder(model_folder).is_finished:
         read_run(model_folder)  # says what is missing, before the folder of the report is made
     with output_lock(output), replace_page(output, KIND) as numbers:

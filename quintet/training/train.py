@@ -36,12 +36,14 @@ from quintet.files.digests import content_hash
 from quintet.files.json_types import JsonObject
 from quintet.files.locks import is_vacant, output_lock
 from quintet.files.machine import job_count
+from quintet.files.paths import require_path
 from quintet.files.provenance import environment
 from quintet.model_folder.fold_cache import FoldFiles
 from quintet.model_folder.folder import ModelFolder, search_digests
 from quintet.model_folder.replacement import finish_replacement, replace_model, successor
 from quintet.model_folder.scores import PublishedScores, RunScores
 from quintet.model_folder.write import TrainedModel, write_model
+from quintet.settings import given_settings
 from quintet.training.blocks.groups import DEFAULT_FOLDS, describe_target
 from quintet.training.data import Material, gather, require_training_classes
 from quintet.training.leak_gate import chance_gate, leak_gate
@@ -109,8 +111,9 @@ def train(
         ConfigError, DatasetError, SplitLeakError, AlignmentError, ArtefactError: before any training starts.
         MachineError: workers died over a fit, again and again.
     """
-    settings, options = settings or TrainSettings(), options or TrainOptions()
-    _check_request(settings, Path(output))
+    settings = given_settings(TrainSettings, settings, "settings")
+    options = options or TrainOptions()
+    _check_request(settings, Path(require_path(output, "`output`")))
     folder = ModelFolder(output)
     with output_lock(output), open_fit_pool(job_count(n_jobs), scheduler) as pool:
         return _train(features, folder, settings, options, listener, progress, n_jobs=n_jobs, pool=pool)

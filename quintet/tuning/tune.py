@@ -29,8 +29,9 @@ from quintet.files.digests import content_hash
 from quintet.files.display.notebook import notebook_html
 from quintet.files.json_types import JsonObject
 from quintet.files.locks import output_lock
+from quintet.files.paths import require_path
 from quintet.model_folder.folder import ModelFolder
-from quintet.settings import TomlTable
+from quintet.settings import TomlTable, given_settings
 from quintet.training.data import Material, gather
 from quintet.training.network_size import check_network_sizes
 from quintet.training.notes import run_notes
@@ -185,7 +186,8 @@ def tune(
 
     Source: Bergstra et al. 2011 (TPE), as in optuna.
     """
-    settings = settings or TuneSettings()
+    output = require_path(output, "`output`")
+    settings = given_settings(TuneSettings, settings, "settings")
     budget = budget or SearchBudget()
     observer = observer or SearchObserver()
     check_search(settings, budget.n_trials)

@@ -132,3 +132,23 @@ def test_a_path_is_the_folder_and_not_the_dataset_of_its_name(
     monkeypatch.chdir(tmp_path)
     summary = quintet.extract(Path("demo"), "x.parquet", n_jobs=0)
     assert summary.n_ok + summary.n_failed == 2
+
+
+WRONG: dict[str, Callable[[], object]] = {
+    "output of extract": lambda: quintet.extract("demo", None),
+    "output of train": lambda: quintet.train("table.parquet", 5),
+    "output of tune": lambda: quintet.tune("table.parquet", None),
+    "output of report": lambda: quintet.report("model", 5),
+    "parameters": lambda: quintet.extract("demo", "x.parquet", parameters={"feature_set": "full"}),
+    "settings of train": lambda: quintet.train("table.parquet", "x", settings={"members": ["svm"]}),
+    "settings of tune": lambda: quintet.tune("table.parquet", "x", settings={"members": ["svm"]}),
+    "columns": lambda: quintet.load_source("list.csv", columns=["group"]),
+    "a column": lambda: quintet.load_source("list.csv", columns={"group": 1}),
+    "group_by": lambda: quintet.load_source("demo", group_by=3),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_arguments_of_another_type_are_refused_before_the_work(name: str) -> None:
+    with pytest.raises(ConfigError, match=rf"`{name.split()[0]}|`columns"):
+        WRONG[name]()
