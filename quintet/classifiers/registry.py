@@ -70,7 +70,7 @@ MEMBERS: tuple[MemberEntry, ...] = (
         "vgg_small",
         source="after Simonyan and Zisserman 2015",
         parameters=108_151,
-        settings={"epochs": 30, "patience": 15, "augmentation": {"mixup": 0.3}},
+        settings={"epochs": 20, "validation_share": 0.0, "augmentation": {"mixup": 0.3}},
     ),
     _network(
         "vgg16_transfer",
@@ -237,7 +237,7 @@ def make_member(name: str, *, seed: int = 0, **settings: object) -> Member:
     own_settings = {key: value for key, value in settings.items() if key in accepted}
     build_settings = {key: value for key, value in settings.items() if key not in accepted}
     require_plausible(name, own_settings, parameters)
-    arguments = {**entry.settings, **own_settings}
+    arguments = {**_usual_settings(entry, own_settings), **own_settings}
     if build_settings:
         _require_build_settings(entry, build_settings, accepted)
         arguments["settings"] = _merge(arguments.get("settings"), build_settings)
@@ -304,6 +304,16 @@ def require_fit(member: Member, chosen: Settings) -> None:
         reason = str(error).splitlines()[0]
         values = ", ".join(f"{name} = {value!r}" for name, value in chosen.items())
         raise ConfigError(f"'{member.member}' cannot be fitted with {values}: {reason}") from error
+
+
+def _usual_settings(entry: MemberEntry, chosen: Settings) -> Settings:
+    """Settings of the registry, without `validation_share` if the chosen ones need clips that are held out.
+
+    Patience and pooling by `knn` do. So they also work for a network that holds out no clips otherwise.
+    """
+    if "patience" not in chosen and chosen.get("pooling") != "knn":
+        return entry.settings
+    return {name: value for name, value in entry.settings.items() if name != "validation_share"}
 
 
 def _load_factory(entry: MemberEntry) -> Callable[..., Member]:

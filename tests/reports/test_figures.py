@@ -35,6 +35,7 @@ from quintet.reports.sections.classes import class_table, confusion_drawing
 from quintet.reports.sections.data import failure_reasons
 from quintet.reports.sections.maps import maps_section
 from quintet.reports.sections.members.fusion import agreement
+from quintet.reports.sections.members.training import training_drawings
 from quintet.reports.sections.mistakes import mistakes
 from quintet.reports.sections.model_card import limits
 from quintet.reports.sections.scores import clear_winner, distinct_names, rank_names, score_rows, score_table
@@ -365,3 +366,11 @@ def test_numbers_of_a_table_keep_every_class_beside_the_names_of_the_rows() -> N
     assert numbers.shape == (2, 3)
     assert numbers["true"].tolist() == [1, 1]
     assert numbers["rock"].tolist() == [0, 1]
+
+
+@pytest.mark.parametrize("val_loss", [1.2, np.nan])
+def test_the_caption_of_a_training_names_the_lines_that_are_drawn(run: Run, val_loss: float) -> None:
+    """A network that holds out no clips has no loss of validation."""
+    history = pd.DataFrame({"fold": [-1], "epoch": [1], "loss": [2.0], "val_loss": [val_loss]})
+    (drawing,) = training_drawings(replace(run, history={"vgg_small": history}))
+    assert ("Dashed" in drawing.caption) == (not np.isnan(val_loss))

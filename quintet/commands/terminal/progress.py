@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -276,10 +277,16 @@ class TrainingDisplay:
 
 
 def _epoch(details: JsonObject) -> str:
+    """Epoch with its losses. A network that holds out no clips has none of validation.
+
+    Example:
+        >>> _epoch({"epoch": 3, "loss": 0.5, "val_loss": math.nan})
+        'epoch 3  loss 0.500'
+    """
     parts = [f"epoch {details.get('epoch', '?')}"]
     for name in ("loss", "val_loss", "val_accuracy"):
         value = details.get(name)
-        if value is not None:
+        if value is not None and math.isfinite(value):
             parts.append(f"{name} {value:.3f}")
     return "  ".join(parts)
 

@@ -42,7 +42,13 @@ def clips(n=24, n_mels=8, seed=0):
 @pytest.fixture(scope="module")
 def fitted():
     X, y = clips()
-    return make_member("vgg_small", **SMALL | {"epochs": 10, "learning_rate": 0.02}).fit(X, y), X, y
+    return (
+        make_member(
+            "vgg_small", **SMALL | {"epochs": 10, "learning_rate": 0.02, "validation_share": 0.15}
+        ).fit(X, y),
+        X,
+        y,
+    )
 
 
 def test_the_network_learns_two_easy_classes(fitted):
@@ -79,7 +85,9 @@ def test_statistics_come_from_the_learners_only(fitted):
 def test_no_group_is_on_both_sides_of_early_stopping():
     X, y = clips()
     groups = np.arange(24) // 4
-    member = make_member("vgg_small", **SMALL | {"epochs": 1}).fit(X, y, groups=groups)
+    member = make_member("vgg_small", **SMALL | {"epochs": 1, "validation_share": 0.15}).fit(
+        X, y, groups=groups
+    )
     assert len(member.validation_) > 0
     assert not set(groups[member.validation_]) & set(groups[np.setdiff1d(np.arange(24), member.validation_)])
 
@@ -91,7 +99,7 @@ def test_a_leak_in_early_stopping_is_an_error(monkeypatch):
         lambda *a, **k: [(np.arange(0, 24, 2), np.arange(1, 24, 2))],
     )
     with pytest.raises(SplitLeakError, match="early stopping"):
-        make_member("vgg_small", **SMALL).fit(X, y, groups=np.arange(24) // 4)
+        make_member("vgg_small", **SMALL, validation_share=0.15).fit(X, y, groups=np.arange(24) // 4)
 
 
 def test_a_fit_stops_after_the_patience():
@@ -156,6 +164,14 @@ def test_few_and_many_steps_give_the_same_weights(monkeypatch):
     for a, b in zip(few.weights_, many.weights_, strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
     assert few.history_[0]["loss"] == pytest.approx(many.history_[0]["loss"], rel=1e-5)
+
+
+@pytest.mark.parametrize("chosen", [{"patience": 2}, {"pooling": "knn"}])
+def test_vgg_small_holds_out_clips_only_for_a_setting_that_needs_them(chosen):
+    """A setting without effect would be an option that is ignored."""
+    assert make_member("vgg_small").validation_share == 0
+    assert make_member("vgg_small", **chosen).validation_share > 0
+    assert make_member("vgg_small", **chosen, validation_share=0.3).validation_share == 0.3
 
 
 def test_without_validation_all_epochs_run_on_everything():

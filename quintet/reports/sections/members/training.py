@@ -66,9 +66,10 @@ def _training_drawing(run: Run, name: str, history: pd.DataFrame, quantity: str)
     alt = f"{quantity.capitalize()} of {title} by epoch. The final fit ends at {end}."
     id_ = f"training-{slug(name)}-{quantity}"
     svg = to_svg(training_figure(history, quantity, label=quantity), id_, alt)
-    caption = (
-        "Solid: training part. Dashed: validation part, of other groups. Thin: folds. Bold: the final fit."
-    )
+    validation = f"val_{quantity}"
+    is_validated = validation in history and history[validation].notna().any()
+    held_out = " Dashed: validation part, of other groups." if is_validated else ""
+    caption = f"Solid: training part.{held_out} Thin: folds. Bold: the final fit."
     return Drawing(id_, svg, caption, history, f"{title}: {quantity}")
 
 
