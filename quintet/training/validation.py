@@ -77,7 +77,7 @@ def _reasons(facts: ValidationFacts, *, has_blocks: bool) -> list[str]:
     if has_blocks and facts.groups_known:
         noun = "blocks of clips that sound alike"
     elif not facts.groups_known:
-        noun += " (groups are not known: four clips count as one)"
+        noun += " (each clip is a group of its own, so four count as one)"
     sentences.append(f"The validation part has {facts.n_units:.0f} {noun}.")
     if facts.only_train:
         sentences.append(f"It has no clip of: {_list(facts.only_train)}.")
