@@ -30,7 +30,8 @@ class RuleComparison(NamedTuple):
 
     Args:
         chosen: the rule to use.
-        losses: rule → log loss on held-out groups. Empty if nothing was compared.
+        losses: rule → log loss on held-out groups; on a validation part, with each class as frequent as in
+            train and valid together. Empty if nothing was compared.
         differences: rule → (loss minus that of the best rule, standard error of this difference by group).
             The best rule is one that has enough clips.
         reason: why the rule was chosen, in words.
@@ -103,10 +104,10 @@ def compare_rules(
     A rule counts as good as the best one if its loss is larger by at most one standard error of the paired
     difference, by group. The simplest of these rules is chosen, in the order of `RULES`. On a validation part
     (`predictions.validation`) the simplest rule is chosen, unless others beat it by more than one standard
-    error (two if groups are not known); then it is the one of these with the least loss. The gain counts only
-    for the share of clips whose class occurs, and a choice needs `UNITS_PER_PARAMETER` independent groups. A
-    rule that needs more clips is never chosen (`find_lack`). If the groups do not allow two folds, the first
-    rule is chosen.
+    error (two if groups are not known); then it is the one of these with the least loss. Each class counts as
+    much as in train and valid together, the gain counts only for the share of clips whose class occurs, and a
+    choice needs `UNITS_PER_PARAMETER` independent groups. A rule that needs more clips is never chosen
+    (`find_lack`). If the groups do not allow two folds, the first rule is chosen.
 
     Args:
         predictions: out-of-fold predictions of the training part.
@@ -140,6 +141,9 @@ def compare_rules(
     if folds is None:
         folds = grouped_folds(target, groups.tolist(), n_splits=n_folds, seed=seed)
     losses = _held_out_losses(predictions, ordered, folds, prepare=prepare)
+    if validation is not None:
+        weights = validation.clip_weights(target, predictions.classes)
+        losses = {rule: weights * values for rule, values in losses.items()}
     lacks = {rule: lack for rule in ordered if (lack := find_lack(rule, predictions))}
     return _choose(losses, lacks, groups, n_folds, validation)
 

@@ -28,7 +28,7 @@ from quintet.classifiers.registry import member_entry
 from quintet.classifiers.tabular.preparation import fill_masked
 from quintet.datasets.groups import group_names
 from quintet.datasets.splits.folds import grouped_folds
-from quintet.ensemble.array_types import Codes, Floats, Folds, Groups, Labels, Positions
+from quintet.ensemble.array_types import Codes, Floats, Folds, Groups, Labels, Positions, Target
 from quintet.errors import ConfigError, DatasetError
 
 if TYPE_CHECKING:
@@ -62,10 +62,38 @@ class ValidationPart:
             in [0, 1]. For label sets: share of the tags of all clips. 0 if nothing can be learnt.
         known: for label sets, whether the train part has a clip with the tag, `(K,)`. The members cannot know
             other tags, so that these teach nothing. None for single labels.
+        counts: class → its number of clips in train and valid. None for label sets.
     """
 
     class_share: float
     known: NDArray[np.bool_] | None = None
+    counts: Mapping[str, int] | None = None
+
+    def clip_weights(self, target: Target, classes: Sequence[str]) -> Floats:
+        """Weight of each clip, `(n,)`, mean 1: each class counts as much as in train and valid together.
+
+        A validation part may have hardly any clips of a class that is frequent elsewhere; what is true of its
+        own mixture of classes need not hold for new clips. All weights are 1 for label sets.
+
+        Args:
+            target: class codes `(n,)`, or an indicator matrix `(n, K)`.
+            classes: K names.
+
+        Source:
+            Shimodaira 2000, Improving predictive inference under covariate shift by weighting the
+            log-likelihood function; here the shift is in the classes.
+
+        Example:
+            >>> part = ValidationPart(1.0, counts={"a": 10, "b": 10})
+            >>> part.clip_weights(np.array([0, 0, 0, 1]), ("a", "b")).round(2).tolist()
+            [0.67, 0.67, 0.67, 2.0]
+        """
+        if self.counts is None or target.ndim == 2:
+            return np.ones(len(target))
+        everywhere = np.array([self.counts.get(name, 0) for name in classes], dtype=np.float64)
+        codes = target.astype(np.int64, copy=False)
+        weights = everywhere[codes] / np.bincount(codes, minlength=len(classes))[codes]
+        return np.asarray(weights / weights.mean())
 
 
 @dataclass(frozen=True)
@@ -128,7 +156,16 @@ def plan_learning(y: Labels, groups: Groups, folds: Folds, *, seed: int) -> Lear
         return LearningPlan(rows, taught, (), ValidationPart(0.0, known))
     divisions = grouped_folds(y[rows], groups[rows].tolist(), n_splits=n_folds, seed=seed, allow_rare=True)
     pairs = [(np.intersect1d(inside, taught), outside) for inside, outside in divisions]
-    return LearningPlan(rows, taught, pairs, ValidationPart(_class_share(y, rows[taught], known), known))
+    share = _class_share(y, rows[taught], known)
+    return LearningPlan(rows, taught, pairs, ValidationPart(share, known, _class_counts(y)))
+
+
+def _class_counts(y: Labels) -> dict[str, int] | None:
+    """Class → number of its clips; None for label sets."""
+    if y.ndim == 2:
+        return None
+    names, counts = np.unique(y, return_counts=True)
+    return {str(name): int(count) for name, count in zip(names, counts, strict=True)}
 
 
 def _class_share(y: Labels, taught: Positions, known: NDArray[np.bool_] | None) -> float:

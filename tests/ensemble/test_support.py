@@ -286,3 +286,28 @@ def test_in_cross_validation_the_plan_is_the_folds_of_the_run():
     assert plan.taught_folds is folds
     assert (plan.rows.tolist(), plan.taught.tolist()) == (list(range(8)), list(range(8)))
     assert plan.validation is None
+
+
+def test_a_rule_is_judged_by_the_classes_of_all_clips_not_by_those_of_the_validation_part():
+    """The second member knows class c alone, which is rare in the validation part and frequent in train."""
+    rng = np.random.default_rng(0)
+    codes = np.repeat([0, 1, 2], [80, 80, 8])
+    good, bad = sharp(codes, 0.75, 3, rng), sharp(codes, 1 / 3, 3, rng)
+    is_c = codes == 2
+    good[is_c], bad[is_c] = bad[is_c], good[is_c]
+    part = LabelledPredictions(np.stack([good, bad]), codes, np.arange(168) // 2, ("m", "n"), ("a", "b", "c"))
+    rules = ("mean", "weighted")
+
+    def choice(counts):
+        plan = plan_learning(
+            np.concatenate([np.repeat([0, 1, 2], counts), codes]),
+            np.concatenate([np.arange(sum(counts)) + 1000, part.groups]),
+            [(np.arange(sum(counts)), np.arange(sum(counts), sum(counts) + 168))],
+            seed=0,
+        )
+        own = {str("abc"[int(name)]): n for name, n in plan.validation.counts.items()}
+        seen = replace(part, validation=replace(plan.validation, counts=own))
+        return compare_rules(seen, rules=rules, folds=plan.taught_folds).chosen
+
+    assert choice([80, 80, 8]) == "weighted"
+    assert choice([20, 20, 400]) == "mean"
