@@ -84,7 +84,8 @@ def test_every_table_and_folder_may_have_any_name(tmp_path: Path) -> None:
     run("predict", model, "--table", table, "-o", place / "p\udce9.parquet")
     with text_name(place / "p\udce9.parquet") as file:
         assert (pd.read_parquet(file)["verdict"].iloc[:6].to_numpy() == ["x", "y"] * 3).mean() > 0.6
-    run("evaluate", model / "verdict" / "oof.parquet", model / "verdict" / "oof.parquet", "--resamples", "5")
+    oof = (model / "verdict" / "oof.parquet", model / "predictions" / "oof" / "svm.parquet")
+    run("evaluate", *oof, "--resamples", "5")
     run("report", model, "-o", place / "r\udce9")
     assert (place / "r\udce9" / "index.html").read_text(encoding="utf-8").rstrip().endswith("</html>")
     run("audit", table, "--groups-to", place / "g\udce9.csv")
