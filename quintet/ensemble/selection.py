@@ -221,6 +221,8 @@ def _choose(
     folds = f"{n_folds} folds"
     if validation is not None:
         chosen, reason = _choose_on_validation_part(possible, means, gap, groups, validation)
+        if validation.counts is not None:
+            folds += ", each class as frequent as in train and valid together"
     else:
         chosen = next(rule for rule in possible if differences[rule][0] <= differences[rule][1])
         reason = f"the simplest within one standard error of the best ({best})"

@@ -88,8 +88,6 @@ def _comparison_blocks(run: Run) -> Blocks:
         share = round(100 * facts.learnt_weights)
         clips = count(facts.n_taught, "clip")
         explanation += f" What its {clips} teach counts {share} %, equal weights {100 - share} %."
-    if facts is not None and not run.multilabel:
-        explanation += " Each class counts as much as in train and valid together."
     if run.part == "test":
         explanation += " No held-out clip was used."
     rows = []
