@@ -24,6 +24,7 @@ from quintet.features.engine.kernels.simd import (
     split_exponent,
     sqrt,
     store,
+    store_every_other,
     wide,
 )
 
@@ -82,6 +83,13 @@ def _exponents(rows, results):
 def _copy(rows, results):
     for i in range(rows.shape[0]):
         store(results, i, load(rows, i))
+
+
+@njit
+def _every_other(rows, results):
+    store_every_other(results, 0, 0, load(rows, 0))
+    store_every_other(results, 0, 4, load(rows, 1))
+    store_every_other(results, 1, 2, load(rows, 2))
 
 
 @njit
@@ -170,6 +178,14 @@ def test_rows_convert_like_astype(numbers, source, target):
     rows, results = numbers.astype(source), lane_rows(4, target)
     _copy(rows, results)
     np.testing.assert_array_equal(results, rows.astype(np.float64).astype(target))
+
+
+def test_every_other_lane_goes_into_half_a_row(numbers):
+    results = lane_rows(2, numbers.dtype)
+    results[:] = 7
+    _every_other(numbers, results)
+    np.testing.assert_array_equal(results[0], [*numbers[0, ::2], *numbers[1, ::2]])
+    np.testing.assert_array_equal(results[1], [7, 7, *numbers[2, ::2], 7, 7])
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

@@ -53,6 +53,7 @@ from quintet.features.engine.kernels.simd import (
     splat,
     sqrt,
     store,
+    store_every_other,
     wide,
 )
 from quintet.features.engine.kernels.simd_types import Vector
@@ -378,6 +379,11 @@ def _peaks(
 def _keep(power: Singles, stride: int, first_frame: int, kept: Singles) -> None:
     """Keep the power of every `stride`-th frame among eight, of which the first is frame `first_frame`."""
     bins = power.shape[0]
+    if stride == 2:  # the lanes 0, 2, 4 and 6
+        place = first_frame // stride
+        for k in range(bins):
+            store_every_other(kept, place // LANES * bins + k, place % LANES, load(power, k))
+        return
     for lane in range(-first_frame % stride, LANES, stride):
         place = (first_frame + lane) // stride
         begin = place // LANES * bins

@@ -168,6 +168,26 @@ def store(typingctx: object, rows: types.Array, row: types.Type, value: LanesTyp
 
 
 @intrinsic
+def store_every_other(
+    typingctx: object, rows: types.Array, row: types.Type, column: types.Type, value: LanesType
+) -> Code:
+    """`rows[row, column : column + 4] = value[::2]`, for a value of the type of the rows."""
+
+    def emit(context: Context, builder: Builder, signature: Signature, arguments: Arguments) -> Value:
+        vector = arguments[3]
+        undefined = ir.Constant(vector.type, ir.Undefined)
+        even = ir.Constant(ir.VectorType(_INDEX, LANES // 2), list(range(0, LANES, 2)))
+        half = builder.shuffle_vector(vector, undefined, even)
+        data = _data(context, builder, rows, arguments[0])
+        offset = builder.add(_row_offset(builder, arguments[1]), arguments[2])
+        pointer = builder.bitcast(builder.gep(data, [offset]), half.type.as_pointer())
+        builder.store(half, pointer).align = _alignment(rows)
+        return context.get_dummy_value()
+
+    return types.void(rows, types.int64, types.int64, value), emit
+
+
+@intrinsic
 def load_run(typingctx: object, samples: types.Array, start: types.Type) -> Code:
     """`samples[start : start + 8]`, widened to float64. Here a lane is every eighth sample, not a frame."""
 
