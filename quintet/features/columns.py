@@ -7,6 +7,7 @@ A column is named `family.quantity[_index].statistic`, such as `spectral.centroi
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 from quintet.errors import unknown_name
 from quintet.features.catalogue import FEATURE_GROUPS, FEATURE_SETS, feature_family, feature_set_families
@@ -36,19 +37,27 @@ def feature_names(parameters: FeatureParameters) -> tuple[str, ...]:
         >>> len(feature_names(FeatureParameters(feature_set="bahuleyan2018")))
         97
     """
-    names: list[str] = []
-    for group, statistics in select_groups(parameters):
-        names += group_columns(group, statistics, parameters)
+    names = list(hand_made_columns(parameters))
     for network in parameters.embeddings:
         names += network.columns
     return tuple(names)
 
 
-def select_groups(parameters: FeatureParameters) -> list[tuple[str, tuple[str, ...]]]:
+@lru_cache(maxsize=16)
+def hand_made_columns(parameters: FeatureParameters) -> tuple[str, ...]:
+    """Columns of the selected groups, in order: `feature_names` without those of pretrained networks."""
+    groups = select_groups(parameters)
+    return tuple(
+        name for group, statistics in groups for name in group_columns(group, statistics, parameters)
+    )
+
+
+@lru_cache(maxsize=16)
+def select_groups(parameters: FeatureParameters) -> tuple[tuple[str, tuple[str, ...]], ...]:
     """Rows `(group, statistics)` of the named set whose family is selected, in order."""
     families = parameters.families or feature_set_families(parameters.feature_set)
     rows = FEATURE_SETS[parameters.feature_set]
-    return [(group, statistics) for group, statistics in rows if feature_family(group) in families]
+    return tuple((group, statistics) for group, statistics in rows if feature_family(group) in families)
 
 
 def group_columns(group: str, statistics: Sequence[str], parameters: FeatureParameters) -> list[str]:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from quintet.audio.clip import Clip
 from quintet.errors import ConfigError
 from quintet.features.analysis import Analysis
-from quintet.features.columns import group_columns, select_groups
+from quintet.features.columns import hand_made_columns, select_groups
 from quintet.features.engine.analysis import make_analysis
 from quintet.features.parameters import FeatureParameters
 
@@ -66,10 +66,7 @@ def describe(clip: Clip, parameters: FeatureParameters, *, log_mel: bool = False
 
 def describe_analysis(analysis: Analysis, parameters: FeatureParameters, *, log_mel: bool) -> Description:
     """Description from an analysis: its numbers by column name, and its spectrogram if requested."""
-    features: dict[str, float] = {}
-    for group, statistics in select_groups(parameters):
-        columns = group_columns(group, statistics, parameters)
-        values = analysis.values(group, statistics).tolist()
-        features.update(zip(columns, values, strict=True))
+    values = [analysis.values(group, statistics) for group, statistics in select_groups(parameters)]
+    features = dict(zip(hand_made_columns(parameters), np.concatenate(values).tolist(), strict=True))
     spectrogram = analysis.log_mel(parameters.log_mel) if log_mel else None
     return Description(features, spectrogram)

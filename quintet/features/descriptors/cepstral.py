@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -70,16 +72,18 @@ def delta(series: Floats, *, order: int) -> Floats:
     weights = _derivative_weights(half, order)
     width = 2 * half + 1
     last = frames - width + 1
-    inner = sum(weights[j] * series[:, j : last + j] for j in range(width))
-    slopes = np.asarray(inner, dtype=np.float64)
-    return np.pad(slopes, ((0, 0), (half, half)), mode="edge")
+    slopes = np.empty(series.shape)
+    slopes[:, half : half + last] = sum(weights[j] * series[:, j : last + j] for j in range(width))
+    slopes[:, :half] = slopes[:, half : half + 1]
+    slopes[:, half + last :] = slopes[:, half + last - 1 : half + last]
+    return slopes
 
 
-def _derivative_weights(half: int, order: int) -> Floats:
+@lru_cache(maxsize=16)
+def _derivative_weights(half: int, order: int) -> tuple[float, ...]:
     """Weights over `-half … half` of the `order`-th derivative of a polynomial fitted by least squares."""
     positions = np.arange(-half, half + 1, dtype=np.float64)
     powers = positions[:, None] ** np.arange(order + 1)
     factorial = float(np.prod(np.arange(1, order + 1)))
     fit = np.linalg.pinv(powers)
-    weights: Floats = fit[order] * factorial
-    return weights
+    return tuple((fit[order] * factorial).tolist())

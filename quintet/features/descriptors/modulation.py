@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -52,11 +54,18 @@ def fluctuation_pattern(
     size = 1 << int(np.ceil(np.log2(frames)))
     deviation = bands_db - bands_db.mean(axis=1, keepdims=True)
     density = _density(deviation, size) / frame_rate
-    lowest, highest = limits_hz
-    end = min(highest, frame_rate / 2)
-    edges = np.geomspace(lowest, end, n_rates + 1)
-    weights = rate_weights(edges, frame_rate / size, density.shape[1])
+    weights = _rate_weights(frame_rate, size, n_rates, limits_hz)
     return power_to_db(density @ weights.T + FLOOR)
+
+
+@lru_cache(maxsize=16)
+def _rate_weights(frame_rate: float, size: int, n_rates: int, limits_hz: tuple[float, float]) -> Floats:
+    """`rate_weights` of rate bands of equal width on a logarithmic axis, for segments of `size` frames."""
+    lowest, highest = limits_hz
+    edges = np.geomspace(lowest, min(highest, frame_rate / 2), n_rates + 1)
+    weights = rate_weights(edges, frame_rate / size, size // 2 + 1)
+    weights.flags.writeable = False
+    return weights
 
 
 def _density(deviation: Floats, size: int) -> Floats:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -104,15 +105,23 @@ def tempo(
     lags = max(2, int(WINDOW_S * sample_rate // hop_length))
     compute = autocorrelation or mean_autocorrelation
     strength = compute(onset, lags)
-    lag = np.arange(1, lags, dtype=np.float64)
-    bpm = 60.0 * sample_rate / (hop_length * lag)
+    bpm, prior = _tempi(lags, sample_rate, hop_length)
     positive = np.maximum(strength[1:], 0.0)
     evidence = np.log1p(1e6 * positive)
-    prior = 0.5 * np.log2(bpm / START_BPM) ** 2
     likelihood = evidence - prior
-    likelihood[bpm >= MAX_BPM] = -np.inf
     best = int(np.argmax(likelihood))
     return float(bpm[best]), _clarity(onset, lag=1 + best)
+
+
+@lru_cache(maxsize=16)
+def _tempi(lags: int, sample_rate: int, hop_length: int) -> tuple[Floats, Floats]:
+    """Tempo of each lag from 1 on, and what is subtracted from its evidence, each `(lags - 1,)`."""
+    bpm = 60.0 * sample_rate / (hop_length * np.arange(1, lags, dtype=np.float64))
+    prior = 0.5 * np.log2(bpm / START_BPM) ** 2
+    prior[bpm >= MAX_BPM] = np.inf
+    for values in (bpm, prior):
+        values.flags.writeable = False
+    return bpm, prior
 
 
 def _clarity(onset: Floats, lag: int) -> float:

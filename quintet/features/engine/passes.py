@@ -401,7 +401,13 @@ def median_gaps(levels: Floats) -> Floats:
     groups = _groups(frames)
     missing = groups * LANES - frames
     near_bands, near_frames = BANDS // 2, FRAMES // 2
-    padded = np.pad(levels, ((near_bands, near_bands), (near_frames, near_frames + missing)), mode="edge")
+    padded = np.empty((n_bands + 2 * near_bands, frames + 2 * near_frames + missing))
+    inside = padded[near_bands : near_bands + n_bands]
+    inside[:, near_frames : near_frames + frames] = levels
+    inside[:, :near_frames] = levels[:, :1]
+    inside[:, near_frames + frames :] = levels[:, -1:]
+    padded[:near_bands] = inside[0]
+    padded[near_bands + n_bands :] = inside[-1]
     result = lane_rows(n_bands * groups)
     native.median_gaps(padded, result)
     return result.reshape(n_bands, groups * LANES)[:, :frames]
@@ -429,13 +435,16 @@ def mean_autocorrelation(onset: Floats, lags: int) -> Floats:
     assert plan is not None
     window = np.zeros(size)
     window[:lags] = hann(lags)
-    padded = np.pad(onset, lags // 2, mode="linear_ramp", end_values=0)
-    series = np.concatenate([padded, np.zeros(size + LANES)])
+    half, count = lags // 2, len(onset)
+    series = np.zeros(count + 2 * half + size + LANES)
+    series[:half] = np.linspace(0, onset[0], half, endpoint=False)
+    series[half : half + count] = onset
+    series[half + count : 2 * half + count] = np.linspace(0, onset[-1], half, endpoint=False)[::-1]
     lanes = lane_rows(size // 2 + 1)
     work = workspace(size, 1)
     weighting_plan = plan._replace(window=window)
-    native.mean_normalised_power(series, len(onset), weighting_plan, work, lanes)
+    native.mean_normalised_power(series, count, weighting_plan, work, lanes)
     power = lanes.sum(axis=1)
     total = numpy.fft.irfft(power, n=size)[:lags]
-    result: Floats = total / len(onset)
+    result: Floats = total / count
     return result
