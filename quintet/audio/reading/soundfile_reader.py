@@ -54,7 +54,7 @@ from quintet.audio.reading.streams import (
 )
 from quintet.errors import DecodeError
 
-BLOCK_SAMPLES = 1 << 16
+BLOCK_SAMPLES = 1 << 17
 """Samples that are decoded at a time. From decoder to resampler a block stays in the processor's cache."""
 SAMPLE_RATES = range(1000, 768_001)
 """Accepted sample rates, Hz. A header with another rate is damaged."""
