@@ -153,6 +153,22 @@ def view_positions(view: str | None, columns: Sequence[str]) -> NDArray[np.int64
     return np.array(sorted(chosen), dtype=np.int64)
 
 
+def embedding_positions(columns: Sequence[str]) -> NDArray[np.int64]:
+    """Positions of the columns of embeddings, whose tails are compressed where columns are scaled.
+
+    Tags keep their scale: how near a probability is to 1 tells more than how far it is from those of other
+    clips. Hand-made columns gain so little that an ensemble does not show it.
+
+    Args:
+        columns: names of the columns of the table.
+
+    Example:
+        >>> embedding_positions(["rhythm.tempo.bpm", "tags_x.happy.mean", "embedding_x.001.mean"]).tolist()
+        [2]
+    """
+    return np.flatnonzero([network_group(str(name)) == EMBEDDING for name in columns])
+
+
 def require_views(members: Iterable[str], columns: Sequence[str]) -> None:
     """Refuse members whose views a table does not have, before anything is fitted.
 

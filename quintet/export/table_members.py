@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from quintet.classifiers.tabular.preparation import Preparation
+from quintet.classifiers.tabular.preparation import BEND, LARGEST, Preparation
 from quintet.export.graph import ML_DOMAIN, Graph, tensor
 from quintet.frozen.members import FrozenTable
 from quintet.frozen.scorers import Boosted, Forest, Linear, Machines, Scorer
@@ -50,10 +50,24 @@ def _prepare(graph: Graph, preparation: Preparation, features: str) -> str:
     filled = graph.node("Where", is_gap, graph.constant(preparation.median), columns)
     if not preparation.scale:
         return filled
+    if preparation.spread is not None:
+        filled = _compress(graph, filled, preparation.median, preparation.spread)
     centred = graph.node("Sub", filled, graph.constant(preparation.mean))
     scaled = graph.node("Div", centred, graph.constant(preparation.std))
     limit = preparation.limit
     return graph.node("Clip", scaled, graph.constant(-limit), graph.constant(limit))
+
+
+def _compress(graph: Graph, columns: str, median: NDArray[np.float64], spread: NDArray[np.float64]) -> str:
+    """Columns with compressed tails."""
+    has_tails = spread > 0
+    distance = graph.node("Sub", columns, graph.constant(median))
+    d = graph.node("Div", distance, graph.constant(np.where(has_tails, spread, 1.0)))
+    d = graph.node("Clip", d, graph.constant(-LARGEST), graph.constant(LARGEST))
+    bent = graph.node("Div", d, graph.constant(BEND))
+    square = graph.node("Add", graph.node("Mul", bent, bent), graph.constant(1.0))
+    compressed = graph.node("Div", d, graph.node("Sqrt", square))
+    return graph.node("Where", graph.constant(has_tails, np.bool_), compressed, columns)
 
 
 def _score(graph: Graph, scorer: Scorer, rows: str) -> str:

@@ -127,6 +127,8 @@ class FrozenTable:
         numbers = ArrayRule("f", (None,))
         rules = {f"preparation.{name}": numbers for name in ("median", "mean", "std")}
         rules["preparation.kept"] = ArrayRule("iu", (None,))
+        if SCALED[head["kind"]]:
+            rules["preparation.spread"] = numbers
         own = SCORERS[head["kind"]].rules(None, _n_outcomes(size))
         for k, constant in enumerate(constants):
             if constant is None:
@@ -147,12 +149,16 @@ class FrozenTable:
         if ((constants < 0) | (constants > 1)).any():
             raise ValueError("a constant that is no probability")
         own = {name: arrays[f"preparation.{name}"] for name in ("kept", "median", "mean", "std")}
+        if "preparation.spread" in arrays:
+            own["spread"] = arrays["preparation.spread"]
         preparation = Preparation(scale=SCALED[kind]).restore(own)
         kept = preparation.kept
         if len(kept) == 0 or kept.min() < 0 or kept.max() >= size.n_features:
             raise ValueError("a member that reads columns which are not there")
         if any(values.shape != kept.shape for values in own.values()) or not (preparation.std > 0).all():
             raise ValueError("a preparation without one number per column, or with a deviation of 0")
+        if preparation.spread is not None and not (preparation.spread >= 0).all():
+            raise ValueError("a preparation with a negative spread")
         scorers: list[Scorer | None] = []
         for k, constant in enumerate(constants):
             has_scorer = np.isnan(constant)

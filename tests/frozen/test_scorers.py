@@ -63,11 +63,30 @@ def test_a_frozen_member_gives_the_probabilities_of_the_member(kind: str, n_clas
     member, frozen, _ = fit_and_freeze(kind, n_classes)
     size = Size(N_COLUMNS, abs(n_classes), n_classes < 0)
     restored = FrozenTable.restore(frozen.head(), frozen.arrays(), size)
-    assert set(frozen.arrays()) == set(FrozenTable.rules(frozen.head(), size))
+    expected = set(FrozenTable.rules(frozen.head(), size)) - {"preparation.spread"}  # no embeddings here
+    assert set(frozen.arrays()) == expected
     rows = new_rows()
     received = restored.probabilities(rows.to_numpy(np.float64), None)
     np.testing.assert_allclose(received, member.predict_proba(rows), rtol=0, atol=2e-7)
     in_onnx = run_in_onnx(restored, rows.to_numpy(np.float64), abs(n_classes))
+    np.testing.assert_allclose(in_onnx, received, rtol=0, atol=5e-7)
+
+
+def test_compressed_columns_beside_others_are_the_same_in_all_forms() -> None:
+    table, codes = make_table(4)
+    names = [*(f"embedding_x.{k:03d}.mean" for k in range(5)), *NAMES[5:7], "tags_x.a.mean", "tags_x.b.mean"]
+    table.columns = pd.Index(names)
+    member = make_member("svm@all").fit(table, codes)
+    assert isinstance(member, TableMember)
+    spread = member.preparation_.spread
+    assert spread is not None
+    assert (spread > 0).tolist() == [True] * 4 + [False] * 4
+    frozen = freeze_table(member, names)
+    rows = new_rows().set_axis(names, axis=1)
+    expected = member.predict_proba(rows)
+    received = frozen.probabilities(rows.to_numpy(np.float64), None)
+    np.testing.assert_allclose(received, expected, rtol=0, atol=1e-12)
+    in_onnx = run_in_onnx(frozen, rows.to_numpy(np.float64), 4)
     np.testing.assert_allclose(in_onnx, received, rtol=0, atol=5e-7)
 
 

@@ -54,7 +54,7 @@ from quintet.classifiers.tabular.early_stopping import fit_until_no_gain
 from quintet.classifiers.tabular.landmarks import fit_landmark_machines
 from quintet.classifiers.tabular.preparation import Preparation, fill_masked
 from quintet.classifiers.tabular.svm import CALIBRATION, MarginClassifier, held_out_groups
-from quintet.classifiers.views import join_name, view_positions
+from quintet.classifiers.views import embedding_positions, join_name, view_positions
 from quintet.datasets.groups import group_names
 from quintet.errors import DatasetError
 
@@ -160,7 +160,8 @@ class TableMember(ClassifierMixin, BaseEstimator, ABC):  # type: ignore[misc]
                 f"'{join_name(self.member, self.view)}': give a DataFrame."
             )
         columns = None if names is None else view_positions(self.view, names)
-        self.preparation_ = Preparation(scale=self.scaled).fit(X, columns)
+        long_tailed = None if names is None else embedding_positions(names)
+        self.preparation_ = Preparation(scale=self.scaled).fit(X, columns, long_tailed=long_tailed)
         return self.preparation_.transform(X)
 
     def _fit_labels(self, X: Matrix, y: Labels, groups: Groups | None) -> Self:

@@ -178,7 +178,7 @@ def check_tree(tree: DecisionTree, *, n_features: int, n_classes: int) -> None:
 def _read_preparation(estimator: TableMember, files: FileSource) -> Preparation:
     n_features = estimator.n_features_in_
     rules = {"kept": ArrayRule("iu", (None,))} | {
-        name: ArrayRule("f", (None,)) for name in ("median", "mean", "std")
+        name: ArrayRule("f", (None,)) for name in ("median", "spread", "mean", "std")
     }
     preparation = Preparation(scale=estimator.scaled).restore(read_npz(files.read("preparation.npz"), rules))
     kept = preparation.kept
@@ -188,6 +188,8 @@ def _read_preparation(estimator: TableMember, files: FileSource) -> Preparation:
     equal_lengths = all(array.shape == kept.shape for array in preparation.arrays().values())
     _require(equal_lengths, "preparation.npz has arrays of different lengths")
     _require(bool((preparation.std > 0).all()), "preparation.npz has a standard deviation of 0")
+    spread = preparation.spread
+    _require(spread is None or bool((spread >= 0).all()), "preparation.npz has a negative spread")
     return preparation
 
 

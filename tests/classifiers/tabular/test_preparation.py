@@ -39,10 +39,51 @@ def test_the_numbers_are_those_of_the_definition(
     assert np.array_equal(X, before, equal_nan=True)
 
 
-def test_one_copy_of_the_table_is_made() -> None:
+@pytest.mark.parametrize("long_tailed", [np.arange(5), np.array([0, 1, 4])], ids=["all", "some"])
+def test_tails_are_compressed_by_the_definition(
+    long_tailed: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(preparation, "STD_COLUMNS", 2)
+    rng = np.random.default_rng(1)
+    X = np.column_stack([rng.standard_cauchy((400, 3)), rng.normal(size=400), np.zeros(400)])
+    X[:30, 4] = rng.uniform(1.0, 3.0, 30)  # the quartiles are equal
+    X[5, 0] = np.nan
+    fitted = Preparation(scale=True).fit(X, long_tailed=long_tailed)
+    median = np.nanmedian(X, axis=0)
+    filled = np.where(np.isnan(X), median, X)
+    low, high = np.percentile(filled, [25, 75], axis=0)
+    spread = (high - low) / 1.349
+    spread[4] = np.abs(filled[:, 4] - median[4]).mean()
+    u = filled.copy()
+    d = (filled - median) / spread
+    u[:, long_tailed] = (d / np.sqrt(1 + (d / 3) ** 2))[:, long_tailed]
+    expected = np.clip((u - u.mean(axis=0)) / u.std(axis=0), -5, 5)
+    np.testing.assert_allclose(fitted.transform(X), expected, rtol=0, atol=1e-12)
+    restored = Preparation(scale=True).restore(fitted.arrays())
+    np.testing.assert_array_equal(restored.transform(X), fitted.transform(X))
+
+
+def test_compressed_values_keep_their_order_and_stay_finite() -> None:
+    X = np.array([-1e308, -1e200, *np.linspace(-3, 3, 40), 1e308])[:, None]
+    prepared = Preparation(scale=True).fit(X, long_tailed=np.array([0])).transform(X)[:, 0]
+    assert np.isfinite(prepared).all()
+    assert (np.diff(prepared) >= 0).all()
+    assert (np.diff(prepared[2:-1]) > 0).all()
+
+
+def test_a_far_value_moves_the_others_less_if_tails_are_compressed() -> None:
+    X = np.append(np.linspace(-1.0, 1.0, 99), 1000.0)[:, None]
+    plain = np.ptp(Preparation(scale=True).fit(X).transform(X[:99]))
+    compressed = np.ptp(Preparation(scale=True).fit(X, long_tailed=np.array([0])).transform(X[:99]))
+    assert plain < 0.05
+    assert compressed > 1.0
+
+
+@pytest.mark.parametrize("long_tailed", [None, np.arange(500)], ids=["plain", "compressed"])
+def test_one_copy_of_the_table_is_made(long_tailed: np.ndarray | None) -> None:
     X = np.random.default_rng(0).normal(size=(4000, 500))
     tracemalloc.start()
-    Preparation(scale=True).fit(X).transform(X)
+    Preparation(scale=True).fit(X, long_tailed=long_tailed).transform(X)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 1.3 * X.nbytes
