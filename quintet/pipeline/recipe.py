@@ -373,7 +373,7 @@ def find_recipe(name: str | Path) -> Path:
         ConfigError: a name that is neither, with the nearest valid one.
     """
     path = Path(name)
-    if path.suffix == ".toml" or path.exists():
+    if path.suffix == ".toml" or (str(name) and path.exists()):
         return path
     recipes = shipped_recipes()
     if str(name) not in recipes:

@@ -121,3 +121,30 @@ def test_flags_and_options_of_many_values_may_be_given_twice() -> None:
     words = "train none.csv -o model --set svm.C=1 --set svm.gamma=2 --json --json -q -q"
     result = CliRunner().invoke(cli.app, words.split())
     assert (result.exit_code, "must exist" in str(result.exception)) == (1, True)
+
+
+def paths_of(words: list[str], command: object) -> Iterator[list[str]]:
+    """Command lines in which one path is an empty text: of every option, and of the first argument."""
+    for name, inner in getattr(command, "commands", {}).items():
+        yield from paths_of([*words, name], inner)
+    parts = [
+        part
+        for part in command.params  # type: ignore[attr-defined]
+        if "Path" in str(part.type_descriptor.annotation)
+    ]
+    for part in parts:
+        is_option = part.opts[0].startswith("-")
+        if is_option or part is command.params[0]:  # type: ignore[attr-defined]
+            yield [*words, *([part.opts[0]] if is_option else []), ""]
+
+
+EMPTY_PATHS = list(paths_of([], GROUP))
+
+
+def test_no_command_takes_an_empty_path_for_the_current_folder() -> None:
+    """As of a shell variable that is not set: `library scan ""` scanned the current folder."""
+    assert len(EMPTY_PATHS) > 40
+    for words in EMPTY_PATHS:
+        result = CliRunner().invoke(cli.app, words)
+        assert (words, result.exit_code) == (words, 1)
+        assert "Received an empty text" in str(result.exception), words

@@ -176,6 +176,8 @@ def test_a_name_is_found_and_a_typo_names_the_nearest() -> None:
     assert find_recipe("demo").name == "demo.toml"
     with pytest.raises(ConfigError, match="Did you mean 'demo'"):
         find_recipe("demmo")
+    with pytest.raises(ConfigError, match="Received ''"):
+        find_recipe("")
 
 
 @pytest.mark.parametrize(

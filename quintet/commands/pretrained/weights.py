@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from quintet.commands.terminal.faults import EXIT_DATA
+from quintet.commands.terminal.late_commands import Command
 from quintet.commands.terminal.options import Json, Quiet
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ app = typer.Typer(
 FETCHABLE = ("musicnn",)
 
 
-@app.command("list", epilog="Example: quintet weights list --json")
+@app.command("list", cls=Command, epilog="Example: quintet weights list --json")
 def list_networks(json_: Json = False) -> None:
     """List the networks in the library, and those that `fetch` can bring."""
     from rich.markup import escape
@@ -49,7 +50,9 @@ def list_networks(json_: Json = False) -> None:
     out.print(table)
 
 
-@app.command(epilog="Example: quintet weights fetch musicnn --from musicnn-0.1.0-py3-none-any.whl")
+@app.command(
+    cls=Command, epilog="Example: quintet weights fetch musicnn --from musicnn-0.1.0-py3-none-any.whl"
+)
 def fetch(
     name: Annotated[str, typer.Argument(help="musicnn: four taggers of Pons and Serra (2019).")],
     from_: Annotated[
@@ -82,7 +85,9 @@ def fetch(
     print_message(f"{licence}, from {first.contract.source}", quiet=quiet)
 
 
-@app.command(epilog="Example: quintet weights add discogs-effnet.onnx --contract discogs-effnet.json")
+@app.command(
+    cls=Command, epilog="Example: quintet weights add discogs-effnet.onnx --contract discogs-effnet.json"
+)
 def add(
     model: Annotated[Path, typer.Argument(help="ONNX file.")],
     contract: Annotated[
@@ -109,7 +114,7 @@ def add(
         )
 
 
-@app.command(epilog="Example: quintet weights check musicnn_msd")
+@app.command(cls=Command, epilog="Example: quintet weights check musicnn_msd")
 def check(
     names: Annotated[list[str] | None, typer.Argument(help="Networks. Default: all in the library.")] = None,
     json_: Json = False,
@@ -135,7 +140,7 @@ def check(
         raise typer.Exit(EXIT_DATA)
 
 
-@app.command(epilog="Example: quintet weights remove vgg_mtt")
+@app.command(cls=Command, epilog="Example: quintet weights remove vgg_mtt")
 def remove(
     name: Annotated[str, typer.Argument(help="Network in the library.")],
     json_: Json = False,

@@ -10,6 +10,8 @@ import typer
 import typer.main
 from typer.core import TyperCommand
 
+from quintet.files.paths import require_path
+
 _TAGS = (
     "`quintet tag FILES` says genre, mood and instruments without training; `quintet predict MODEL FILES` "
     "says your own classes."
@@ -30,11 +32,15 @@ ADVICE = {
 
 
 class Command(TyperCommand):
-    """A command that refuses an option of one value that is given twice: one of both would be ignored."""
+    """A command that refuses an option of one value that is given twice, and a path without a letter.
+
+    One of the two values would be ignored. The path would be the current folder.
+    """
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Read the words of the command line. `ctx` has a class of typer that is not public."""
-        _, _, given = self.make_parser(ctx).parse_args(args=list(args))
+        values, _, given = self.make_parser(ctx).parse_args(args=list(args))
+        self._require_paths(values)
         for option in self.params:
             is_flag = getattr(option, "is_flag", True)  # an argument has no such word
             if is_flag or option.multiple or given.count(option) < 2:
@@ -44,6 +50,15 @@ class Command(TyperCommand):
                 "Several values of a list stand in one word, with commas (svm,xgboost)."
             )
         return super().parse_args(ctx, args)
+
+    def _require_paths(self, values: Mapping[str, object]) -> None:
+        """Refuse an empty text where a path is asked for. `values`: name of a parameter → what was given."""
+        parameter: Any  # its class in typer is not public
+        for parameter in self.params:
+            value, word = values.get(parameter.name), parameter.opts[0]
+            is_empty = value == "" or (isinstance(value, (list, tuple)) and "" in value)
+            if is_empty and "Path" in str(parameter.type_descriptor.annotation):
+                require_path("", word if word.startswith("-") else word.upper())
 
 
 class LateCommands(MutableMapping[str, Any]):
