@@ -116,12 +116,9 @@ def _acquire(lock: Path, output: str | os.PathLike[str]) -> int | None:
             )
             return None
         if not is_ours:
-            holder = _read_holder(descriptor)
+            refusal = _refusal(descriptor, output)
             os.close(descriptor)
-            raise HeldOutputError(
-                f"An output must be written by one command at a time. '{output}' is being written"
-                f"{holder}: wait until that command ends, or name another output."
-            )
+            raise HeldOutputError(refusal)
         if _is_in_place(descriptor, lock):
             return descriptor
         os.close(descriptor)  # its last holder has removed it: the next round makes a new one
@@ -191,12 +188,23 @@ def _write_holder(descriptor: int) -> None:
         os.write(descriptor, json.dumps(holder).encode()[:HOLDER_BYTES])
 
 
-def _read_holder(descriptor: int) -> str:
-    """Who holds the lock, for the message; " by another command" if the file does not say."""
+def _refusal(descriptor: int, output: str | os.PathLike[str]) -> str:
+    """The message: who holds the lock, as far as its file says."""
+    holder = "another command"
     try:
         os.lseek(descriptor, 0, os.SEEK_SET)
-        holder = json.loads(os.read(descriptor, HOLDER_BYTES))
-        place = f"process {int(holder['pid'])} on {str(holder['host'])[:64]!r}"
-        return f" by `{str(holder['command'])[:64]}` ({place}, since {str(holder['since'])[:32]})"
+        stated = json.loads(os.read(descriptor, HOLDER_BYTES))
+        process, host = int(stated["pid"]), str(stated["host"])[:64]
+        if (process, host) == (os.getpid(), socket.gethostname()[:64]):
+            return (
+                f"Each output must have a name of its own. '{output}' is being written by this command "
+                f"(process {process}) already: name another output."
+            )
+        since = str(stated["since"])[:32]
+        holder = f"`{str(stated['command'])[:64]}` (process {process} on {host!r}, since {since})"
     except (OSError, ValueError, KeyError, TypeError):
-        return " by another command"
+        pass
+    return (
+        f"An output must be written by one command at a time. '{output}' is being written by {holder}: "
+        "wait until that command ends, or name another output."
+    )

@@ -26,9 +26,26 @@ def test_a_lock_ends_with_its_block_and_leaves_nothing(tmp_path: Path) -> None:
 
 
 def test_the_message_names_the_process_that_holds_the_lock(tmp_path: Path) -> None:
+    code = (
+        "import sys; from quintet.files.locks import output_lock\n"
+        "with output_lock(sys.argv[1]): print('held', flush=True); sys.stdin.read()"
+    )
+    words = [sys.executable, "-c", code, str(tmp_path / "model")]
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline().strip() == b"held"
+        with (
+            pytest.raises(ArtefactError, match=rf"one command at a time.*'.*model'.*process {other.pid} on"),
+            output_lock(tmp_path / "model"),
+        ):
+            pass
+        other.communicate()
+
+
+def test_one_name_for_two_outputs_of_a_command_is_said_as_such(tmp_path: Path) -> None:
     with (
         output_lock(tmp_path / "model"),
-        pytest.raises(ArtefactError, match=rf"'.*model'.*process {os.getpid()} "),
+        pytest.raises(ArtefactError, match=rf"name of its own.*'.*model'.*process {os.getpid()}\b"),
         output_lock(tmp_path / "model"),
     ):
         pass
