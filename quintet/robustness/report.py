@@ -49,7 +49,7 @@ class StressReport:
             without labels), `loss` (of accuracy against the unchanged recordings, paired), each with `_low`
             and `_high`; `calibration_error`, `confidence` (mean probability of the answer), `families`
             (family → movement of its columns in standard deviations of the training clips, largest first).
-        n_labelled: number of recordings with a label.
+        n_labelled: number of recordings that have a label and could be described.
         notes: what the recordings cannot tell, one sentence each.
         failures: `file`, `stage`, `reason` of each recording that could not be read.
     """
@@ -121,7 +121,8 @@ def make_report(
         numbers = _numbers(kept, multilabel=model.multilabel_)
         rows.append((name, int(rows_read.sum()), *numbers, {} if name == UNCHANGED else moved))
     frame = pd.DataFrame(rows, columns=COLUMNS)
-    return StressReport(frame, int(is_labelled.sum()), recordings.notes)
+    described = np.isfinite(base).all(axis=1)
+    return StressReport(frame, int((is_labelled & described).sum()), recordings.notes)
 
 
 @dataclass(frozen=True)

@@ -97,6 +97,17 @@ def test_what_cannot_be_measured_is_said(place: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_a_recording_that_cannot_be_read_counts_as_no_labelled_one(place: Path, tmp_path: Path) -> None:
+    for label in ("loud", "quiet"):
+        (tmp_path / label).mkdir()
+    noise = np.random.default_rng(98).normal(size=RATE)
+    soundfile.write(tmp_path / "loud" / "a.wav", 0.1 * noise, RATE)
+    (tmp_path / "quiet" / "b.wav").write_text("no audio")
+    report = stress(place / "model", [tmp_path], names=["trimmed"])
+    assert (report.n_labelled, report.frame["n"].tolist(), len(report.failures)) == (1, [1, 1], 1)
+
+
+@pytest.mark.slow
 def test_the_command_prints_writes_and_refuses(place: Path, tmp_path: Path) -> None:
     words = ["stress", str(place / "model"), "--disturbances", "gain_down", "-q"]
     printed = CliRunner().invoke(cli.app, [*words, "-o", str(tmp_path / "table.csv")])
