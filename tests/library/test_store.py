@@ -159,7 +159,7 @@ def test_the_space_does_not_depend_on_the_number_of_threads() -> None:
 def test_one_writer(library: Library) -> None:
     with (
         library.writing(),
-        pytest.raises(ArtefactError, match="one command"),
+        pytest.raises(ArtefactError, match="this command"),
         Library.open(library.folder).writing(),
     ):
         pass

@@ -148,7 +148,7 @@ def test_a_drive_that_is_not_there_keeps_its_songs(folder: Path) -> None:
 def test_another_writer_is_waited_for(folder: Path) -> None:
     write_song(folder.parent / "music/second.wav", 1)
     watcher = Watcher(folder, WatchSettings())
-    with output_lock(folder), pytest.raises(HeldOutputError, match="one command at a time"):
+    with output_lock(folder), pytest.raises(HeldOutputError, match="this command"):
         watcher.look()
     assert watcher.look().is_news
     assert len(paths(folder)) == 2
