@@ -197,8 +197,9 @@ def _refusal(descriptor: int, output: str | os.PathLike[str]) -> str:
         process, host = int(stated["pid"]), str(stated["host"])[:64]
         if (process, host) == (os.getpid(), socket.gethostname()[:64]):
             return (
-                f"An output must be written by one task at a time. '{output}' is being written by this command "
-                f"(process {process}) already: give each output a name of its own, or wait until that task ends."
+                f"An output must be written by one task at a time. '{output}' is being written by this "
+                f"command (process {process}) already: give each output a name of its own, or wait until "
+                "that task ends."
             )
         since = str(stated["since"])[:32]
         holder = f"`{str(stated['command'])[:64]}` (process {process} on {host!r}, since {since})"
