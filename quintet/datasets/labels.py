@@ -15,8 +15,14 @@ from quintet.files.json_text import is_missing
 
 LABEL_SEPARATOR = ";"
 _DECIMAL_WHOLE = re.compile(r"\s*[+-]?\d+\.0\s*")
-_QUOTED = re.compile(r"""'((?:[^'\\]|\\.)*)'|"((?:[^"\\]|\\.)*)\"""", re.DOTALL)
-_PRINTED_LIST = re.compile(rf"\s*[\[({{](?:[\s,]|{_QUOTED.pattern})*[\])}}]\s*", re.DOTALL)
+_ENTRY = re.compile(
+    r"""'((?:[^'\\]|\\.)*)'|"((?:[^"\\]|\\.)*)"|(?<![\w.])([+-]?\d+)(?:\.0?)?(?![\w.])""", re.DOTALL
+)
+"""An entry of a printed list: a quoted text, or a whole number."""
+_PRINTED_LIST = re.compile(
+    rf"\s*(?:set\(\)|[\[({{](?:[\s,]|{_ENTRY.pattern}|np\.\w+\((?:{_ENTRY.pattern})\))*[\])}}])\s*", re.DOTALL
+)
+"""A list, tuple, set or array. In lists, numpy 2 prints its entries as `np.str_('rock')`, `np.int64(3)`."""
 _ESCAPE = re.compile(r"\\(?:x([0-9a-f]{2})|u(?!d[89a-f])([0-9a-f]{4})|(.))", re.IGNORECASE | re.DOTALL)
 ACCIDENTAL_SHARE = 0.1  # fewer labels than this share that are sets may be an accident
 SHOWN = 3  # spellings that a note lists
@@ -108,9 +114,10 @@ def repair_labels(labels: Sequence[str | None]) -> tuple[list[str | None], list[
 
 
 def repair_lists(labels: Sequence[str | None]) -> tuple[list[str | None], list[str]]:
-    """Label sets if all labels are printed lists of texts, and a note if they are.
+    """Label sets if all labels are printed lists, and a note if they are.
 
-    Pandas writes a list in a cell of a CSV file as Python prints it, and an array without commas.
+    Pandas writes a list in a cell of a CSV file as Python prints it, and an array without commas. Entries are
+    texts, or whole numbers.
 
     Args:
         labels: label strings as written; None if missing.
@@ -122,7 +129,7 @@ def repair_lists(labels: Sequence[str | None]) -> tuple[list[str | None], list[s
     written = dict.fromkeys(label for label in labels if label is not None)
     if not written or not all(map(_PRINTED_LIST.fullmatch, written)):
         return list(labels), []
-    texts = {label: [_unescape(a or b) for a, b in _QUOTED.findall(label)] for label in written}
+    texts = {label: [c or _unescape(a or b) for a, b, c in _ENTRY.findall(label)] for label in written}
     sets = {label: join_labels(filter(None, parts)) or None for label, parts in texts.items()}
     example = max(sets, key=lambda label: len(texts[label]))
     shown = (sets[example] or "")[:99]

@@ -285,6 +285,11 @@ def test_groups_of_a_list_of_clips_are_joined_and_named(tmp_path: Path) -> None:
         (["['rock' 'live']", "['jazz']", ""], ["rock;live", "jazz"]),
         (["(\"rock 'n' roll\", 'live')", "('jazz',)", ""], ["rock 'n' roll;live", "jazz"]),
         (['["caf\\u00e9", "live"]', r'["AC\\DC"]', ""], ["café;live", r"AC\DC"]),
+        (["[np.str_('rock'), np.str_('live')]", "[np.str_('jazz')]", "[]"], ["rock;live", "jazz"]),
+        (["{'rock', 'live'}", "{'jazz'}", "set()"], ["rock;live", "jazz"]),
+        (["[1, 12]", "[3.0]", "[]"], ["1;12", "3"]),
+        (["[ 1 12]", "[3.]", "[]"], ["1;12", "3"]),
+        (["(np.int64(1), np.int64(-2))", "(np.int64(3),)", "()"], ["1;-2", "3"]),
     ],
 )
 def test_lists_that_pandas_printed_are_label_sets(tmp_path: Path, cells: list[str], sets: list[str]) -> None:
@@ -317,6 +322,8 @@ def test_truth_values_may_be_missing(tmp_path: Path, suffix: str) -> None:
 def test_names_in_brackets_among_others_stay(tmp_path: Path) -> None:
     table = read(tmp_path, small(label=["['rock']", "jazz", "(live)"] * 4))
     assert set(table.meta["label"]) == {"['rock']", "jazz", "(live)"}
+    for label in ("[1.5]", "[a1]", "[3rd]", "(live)", "[np.pi]"):
+        assert read(tmp_path, small(label=[label, "['b']"] * 6)).meta["label"].iloc[0] == label
     assert read(tmp_path, small(label=["['a" + " " * 50_000, "b"] * 6)).meta["label"].nunique() == 2
 
 
