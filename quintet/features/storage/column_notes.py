@@ -29,7 +29,10 @@ def constant_notes(frame: pd.DataFrame) -> list[str]:
 
 
 def _is_constant(column: pd.Series) -> bool:
-    if not pd.api.types.is_numeric_dtype(column) or column.iloc[0] != column.iloc[-1]:
+    if not pd.api.types.is_numeric_dtype(column):
+        return False
+    first, last = column.iloc[0], column.iloc[-1]
+    if not pd.isna(first) and not pd.isna(last) and first != last:
         return False  # most columns differ here already
     values = column.dropna()
     return len(values) > 1 and bool((values == values.iloc[0]).all())

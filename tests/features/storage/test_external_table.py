@@ -478,6 +478,17 @@ def test_columns_that_never_change_are_named_and_stay(tmp_path: Path) -> None:
     assert table.feature_names == ("f", "five", "zero", "flag", "gap", "ends")
 
 
+@pytest.mark.parametrize("dtype", ["boolean", "Int64", "Float64", "float64[pyarrow]"])
+def test_a_missing_cell_at_an_end_of_a_nullable_column_costs_its_row(tmp_path: Path, dtype: str) -> None:
+    whole = pd.Series([None, *[0, 1] * 5, 1], dtype="Int64")
+    frame = small(x=whole.astype(dtype), same=pd.Series([1] * 11 + [None], dtype="Int64").astype(dtype))
+    frame.to_parquet(tmp_path / "t.parquet")
+    table = read_feature_table(tmp_path / "t.parquet")
+    assert table.failures["id"].tolist() == ["c00", "c11"]
+    assert table.features["x"].tolist() == [0.0, 1.0] * 5
+    assert "never change: 'same'." in notes(table)
+
+
 def test_one_row_and_a_table_of_ours_name_no_columns_that_never_change(tmp_path: Path) -> None:
     assert "never change" not in notes(read(tmp_path, small(1)))
     ours = read(tmp_path, small().assign(five=5)).frame
