@@ -152,6 +152,14 @@ def assign_columns(content: TableContent, roles: Roles) -> AssignedColumns:
     if roles.label_from is None:
         label_column = _find_column(frame, roles.label, "label", must_exist=must_exist)
     group_column = _find_column(frame, roles.group, "group", must_exist=must_exist)
+    if roles.group is None and group_column == label_column:
+        group_column = None
+    if must_exist and label_column is not None and label_column in (id_column, group_column):
+        other = "ids" if label_column == id_column else "groups"
+        raise ConfigError(
+            f"The labels need a column of their own. {label_column!r} would have the labels and the {other}. "
+            "Name other columns (--id-column, --label-column, --group-column)."
+        )
     used = {"id": id_column, "label": label_column, "group": group_column}
     displaced = [name for name in used if name in frame.columns and name not in used.values()]
     for name in displaced:

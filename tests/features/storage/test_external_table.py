@@ -190,6 +190,19 @@ def test_an_option_wins_over_a_usual_name(tmp_path: Path) -> None:
         read(tmp_path, frame, label_column="genre", label_from="(.)")
 
 
+def test_labels_have_a_column_of_their_own(tmp_path: Path) -> None:
+    frame = small(group=["x", "y", "z"] * 4)
+    named = read(tmp_path, frame.drop(columns="label"), label_column="group")
+    assert set(named.meta["label"]) == {"x", "y", "z"}
+    assert not named.metadata["grouped"]
+    for roles in ({"group_column": "label"}, {"label_column": "group", "group_column": "group"}):
+        with pytest.raises(ConfigError, match="own\\. '(label|group)' would have the labels and the groups"):
+            read(tmp_path, frame, **roles)
+    for roles in ({"id_column": "label"}, {"label_column": "id"}):
+        with pytest.raises(ConfigError, match="would have the labels and the ids"):
+            read(tmp_path, frame, **roles)
+
+
 def test_a_pattern_that_matches_no_id_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="none of 12"):
         read(tmp_path, small(), label_from=r"(\d+)x")
