@@ -196,7 +196,7 @@ def test_labels_have_a_column_of_their_own(tmp_path: Path) -> None:
     assert set(named.meta["label"]) == {"x", "y", "z"}
     assert not named.metadata["grouped"]
     for roles in ({"group_column": "label"}, {"label_column": "group", "group_column": "group"}):
-        with pytest.raises(ConfigError, match="own\\. '(label|group)' would have the labels and the groups"):
+        with pytest.raises(ConfigError, match=r"own\. '(label|group)' would have the labels and the groups"):
             read(tmp_path, frame, **roles)
     for roles in ({"id_column": "label"}, {"label_column": "id"}):
         with pytest.raises(ConfigError, match="would have the labels and the ids"):
