@@ -62,12 +62,12 @@ def predict(
         ),
     ] = None,
     promise: Annotated[
-        str,
+        str | None,
         typer.Option(
             help="For label sets, what --confidence is about: recall (share of the true tags in the set) or "
-            "precision (share of the set that is true)."
+            "precision (share of the set that is true). Default: recall."
         ),
-    ] = "recall",
+    ] = None,
     segment: Segment = None,
     strict: Strict = False,
     json_: Json = False,
@@ -99,6 +99,8 @@ def predict(
     for option, is_given in (("--segment", segment is not None), ("--strict", strict)):
         if is_given and table is not None:
             raise typer.BadParameter("is for audio files, not for a --table", param_hint=option)
+    if promise is not None and confidence is None:
+        raise typer.BadParameter("is about --confidence: give that, too", param_hint="--promise")
     if json_:
         refuse_two_results(format_, output)
     chosen_format = choose_format(output, format_, PREDICTION_FORMATS)
@@ -114,7 +116,7 @@ def predict(
             id_column=id_column,
             join=joins,
             confidence=confidence,
-            promise=promise,
+            promise=promise or "recall",
         )
     else:
         start_worker(kernels_available)  # before the progress bar, which is a thread
@@ -124,7 +126,7 @@ def predict(
                 read_file_names(files),
                 segment_s=segment,
                 confidence=confidence,
-                promise=promise,
+                promise=promise or "recall",
                 strict=strict,
                 n_jobs=resolve_cores(jobs),
                 progress=progress,

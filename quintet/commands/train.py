@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -31,7 +30,7 @@ from quintet.commands.terminal.options import (
     SplitValues,
     TableColumns,
     TestSize,
-    refuse_options,
+    refuse_unused,
     spectrogram_store,
 )
 from quintet.commands.terminal.parsing import (
@@ -127,7 +126,7 @@ def train(
     split = SplitOptions(protocol, test_size, folds, seed, split_value)
     table = columns.read(features, groups=groups, split_files=split_file, labels=labels)
     chosen = parse_names(members) or _default_members(table, quiet=quiet)
-    _refuse_unused(context, table, protocol, chosen)
+    refuse_unused(context, table, protocol, chosen)
     content: TomlTable = {
         **split.as_settings(),
         "rule": rule,
@@ -164,26 +163,6 @@ def train(
         print_training(result)
     next_command = f"quintet report {result.folder} -o report"
     print_message(f"Model → {result.folder}/   Next: {next_command}", quiet=quiet)
-
-
-def _refuse_unused(
-    context: typer.Context, table: FeatureTable, protocol: str, members: Sequence[str]
-) -> None:
-    """Refuse options that this table, or these members, leave without effect."""
-    from quintet.classifiers.registry import member_entry
-
-    has_split = bool(table.meta["split"].notna().any())
-    if has_split and protocol in ("auto", "given"):
-        reason = (
-            "has no meaning where the data bring their own split: choose another --protocol, or leave it out"
-        )
-        refuse_options(context, ("test_size",), reason)
-    if protocol not in ("auto", "given"):
-        refuse_options(context, ("split_file",), f"is for --protocol given. This run splits by '{protocol}'")
-    if not any(member_entry(name).input == "spectrogram" for name in members):
-        refuse_options(
-            context, ("spectrograms",), f"is for networks. This run has none: {', '.join(members)}"
-        )
 
 
 def _default_members(table: FeatureTable, *, quiet: bool) -> list[str]:

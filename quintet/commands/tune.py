@@ -30,6 +30,7 @@ from quintet.commands.terminal.options import (
     TableColumns,
     TestSize,
     refuse_options,
+    refuse_unused,
     spectrogram_store,
 )
 from quintet.commands.terminal.parsing import parse_member_settings, parse_names, resolve_cores
@@ -47,7 +48,7 @@ EXAMPLE = (
 TABLE_OPTIONS = (
     *("protocol", "test_size", "folds", "seed", "spectrograms"),
     *("id_column", "label_column", "group_column", "groups", "label_from", "split_file", "split_value"),
-    "ignore_column",
+    *("join", "ignore_column"),
 )
 RECIPE_OPTIONS = ("data", "scale")
 
@@ -148,6 +149,7 @@ def tune(
     if members is not None:
         content["members"] = parse_names(members)
     _tune_table(
+        context,
         Path(subject),
         columns,
         content,
@@ -186,6 +188,7 @@ def _tune_recipe(
 
 
 def _tune_table(
+    context: typer.Context,
     features: Path,
     columns: TableColumns,
     content: TomlTable,
@@ -205,6 +208,7 @@ def _tune_table(
     quiet = options.quiet
     table = columns.read(features, groups=groups, split_files=split_files)
     settings = parse_settings(TuneSettings, content, where="quintet tune")
+    refuse_unused(context, table, settings.protocol, settings.members)
     with progress_counter("Spectrograms", quiet=quiet) as progress, TrainingDisplay(quiet=quiet) as display:
         reporter = TerminalReporter(display, quiet=quiet)
         result = workflow.tune(

@@ -61,6 +61,36 @@ def test_spectrograms_are_refused_where_no_member_reads_them(tmp_path: Path) -> 
     assert run(*words).exit_code == 2
 
 
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["--spectrograms", "none"],
+        ["--test-size", "0.5"],
+        ["--protocol", "group", "--split-file", "t.csv"],
+    ],
+)
+def test_a_search_refuses_what_training_refuses(tmp_path: Path, options: list[str]) -> None:
+    blobs().to_csv(tmp_path / "t.csv", index=False)
+    words = ["tune", tmp_path / "t.csv", "-o", tmp_path / "s", "-m", "logistic_regression", "--trials", 1]
+    result = run(*words, *[tmp_path / word if word == "t.csv" else word for word in options])
+    assert result.exit_code == 2
+    assert not (tmp_path / "s").exists()
+    assert run(*words).exit_code == 0
+
+
+def test_a_search_for_a_recipe_refuses_tables_to_join(tmp_path: Path) -> None:
+    result = run("tune", "bahuleyan2018", "-o", tmp_path / "s", "--join", tmp_path / "none.csv")
+    assert result.exit_code == 2
+    assert "--join is for tables" in " ".join(result.output.split())
+
+
+def test_a_promise_is_refused_without_a_confidence(tmp_path: Path) -> None:
+    blobs().to_csv(tmp_path / "t.csv", index=False)
+    for promise in ("recall", "precision"):
+        words = ("predict", tmp_path / "m", "--table", tmp_path / "t.csv", "--promise", promise)
+        assert "--promise: is about --confidence" in " ".join(run(*words).output.split())
+
+
 def test_fingerprints_are_refused_for_a_table(tmp_path: Path) -> None:
     blobs().to_csv(tmp_path / "t.csv", index=False)
     assert run("audit", tmp_path / "t.csv", "--fingerprints").exit_code == 2

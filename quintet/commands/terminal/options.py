@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -278,3 +279,30 @@ def refuse_options(context: typer.Context, names: tuple[str, ...], reason: str) 
         source = context.get_parameter_source(option.name or "")
         if option.name in names and source is not None and source.name == "COMMANDLINE":
             raise typer.BadParameter(f"{option.opts[0]} {reason}", param_hint=option.opts[0])
+
+
+def refuse_unused(context: typer.Context, table: FeatureTable, protocol: str, members: Sequence[str]) -> None:
+    """Refuse options that a table, or the members that learn from it, leave without effect.
+
+    Args:
+        context: the command with the words of the user.
+        table: the table.
+        protocol: name of the protocol, as given.
+        members: names of the members.
+
+    Raises:
+        BadParameter: if such an option stands on the command line (exit code 2).
+    """
+    from quintet.classifiers.registry import member_entry
+
+    has_split = bool(table.meta["split"].notna().any())
+    if has_split and protocol in ("auto", "given"):
+        reason = (
+            "has no meaning where the data bring their own split: choose another --protocol, or leave it out"
+        )
+        refuse_options(context, ("test_size",), reason)
+    if protocol not in ("auto", "given"):
+        refuse_options(context, ("split_file",), f"is for --protocol given. This run splits by '{protocol}'")
+    if not any(member_entry(name).input == "spectrogram" for name in members):
+        reason = f"is for networks. This run has none: {', '.join(members)}"
+        refuse_options(context, ("spectrograms",), reason)
