@@ -129,13 +129,19 @@ def write_table(table: PredictionTable, path: Path) -> None:
     """Write `.csv` or `.parquet` through a temporary file, so that `path` never holds half a file.
 
     Raises:
-        ConfigError: the name has another ending.
+        ConfigError: the name has another ending, or a CSV file would make empty sets of missing ones.
     """
     suffix = path.suffix.lower()
     if suffix not in (".csv", ".parquet"):
         raise ConfigError(
             f"A file of predictions must end in .parquet or .csv. Received '{path.name}'. "
             "Choose one of the two."
+        )
+    n_missing = sum(labels is None for labels in table.keys.get("labels", ()))
+    if suffix == ".csv" and 0 < n_missing < len(table.probabilities):
+        raise ConfigError(
+            f"In a CSV file, an empty cell of `labels` is a set without tags. {n_missing} of "
+            f"{len(table.probabilities)} clips have no labels: write a .parquet file, or leave them out."
         )
     arrow = _to_arrow(table)
     with atomic_replace(path) as temporary:
@@ -230,10 +236,15 @@ def _read_csv(path: Path) -> PredictionTable:
     key_names, probability_names = _select_columns(path, list(frame.columns))
     values = np.column_stack([_column_of_numbers(path, frame[name]) for name in probability_names])
     keys: dict[str, Texts] = {}
-    for name in key_names:  # an empty cell is missing; in `labels` it is the empty set
+    notes = content.notes
+    for name in key_names:
         texts = frame[name].astype(object)
-        keys[name] = texts.where(texts.notna(), "" if name == "labels" else None).to_numpy(dtype=object)
-    return PredictionTable(keys, _class_names(probability_names), values, notes=content.notes)
+        empty = None  # an empty cell is missing; in `labels` it is the empty set, unless all are empty
+        if name == "labels" and 0 < (n_empty := int(texts.isna().sum())) < len(texts):
+            empty = ""
+            notes += (f"Empty cells of `labels` are read as sets without tags: {n_empty} of {len(texts)}.",)
+        keys[name] = texts.where(texts.notna(), empty).to_numpy(dtype=object)
+    return PredictionTable(keys, _class_names(probability_names), values, notes=notes)
 
 
 def _column_of_numbers(path: Path, cells: pd.Series) -> NDArray[np.float64]:

@@ -193,6 +193,23 @@ def test_lists_in_a_file_of_predictions_are_label_sets(tmp_path):
     assert p.multilabel
 
 
+def test_a_csv_file_makes_no_empty_sets_of_missing_ones(tmp_path):
+    sets = np.array(["rock", "", None, "rock;jazz", "", "x"], dtype=object)
+    written = example(labels=sets, multilabel=True)
+    with pytest.raises(ConfigError, match=r"1 of 6 clips have no labels: write a \.parquet file"):
+        written.write(tmp_path / "p.csv")
+    assert not (tmp_path / "p.csv").exists()
+    written.write(tmp_path / "p.parquet")
+    assert read_predictions(tmp_path / "p.parquet").labels.tolist() == sets.tolist()
+    example(labels=None, multilabel=True).write(tmp_path / "none.csv")
+    none = read_predictions(tmp_path / "none.csv")
+    assert (none.labels, none.multilabel, none.notes) == (None, True, ())
+    written.take(["clip0", "clip1", "clip4"]).write(tmp_path / "some.csv")
+    some = read_predictions(tmp_path / "some.csv")
+    assert some.labels.tolist() == ["rock", "", ""]
+    assert some.notes == ("Empty cells of `labels` are read as sets without tags: 2 of 3.",)
+
+
 def test_printed_lists_in_a_csv_file_are_labels(tmp_path):
     path = tmp_path / "p.csv"
     path.write_text(
