@@ -11,6 +11,7 @@ import pandas as pd
 
 from quintet.datasets.labels import label_set
 from quintet.errors import AlignmentError
+from quintet.files.display.names import printable
 from quintet.predictions.columns import Positions, Texts, class_order, is_present, name_clips
 from quintet.predictions.files import Probabilities
 from quintet.predictions.predictions import Predictions
@@ -98,6 +99,12 @@ def common_ids(ids: Sequence[Texts], *, intersection: bool) -> tuple[Texts, int]
     in_all, in_any = indices[0], indices[0]
     for index in indices[1:]:
         in_all, in_any = in_all[in_all.isin(index)], in_any.union(index, sort=False)
+    if not len(in_all):
+        examples = ", ".join(f"'{printable(index[0])}'" if len(index) else "no row" for index in indices)
+        raise AlignmentError(
+            f"The files must share clips. None of {len(in_any)} clip ids is in all of them. They begin with "
+            f"{examples}: write the ids of all files in one way."
+        )
     left_out = len(in_any) - len(in_all)
     if left_out and not intersection:
         only_some = list(in_any[~in_any.isin(in_all)])
@@ -105,11 +112,6 @@ def common_ids(ids: Sequence[Texts], *, intersection: bool) -> tuple[Texts, int]
             f"All predictions must describe the same clips. {name_clips(only_some)} are in only some of the "
             f"{len(ids)} files ({len(in_all)} are in all). Predict the missing ones, "
             "or leave them out with --intersection."
-        )
-    if not len(in_all):
-        raise AlignmentError(
-            f"The files must share clips. None of {len(in_any)} clip ids is in all of them. "
-            "Compare their `clip_id` columns."
         )
     return np.asarray(in_all, dtype=object), left_out
 

@@ -137,6 +137,8 @@ class PredictionFiles:
     def _scorable(self) -> ScorableClips:
         """Labels and groups of the scorable clips, encoded once for all files."""
         p = self._uniform
+        if not self.n:
+            raise DatasetError("To be scored, a file must have predictions. Received no row: predict clips.")
         is_scorable = p.scorable
         if p.labels is None or not is_scorable.any():
             raise DatasetError(

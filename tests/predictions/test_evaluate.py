@@ -199,6 +199,12 @@ def test_labels_that_are_no_class_are_counted(tmp_path):
     assert "0.500" in printed
 
 
+def test_a_file_without_rows_is_refused(tmp_path):
+    (tmp_path / "p.csv").write_text("clip_id,label,probability.a,probability.b\n")
+    with pytest.raises(DatasetError, match="Received no row"):
+        evaluate(tmp_path / "p.csv")
+
+
 def test_labels_in_another_case_are_named(tmp_path):
     path = tmp_path / "p.csv"
     path.write_text("clip_id,label,probability.rock,probability.jazz\na,ROCK,0.9,0.1\nb,Jazz,0.2,0.8\n")
