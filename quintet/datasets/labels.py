@@ -195,6 +195,7 @@ def label_notes(
     spellings_of = _spellings(first_clip)
     notes += joined_notes(spellings_of, "label")
     notes += _case_notes(spellings_of)
+    notes += _other_separator_notes(set(spellings_of))
     if 0 < n_sets <= accidental_share * n_labels:
         verb = "holds" if n_sets == 1 else "hold"
         example = f"{first_clip[sets[0]]}: '{sets[0]}'"
@@ -237,6 +238,20 @@ def _case_notes(names: Iterable[str]) -> list[str]:
     return [
         f"Labels that differ in capital letters only are different classes: {'; '.join(pairs[:SHOWN])}{more}."
     ]
+
+
+def _other_separator_notes(names: set[str]) -> list[str]:
+    """Notes about labels that may be sets with another separator, since a part of them is a label, too."""
+    notes = []
+    for separator in (",", "|"):
+        parts = {name: [*map(one_spelling, name.split(separator))] for name in names if separator in name}
+        joined = [name for name in parts if not names.isdisjoint(parts[name])]
+        if joined:
+            notes.append(
+                f"Labels with a {separator!r} are classes of their own, such as {joined[0]!r}. If they are sets "
+                f"of tags, write {join_labels(parts[joined[0]])!r}."
+            )
+    return notes
 
 
 def _spellings(labels: Iterable[str]) -> dict[str, list[str]]:

@@ -412,6 +412,16 @@ def test_labels_that_differ_in_capital_letters_are_named(tmp_path: Path) -> None
     assert "'Rock' and 'rock'" in notes(table)
 
 
+def test_labels_that_look_like_sets_with_another_separator_are_named(tmp_path: Path) -> None:
+    for separator in (", ", "|"):
+        table = read(tmp_path, small(label=["rock", f"rock{separator}live", "jazz"] * 4))
+        mark = separator.strip()
+        example = f"such as 'rock{separator}live'. If they are sets of tags, write 'rock;live'."
+        assert f"Labels with a {mark!r} are classes of their own, {example}" in notes(table)
+    for label in ("hip hop, rap", "rock/pop"):
+        assert notes(read(tmp_path, small(label=["rock", label, "jazz"] * 4))) == ""
+
+
 def test_decimals_of_a_database_are_numbers(tmp_path: Path) -> None:
     values = [Decimal(k) / 8 for k in (5, 3, 1, 4, 2, 9, 8, 7, 6, 11, 10, 0)]
     small(g=values).to_parquet(tmp_path / "t.parquet")
