@@ -248,8 +248,8 @@ def _other_separator_notes(names: set[str]) -> list[str]:
         joined = [name for name in parts if not names.isdisjoint(parts[name])]
         if joined:
             notes.append(
-                f"Labels with a {separator!r} are classes of their own, such as {joined[0]!r}. If they are sets "
-                f"of tags, write {join_labels(parts[joined[0]])!r}."
+                f"Labels with a {separator!r} are classes of their own, such as {joined[0]!r}. "
+                f"If they are sets of tags, write {join_labels(parts[joined[0]])!r}."
             )
     return notes
 
