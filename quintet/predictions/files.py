@@ -180,7 +180,8 @@ def _read_parquet(path: Path, file: pq.ParquetFile, content: bytes | None, *, ke
     schema = file.schema_arrow
     key_names, probability_names = _select_columns(path, schema.names)
     types = [schema.field(name).type for name in probability_names]
-    if not all(pa.types.is_floating(kind) or pa.types.is_integer(kind) for kind in types):
+    checks = (pa.types.is_floating, pa.types.is_integer, pa.types.is_decimal, pa.types.is_boolean)
+    if not all(any(check(kind) for check in checks) for kind in types):
         received = sorted({str(kind) for kind in types})
         raise DatasetError(
             f"{path}: the probability columns must be numbers. Received {received}. Convert them."
@@ -192,7 +193,10 @@ def _read_parquet(path: Path, file: pq.ParquetFile, content: bytes | None, *, ke
     for batch in file.iter_batches(batch_size=CACHED_ROWS, columns=probability_names):
         stop = start + batch.num_rows
         for k, name in enumerate(probability_names):
-            values[start:stop, k] = batch.column(name).to_numpy(zero_copy_only=False)
+            cells = batch.column(name)
+            if not pa.types.is_floating(cells.type):
+                cells = cells.cast(pa.float64(), safe=False)
+            values[start:stop, k] = cells.to_numpy(zero_copy_only=False)
         start = stop
     columns = _read_key_strings(path if content is None else content, key_names) if keys else {}
     texts = {name: _to_texts(column) for name, column in columns.items()}

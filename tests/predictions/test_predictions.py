@@ -193,6 +193,16 @@ def test_lists_in_a_file_of_predictions_are_label_sets(tmp_path):
     assert p.multilabel
 
 
+@pytest.mark.parametrize("kind", [pa.decimal128(23, 4), pa.bool_(), pa.int8(), pa.float16()])
+def test_probabilities_of_any_type_of_number_are_read_as_from_a_csv_file(tmp_path, kind):
+    one_hot = {f"probability.{name}": pa.array([k, 1 - k]).cast(kind) for k, name in enumerate("ab")}
+    table = pa.table({"clip_id": ["x", "y"], "label": ["a", "b"], **one_hot})
+    pq.write_table(table, tmp_path / "p.parquet")
+    table.to_pandas().to_csv(tmp_path / "p.csv", index=False)
+    for file in ("p.parquet", "p.csv"):
+        assert read_predictions(tmp_path / file).probabilities.tolist() == [[0.0, 1.0], [1.0, 0.0]]
+
+
 def test_a_csv_file_makes_no_empty_sets_of_missing_ones(tmp_path):
     sets = np.array(["rock", "", None, "rock;jazz", "", "x"], dtype=object)
     written = example(labels=sets, multilabel=True)
