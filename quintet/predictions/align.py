@@ -100,7 +100,7 @@ def common_ids(ids: Sequence[Texts], *, intersection: bool) -> tuple[Texts, int]
     for index in indices[1:]:
         in_all, in_any = in_all[in_all.isin(index)], in_any.union(index, sort=False)
     if not len(in_all):
-        examples = ", ".join(f"'{printable(index[0])}'" if len(index) else "no row" for index in indices)
+        examples = ", ".join(f"'{printable(names[0])}'" if len(names) else "no row" for names in ids)
         raise AlignmentError(
             f"The files must share clips. None of {len(in_any)} clip ids is in all of them. They begin with "
             f"{examples}: write the ids of all files in one way."
