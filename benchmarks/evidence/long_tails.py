@@ -35,11 +35,11 @@ CORPORA = ("gtzan97", "gtzan", "esc10", "instruments", "demo")
 
 def read(given: argparse.Namespace, name: str) -> Corpus:
     """A corpus with all columns of its table."""
-    corpus = read_corpus(given, name)
     if name == "gtzan97":
-        return without_single_groups(corpus)
+        return without_single_groups(read_corpus(given, name))
     table = read_feature_table(given.tables / f"{name}.parquet")
-    return without_single_groups(Corpus(name, table.features, corpus.y, corpus.groups, []))
+    y, groups = (table.meta[column].to_numpy(str) for column in ("label", "group"))
+    return without_single_groups(Corpus(name, table.features, y, groups, []))
 
 
 def losses(corpus: Corpus, member: str, seeds: int, *, compressed: bool) -> NDArray[np.float64]:

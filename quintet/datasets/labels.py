@@ -20,7 +20,9 @@ _ENTRY = re.compile(
 )
 """An entry of a printed list: a quoted text, or a whole number."""
 _PRINTED_LIST = re.compile(
-    rf"\s*(?:set\(\)|[\[({{](?:[\s,]|{_ENTRY.pattern}|np\.\w+\((?:{_ENTRY.pattern})\))*[\])}}])\s*", re.DOTALL
+    r"(?!\s*\([^,]+\)\s*$)"  # a tuple of one is printed as `(1,)`: `(1)` is a name
+    rf"\s*(?:set\(\)|[\[({{](?:[\s,]|{_ENTRY.pattern}|np\.\w+\((?:{_ENTRY.pattern})\))*[\])}}])\s*",
+    re.DOTALL,
 )
 """A list, tuple, set or array. In lists, numpy 2 prints its entries as `np.str_('rock')`, `np.int64(3)`."""
 _ESCAPE = re.compile(r"\\(?:x([0-9a-f]{2})|u(?!d[89a-f])([0-9a-f]{4})|(.))", re.IGNORECASE | re.DOTALL)

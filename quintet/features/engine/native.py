@@ -25,6 +25,7 @@ from typing import Any
 import numpy as np
 
 from quintet.features.engine.kernel_cache import FOLDER, JIT_ENABLED, save_privately
+from quintet.features.engine.kernels.lanes import address
 from quintet.files.atomic import write_bytes
 
 FILE = "kernels.json"
@@ -351,8 +352,6 @@ def _c_types(kinds: Sequence[object]) -> list[Any]:
 
 
 _BOOLS, _INTEGERS, _FLOATS = (bool, np.bool_), (int, np.integer), (float, np.floating)
-_address_of = ctypes.addressof
-_view: Callable[[Any], Any] = (ctypes.c_char * 0).from_buffer
 
 
 def _lay_out(values: tuple[object, ...], numbers: list[float], kinds: list[object]) -> None:
@@ -371,10 +370,10 @@ def _lay_out(values: tuple[object, ...], numbers: list[float], kinds: list[objec
             if not value.flags.c_contiguous:
                 raise TypeError("An array for a kernel must be C-contiguous.")
             try:
-                address = _address_of(_view(value))
+                begin = address(value)
             except TypeError:  # it is read-only; this way to its address takes longer
-                address = value.__array_interface__["data"][0]
-            numbers += (_ABSENT, _ABSENT, value.size, value.itemsize, address, *value.shape, *value.strides)
+                begin = value.__array_interface__["data"][0]
+            numbers += (_ABSENT, _ABSENT, value.size, value.itemsize, begin, *value.shape, *value.strides)
             kinds += (value.dtype, value.ndim)
         elif isinstance(value, tuple):
             _lay_out(value, numbers, kinds)

@@ -315,6 +315,12 @@ def test_lists_that_pandas_printed_are_label_sets(tmp_path: Path, cells: list[st
     )
 
 
+def test_numbers_in_parentheses_are_names(tmp_path: Path) -> None:
+    table = read(tmp_path, small(label=["(1)", "(2)", "(2)"] * 4))
+    assert not table.multilabel
+    assert set(table.meta["label"]) == {"(1)", "(2)"}
+
+
 @pytest.mark.parametrize("suffix", ["csv", "parquet"])
 def test_truth_values_may_be_missing(tmp_path: Path, suffix: str) -> None:
     live = pd.Series([True, None, *[False, True] * 5], dtype=object)

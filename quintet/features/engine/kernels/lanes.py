@@ -23,6 +23,15 @@ _address_of = ctypes.addressof
 _view: Callable[[Any], Any] = (ctypes.c_char * 0).from_buffer
 
 
+def address(array: NDArray[np.generic]) -> int:
+    """Address of the first byte of an array, in a quarter of the time of `array.ctypes.data`.
+
+    Raises:
+        TypeError: the array is read-only or not contiguous.
+    """
+    return _address_of(_view(array))
+
+
 @overload
 def lane_rows(n: int) -> Doubles: ...
 @overload
@@ -36,5 +45,5 @@ def lane_rows(n: int, dtype: type[np.floating] = np.float64) -> NDArray[np.float
     """
     size = n * LANES * np.dtype(dtype).itemsize
     memory = np.empty(size + 64, np.uint8)
-    start = -_address_of(_view(memory)) % 64  # a quarter of the time of `memory.ctypes.data`
+    start = -address(memory) % 64
     return memory[start : start + size].view(dtype).reshape(n, LANES)
