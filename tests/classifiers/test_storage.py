@@ -53,6 +53,22 @@ def test_members_of_two_classes_and_of_tags_can_be_stored(name, kind, tmp_path):
     np.testing.assert_array_equal(load_member(tmp_path).predict_proba(X), fitted.predict_proba(X))
 
 
+@pytest.mark.parametrize("name", ["logistic_regression", "svm"])
+def test_compressed_tails_of_an_embedding_are_stored(name, tmp_path):
+    X, y = table(3)
+    X.columns = ["embedding_x.001.mean", "embedding_x.002.mean", "tags_x.rock.mean", "rhythm.tempo.bpm"]
+    fitted = make_member(f"{name}@all").fit(X, y)
+    save_member(fitted, tmp_path)
+    loaded = load_member(tmp_path)
+    assert (loaded.preparation_.spread > 0).tolist() == [True, True, False, False]
+    np.testing.assert_array_equal(loaded.predict_proba(X), fitted.predict_proba(X))
+    with np.load(tmp_path / "preparation.npz") as file:
+        arrays = dict(file)
+    np.savez(tmp_path / "preparation.npz", **{**arrays, "spread": -arrays["spread"]})
+    with pytest.raises(ArtefactError, match="spread"):
+        load_member(tmp_path)
+
+
 def test_no_file_is_a_pickle(stored):
     _, folder, _ = stored
     assert {path.suffix for path in folder.iterdir()} <= {".json", ".npz", ".skops", ".ubj"}

@@ -81,7 +81,9 @@ def test_compressed_columns_beside_others_are_the_same_in_all_forms() -> None:
     spread = member.preparation_.spread
     assert spread is not None
     assert (spread > 0).tolist() == [True] * 4 + [False] * 4
-    frozen = freeze_table(member, names)
+    size, written = Size(N_COLUMNS, 4, False), freeze_table(member, names)
+    assert set(written.arrays()) == set(FrozenTable.rules(written.head(), size))
+    frozen = FrozenTable.restore(written.head(), written.arrays(), size)
     rows = new_rows().set_axis(names, axis=1)
     expected = member.predict_proba(rows)
     received = frozen.probabilities(rows.to_numpy(np.float64), None)
